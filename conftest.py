@@ -1,0 +1,171 @@
+"""Options and fixtures of `pytest bench`; `pytest tests` uses none of them."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+
+import numpy as np
+import pytest
+
+from replicate.cli import seeds_of
+from replicate.paths import MEASURED, REPORT, store_root
+from replicate.profile import Profile, load_profile
+from replicate.record import load_records
+from replicate.results import RowResult, RowVerdict, judge_row, judge_row_against_baseline, row_result
+from replicate.run import Runner, records_folder, selected
+from replicate.store import Store
+from replicate.table import ResultsTable, Row, load_tables
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the benchmark."""
+    group = parser.getgroup("replicate", "replication of published tables (pytest bench)")
+    group.addoption("--profile", metavar="P", help="paper, small or smoke (default: paper on a usable GPU, else smoke)")
+    group.addoption("--seeds", metavar="1,2,3", help="instead of the profile's seeds")
+    group.addoption("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    group.addoption("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
+    group.addoption("--strict", action="store_true", help="fail on inconclusive verdicts too")
+
+
+@dataclass
+class Bench:
+    """One session of the benchmark: rows are run when a test first asks for them.
+
+    Attributes:
+        runner: runs rows under the profile.
+        tables: every published table.
+        baseline: the accepted records of the profile, as they were when the session began.
+        accept: write records into measured/.
+    """
+
+    runner: Runner
+    tables: Mapping[str, ResultsTable]
+    baseline: tuple[RowResult, ...]
+    accept: bool
+    verdicts: dict[str, RowVerdict] = field(default_factory=dict)
+    _results: dict[str, RowResult] = field(default_factory=dict)
+
+    @property
+    def profile(self) -> Profile:
+        """What the session runs with."""
+        return self.runner.profile
+
+    def result(self, row: Row) -> RowResult:
+        """The row's records, one a seed; run now unless the store has them."""
+        if row.full_id not in self._results:
+            records = []
+            for seed in self.profile.seeds:
+                record = self.runner.run(self.tables[row.table], row.id, seed)
+                self.runner.keep(record, MEASURED if self.accept else None)
+                records.append(record)
+            self._results[row.full_id] = row_result(records, row, self.profile.id)
+        return self._results[row.full_id]
+
+    def verdict(self, row: Row) -> RowVerdict:
+        """Against the published values where the profile may be compared with them, else against the baseline."""
+        if row.full_id not in self.verdicts:
+            table, result = self.tables[row.table], self.result(row)
+            if self.profile.comparable and row.published:
+                verdict = judge_row(table, result)
+            else:
+                accepted = next((old for old in self.baseline if old.row == row), None)
+                verdict = judge_row_against_baseline(table, result, accepted)
+            self.verdicts[row.full_id] = verdict
+        return self.verdicts[row.full_id]
+
+
+def chosen_profile(config: pytest.Config) -> Profile:
+    """The profile that the options name, or that this machine can run."""
+    profile = load_profile(config.getoption("--profile") or ("paper" if usable_gpu() else "smoke"))
+    seeds = config.getoption("--seeds")
+    return profile.changed(seeds=seeds_of(seeds) if seeds else None, device=config.getoption("--device"))
+
+
+def usable_gpu() -> bool:
+    """Whether the GPU build of Paddle is installed and sees a device that it has kernels for."""
+    try:
+        metadata.version("paddlepaddle-gpu")
+        ctypes.CDLL("libcuda.so.1")
+    except (metadata.PackageNotFoundError, OSError):
+        return False
+    from replicate.doctor import device_is_usable
+
+    return device_is_usable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bad options end the session before anything is collected."""
+    if any(str(path).rstrip("/").split("/")[-1].startswith(("bench", "test_rows")) for path in config.args):
+        from replicate.errors import UserError
+
+        try:
+            config.stash[PROFILE] = chosen_profile(config)
+        except (UserError, ValueError) as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+PROFILE = pytest.StashKey[Profile]()
+BENCH = pytest.StashKey[Bench]()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which profile runs, and why."""
+    profile = config.stash.get(PROFILE, None)
+    if profile is None:
+        return None
+    how = "as asked" if config.getoption("--profile") else "chosen for this machine"
+    seeds = ", ".join(map(str, profile.seeds))
+    return f"replicate: profile {profile.id} ({how}), device {profile.device}, seeds {seeds}, store {store_root()}"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One case a row, its id the row's."""
+    if "row" in metafunc.fixturenames and PROFILE in metafunc.config.stash:
+        rows = [table.row(row) for table, row in selected(load_tables(), metafunc.config.stash[PROFILE], ())]
+        metafunc.parametrize("row", rows, ids=[row.full_id for row in rows])
+
+
+@pytest.fixture(scope="session")
+def bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
+    """The session's benchmark; REPORT.md is rewritten at its end where records are accepted."""
+    profile = pytestconfig.stash[PROFILE]
+    tables = load_tables()
+    records = load_records(MEASURED)
+    rows = [row for table in tables.values() for row in table.rows]
+    baseline = tuple(result for row in rows if (result := row_result(records, row, profile.id)).records)
+    quiet = os.environ.get("REPLICATE_QUIET", "") == "1"
+    bench = Bench(Runner(profile, Store(store_root()), quiet), tables, baseline, pytestconfig.getoption("--accept"))
+    pytestconfig.stash[BENCH] = bench
+    yield bench
+    if bench.accept:
+        from replicate import report
+
+        report.write()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The rows' figures and verdicts, and where the records are."""
+    bench = config.stash.get(BENCH, None)
+    if bench is None or not bench.verdicts:
+        return
+    from tabulate import tabulate
+
+    from replicate.markdown import spread
+
+    lines = []
+    for name, verdict in bench.verdicts.items():
+        result = next(one for one in bench._results.values() if one.row.full_id == name)
+        samples = [result.samples(metric) for metric in ("accuracy", "f1", "macro_f1")]
+        figures = [spread(float(np.mean(x)), float(np.std(x, ddof=1)) if len(x) > 1 else math.nan, len(x)) for x in samples]
+        lines.append((name, *figures, verdict.status))
+    terminalreporter.section(f"replicate: profile {bench.profile.id}")
+    headers = ("row", "accuracy", "F1 (class 1)", "macro-F1", "verdict")
+    terminalreporter.write_line(tabulate(lines, headers=headers, disable_numparse=True))
+    where = MEASURED / bench.profile.id if bench.accept else records_folder(bench.runner.store)
+    then = f"report in {REPORT}" if bench.accept else "--accept keeps them in measured/ and rewrites REPORT.md"
+    terminalreporter.write_line(f"records in {where}; {then}")

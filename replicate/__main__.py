@@ -1,0 +1,5 @@
+"""`python -m replicate`."""
+
+from replicate.cli import main
+
+raise SystemExit(main())

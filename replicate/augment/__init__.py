@@ -1,0 +1,15 @@
+"""Data augmentation: the strategies of ERNIE's `data_aug.py` and others, seeded and run over whole data sets."""
+
+from replicate.augment.engine import Augmented, Summary, augment_rows, augment_split, augment_texts
+from replicate.augment.files import augment_path
+from replicate.augment.registry import STRATEGIES
+
+__all__ = [
+    "STRATEGIES",
+    "Augmented",
+    "Summary",
+    "augment_path",
+    "augment_rows",
+    "augment_split",
+    "augment_texts",
+]

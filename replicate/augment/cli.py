@@ -1,0 +1,69 @@
+"""The `replicate augment` command, with the flags of ERNIE's `data_aug.py`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from replicate.augment.engine import UNK_TOKEN
+from replicate.augment.files import augment_path
+from replicate.augment.registry import STRATEGIES
+from replicate.augment.vectors import load_vectors
+from replicate.errors import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments; a strategy's probability is None where the user gives none."""
+    add = parser.add_argument
+    add("input", type=Path, help="a file of TAB-separated columns, or a folder of .txt files")
+    add("output", type=Path, help="the folder for NAME_aug.txt, made if need be")
+    add("-n", "--aug_times", type=int, default=4, metavar="N", help="copies of each line (default: %(default)s)")
+    add("-c", "--column_number", default="1", metavar="C", help="text columns, such as 1 or 1,2 (default: %(default)s)")
+    for name, kind in STRATEGIES.items():
+        default = f"{kind.weight}, or 0 without --vectors" if kind.reads_vectors else kind.weight
+        add(kind.flag, f"--{name}", type=float, metavar="P", help=f"probability: {kind.help} (default: {default})")
+    add("--unk_token", default=UNK_TOKEN, metavar="T", help="what unk writes for a character (default: %(default)s)")
+    add("--vectors", type=Path, metavar="FILE", help="word vectors for w2v_replace, word2vec text or binary")
+    add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
+    add("--article", action="store_true", help="no repairs: unchanged copies stay, emptied ones are dropped")
+    add("--per_copy", action="store_true", help="draw a strategy for each copy, not for each line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the augmented files and print a table of counts; 0 where all is written."""
+    from tabulate import tabulate  # type: ignore[import-untyped]
+
+    mix = {name: _weight(args, name) for name in STRATEGIES}
+    try:
+        columns = [int(column) for column in args.column_number.split(",")]
+    except ValueError:
+        raise UserError(f"not a list of columns: {args.column_number!r}", hint="give 1 or 1,2 and so on") from None
+    needs_vectors = any(STRATEGIES[name].reads_vectors and weight > 0 for name, weight in mix.items())
+    summaries = augment_path(
+        args.input,
+        args.output,
+        mix,
+        args.aug_times,
+        columns=columns,
+        seed=args.seed,
+        unk_token=args.unk_token,
+        vectors=load_vectors(args.vectors) if args.vectors and needs_vectors else None,
+        article=args.article,
+        per_copy=args.per_copy,
+    )
+    rows = [
+        {"file": path, "lines": counts.lines, "copies": counts.copies}
+        | dict(counts.strategies)
+        | {"redrawn": counts.redrawn, "unchanged": counts.unchanged, "dropped": counts.dropped}
+        for path, counts in summaries.items()
+    ]
+    print(tabulate(rows, headers="keys"))
+    return 0
+
+
+def _weight(args: argparse.Namespace, name: str) -> float:
+    given: float | None = getattr(args, name)
+    if given is not None:
+        return given
+    kind = STRATEGIES[name]
+    return 0.0 if kind.reads_vectors and args.vectors is None else kind.weight

@@ -1,0 +1,185 @@
+"""Copies of lines, changed by strategies that are drawn at random, the same for the same seed everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, TypedDict
+
+from replicate.augment.lac import Tagger
+from replicate.augment.registry import STRATEGIES
+from replicate.augment.strategy import Context, Line, Strategy, cumulate, draw, generator
+from replicate.augment.vectors import Vectors
+from replicate.corpus.formats import Split
+from replicate.errors import UserError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+UNK_TOKEN = "\N{SMILING FACE WITH OPEN MOUTH AND SMILING EYES}"
+REDRAWS = 20
+
+Row = tuple[str, ...]
+
+
+class Options(TypedDict, total=False):
+    """What every function here takes and `augment_rows` explains."""
+
+    lac: Tagger | None
+    unk_token: str
+    vectors: Vectors | None
+    article: bool
+    per_copy: bool
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts: lines read, copies made, copies by strategy, and of all copies those that needed attention.
+
+    `redrawn` took more than one draw, `unchanged` equal their original, `dropped` came out empty and were left out.
+    """
+
+    lines: int = 0
+    copies: int = 0
+    strategies: Mapping[str, int] = field(default_factory=dict)
+    redrawn: int = 0
+    unchanged: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """For each input text its copies, without the text itself."""
+
+    texts: tuple[tuple[str, ...], ...]
+    summary: Summary
+
+
+def augment_texts(
+    texts: Sequence[str], mix: Mapping[str, float], copies: int = 4, *, seed: int, **options: Unpack[Options]
+) -> Augmented:
+    """Change each text `copies` times; see `augment_rows`."""
+    rows, summary = augment_rows([(text,) for text in texts], mix, copies, seed=seed, **options)
+    return Augmented(tuple(tuple(text for (text,) in changed) for changed in rows), summary)
+
+
+def augment_split(
+    split: Split, mix: Mapping[str, float], copies: int = 4, *, seed: int, **options: Unpack[Options]
+) -> tuple[Split, Summary]:
+    """The examples of `split`, each followed by its copies with the same label; see `augment_rows`."""
+    augmented = augment_texts(split.texts, mix, copies, seed=seed, **options)
+    texts: list[str] = []
+    labels: list[int] = []
+    for text, label, changed in zip(split.texts, split.labels, augmented.texts, strict=True):
+        texts += (text, *changed)
+        labels += [label] * (1 + len(changed))
+    return Split(tuple(texts), tuple(labels)), augmented.summary
+
+
+def augment_rows(
+    rows: Sequence[Row],
+    mix: Mapping[str, float],
+    copies: int = 4,
+    *,
+    seed: int,
+    lac: Tagger | None = None,
+    unk_token: str = UNK_TOKEN,
+    vectors: Vectors | None = None,
+    article: bool = False,
+    per_copy: bool = False,
+) -> tuple[tuple[tuple[Row, ...], ...], Summary]:
+    """Change rows of one or more texts, all texts of a row together, by one strategy a row (`per_copy`: one a copy).
+
+    A copy that is empty or like its original is drawn again, `REDRAWS` times at most, and is the original after that.
+    With `article` nothing is drawn again: copies like their original stay, as `data_aug.py` has them, and emptied ones
+    are dropped. There they become lines without a text, and the article's logs show that they were lost.
+
+    Args:
+        rows: the texts of each row, as many in each row.
+        mix: weight of each strategy by name; only their proportions count.
+        copies: how many copies of each row.
+        seed: of all draws; line by line, so that a line's copies depend on no other draws.
+        lac: the tagger, made when it is first needed unless given.
+        unk_token: what `unk` puts in the place of a character.
+        vectors: what `w2v_replace` looks words up in.
+        article: without repairs, for the replication.
+        per_copy: draw a strategy for each copy.
+
+    Returns:
+        The copies of each row, in order, without the row itself; and the counts.
+
+    Raises:
+        UserError: an impossible mix, number of copies or unk token, or vectors missing.
+    """
+    names, shares = _read_mix(mix)
+    if copies < 0:
+        raise UserError(f"the number of copies can't be negative, got {copies}")
+    if not _usable(unk_token) or any(char in unk_token for char in "\t\r\n"):
+        raise UserError(f"not an unk token: {unk_token!r}", hint="it can't be blank or hold a TAB or a line end")
+    columns = _columns(rows, any(STRATEGIES[name].reads_words for name in names), lac)
+    contexts = [Context(column, unk_token, vectors) for column in columns]
+    strategies = {name: [STRATEGIES[name].build(context) for context in contexts] for name in names}
+    drawn = dict.fromkeys(names, 0)
+    redrawn = unchanged = dropped = 0
+    augmented = []
+    for index, lines in enumerate(zip(*columns, strict=True)):
+        original = rows[index]
+        random = generator(seed, index)
+        name = names[draw(shares, random)]
+        changed = []
+        for number in range(copies):
+            if per_copy and number:
+                name = names[draw(shares, random)]
+            copy, tries = _copy(original, lines, strategies[name], random, 0 if article else REDRAWS)
+            drawn[name] += 1
+            redrawn += tries > 0
+            if _emptied(copy, original):
+                dropped += 1
+                continue
+            unchanged += copy == original
+            changed.append(copy)
+        augmented.append(tuple(changed))
+    made = sum(map(len, augmented))
+    return tuple(augmented), Summary(len(rows), made, drawn, redrawn, unchanged, dropped)
+
+
+def _copy(
+    original: Row, lines: Sequence[Line], change: Sequence[Strategy], random: Random, redraws: int
+) -> tuple[Row, int]:
+    """A copy, and how many draws it took beyond the first."""
+    for redraw in range(redraws + 1):
+        copy = tuple(strategy(line, random) for strategy, line in zip(change, lines, strict=True))
+        if copy != original and not _emptied(copy, original):
+            return copy, redraw
+    return original if redraws else copy, redraws
+
+
+def _emptied(copy: Row, original: Row) -> bool:
+    return any(new != old and not _usable(new) for new, old in zip(copy, original, strict=True))
+
+
+def _usable(text: str) -> bool:
+    """Whether the text would be read back as it is: not blank, and not eaten up as a byte order mark."""
+    return bool(text.strip()) and not text.startswith("\ufeff")
+
+
+def _columns(rows: Sequence[Row], with_words: bool, lac: Tagger | None) -> list[list[Line]]:
+    if not with_words or not rows:
+        return [[Line(text) for text in column] for column in zip(*rows, strict=True)]
+    words = (lac or Tagger()).tag(text for row in rows for text in row)
+    return [[Line(text, words[text]) for text in column] for column in zip(*rows, strict=True)]
+
+
+def _read_mix(mix: Mapping[str, float]) -> tuple[list[str], list[float]]:
+    """Names in the registry's order, so that a mix means the same however it is written, and their running shares."""
+    for name, weight in mix.items():
+        if name not in STRATEGIES:
+            raise UserError(f"unknown strategy {name!r}", hint=f"known are {', '.join(STRATEGIES)}")
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UserError(f"not a probability for {name}: {weight}")
+    names = [name for name in STRATEGIES if mix.get(name, 0) > 0]
+    if not names:
+        raise UserError("no strategy has a probability above 0")
+    return names, cumulate([mix[name] for name in names])

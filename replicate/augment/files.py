@@ -1,0 +1,90 @@
+"""Augmentation of files of TAB-separated columns, with the folder behaviour of ERNIE's `data_aug.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from replicate.augment.engine import Options, Row, Summary, augment_rows
+from replicate.augment.lac import Tagger
+from replicate.augment.registry import STRATEGIES
+from replicate.corpus.formats import read_lines
+from replicate.errors import UserError
+from replicate.files import write_text
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+def augment_path(
+    source: Path,
+    target: Path,
+    mix: Mapping[str, float],
+    copies: int = 4,
+    *,
+    columns: Sequence[int] = (1,),
+    seed: int,
+    **options: Unpack[Options],
+) -> dict[Path, Summary]:
+    """Write `target`/NAME_aug.txt for `source`, a file NAME.txt or a folder of such, each line before its copies.
+
+    `columns` (from 1) hold the texts; what stands in the others is copied. A file's words are its own, and so are its
+    draws. For `options` see `augment_rows`.
+
+    Returns:
+        The counts of each file that was written.
+
+    Raises:
+        UserError: bad input; all files are read before one is written, and a file is written whole or not at all.
+    """
+    if not columns or min(columns) < 1 or len(set(columns)) < len(columns):
+        raise UserError(f"not a list of text columns: {','.join(map(str, columns))}", hint="give 1 or 1,2 and so on")
+    tables = {path: _read_table(path, columns) for path in _sources(source)}
+    if target.exists() and not target.is_dir():
+        raise UserError("not a folder", path=target)
+    if any(mix.get(name, 0) > 0 and kind.reads_words for name, kind in STRATEGIES.items()):
+        options["lac"] = options.get("lac") or Tagger()
+    summaries = {}
+    for path, table in tables.items():
+        augmented, summary = augment_rows(
+            [tuple(row[column - 1] for column in columns) for row in table], mix, copies, seed=seed, **options
+        )
+        written = target / f"{path.stem}_aug{path.suffix}"
+        lines = (
+            "\t".join(line)
+            for row, changed in zip(table, augmented, strict=True)
+            for line in (row, *(_with_texts(row, columns, copy) for copy in changed))
+        )
+        write_text(written, "".join(f"{line}\n" for line in lines))
+        summaries[written] = summary
+    return summaries
+
+
+def _sources(source: Path) -> list[Path]:
+    if not source.is_dir():
+        return [source]
+    files = sorted(path for path in source.glob("*.txt") if path.is_file())
+    if not files:
+        raise UserError("no .txt file in the folder", path=source)
+    return files
+
+
+def _read_table(path: Path, columns: Sequence[int]) -> list[Row]:
+    table = []
+    for number, line in enumerate(read_lines(path), start=1):
+        row = tuple(line.split("\t"))
+        if len(row) < max(columns):
+            raise UserError(f"no column {max(columns)}, the line has {len(row)}", path=path, line=number)
+        for column in columns:
+            if not row[column - 1].strip():
+                raise UserError(f"no text in column {column}", path=path, line=number)
+        table.append(row)
+    return table
+
+
+def _with_texts(row: Row, columns: Sequence[int], texts: Row) -> Row:
+    changed = list(row)
+    for column, text in zip(columns, texts, strict=True):
+        changed[column - 1] = text
+    return tuple(changed)

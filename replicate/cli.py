@@ -1,0 +1,382 @@
+"""The `replicate` command. Paddle is imported only inside commands that train or predict."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from replicate.errors import UserError
+from replicate.paths import MEASURED, REPORT, store_root
+
+BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 checked and found wanting, 2 bad input."""
+    args = build_parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except UserError as error:
+        print(f"replicate: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("replicate: stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has what it wants; Python must not complain about that at exit.
+        sys.stdout = open("/dev/null", "w")  # noqa: SIM115  (lives until exit)
+        return BROKEN_PIPE
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `replicate` and its subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="replicate", description="Replicates a published ERNIE 3.0 table and says what of it is true."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, summary, add, run in COMMANDS:
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        add(command)
+        command.set_defaults(run=run)
+    return parser
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """`1,2,3` as numbers."""
+    try:
+        seeds = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 1,2,3") from None
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice or a negative one")
+    return seeds
+
+
+def _profile_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="smoke", metavar="P", help="paper, small or smoke (default)")
+    parser.add_argument("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    parser.add_argument(
+        "--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data"
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
+    _profile_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="list what would run and what is kept")
+    parser.add_argument("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
+    parser.add_argument("--offline", action="store_true", help="open no connection")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+
+
+def _run(args: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from replicate.metrics import scores
+    from replicate.profile import load_profile
+    from replicate.run import Runner, records_folder, selected
+    from replicate.store import Store
+    from replicate.table import load_tables
+
+    profile = load_profile(args.profile).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
+    if args.accept and args.dataset_dir:
+        raise UserError("--accept is for the profile's own data", hint="records of other data stay in the store")
+    runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
+    rows = list(selected(load_tables(), profile, tuple(args.rows)))
+    if args.dry_run:
+        lines = []
+        for table, row in rows:
+            for seed in profile.seeds:
+                for stage in runner.planned(table, row, seed):
+                    lines.append((row, seed, stage.name, stage.key[:12], "kept" if runner.kept(stage) else "would run"))
+        print(tabulate(lines, headers=("row", "seed", "stage", "key", "state")))
+        return 0
+    results, failed = [], False
+    for table, row in rows:
+        for seed in profile.seeds:
+            record = runner.run(table, row, seed)
+            runner.keep(record, MEASURED if args.accept else None)
+            failed |= record.status != "ok"
+            found = scores(record.counts) if record.counts else {}
+            figures = (f"{found[name]:.4f}" if found else "-" for name in ("accuracy", "f1", "macro_f1"))
+            results.append((row, seed, record.status, *figures, f"{record.seconds:.0f}"))
+    print(
+        tabulate(
+            results,
+            headers=("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds"),
+            disable_numparse=True,
+        )
+    )
+    if args.accept:
+        from replicate import report
+
+        report.write()
+        print(f"records in {MEASURED / profile.id}; report in {REPORT}")
+    else:
+        print(f"records in {records_folder(runner.store)}; `--accept` keeps them in measured/ and rewrites REPORT.md")
+    return int(failed)
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _list(args: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from replicate.record import load_records
+    from replicate.table import load_tables
+
+    runs: dict[tuple[str, str], dict[str, int]] = {}
+    for record in load_records(MEASURED):
+        of = runs.setdefault((record.table, record.row), {})
+        of[record.profile] = of.get(record.profile, 0) + 1
+    rows = [
+        {
+            "row": row.full_id,
+            "title": row.title,
+            "published accuracy": row.published["accuracy"].printed if "accuracy" in row.published else "",
+            "stages": " → ".join(step.stage for step in table.chain(row.id)) if row.recipe else "not-run",
+            "records": ", ".join(f"{name} {count}" for name, count in sorted(runs.get((table.id, row.id), {}).items())),
+        }
+        for table in load_tables().values()
+        for row in table.rows
+    ]
+    print(
+        json.dumps(rows, ensure_ascii=False, indent=1)
+        if args.json
+        else tabulate(rows, headers="keys", disable_numparse=True)
+    )
+    return 0
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("row", metavar="ROW", help="row id, or table/row")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _show(args: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from replicate.metrics import scores
+    from replicate.record import load_records
+    from replicate.table import load_tables
+
+    found = [(t, r) for t in load_tables().values() for r in t.rows if args.row in (r.id, r.full_id)]
+    if not found:
+        raise UserError(f"no row {args.row!r}", hint="`replicate list` names them")
+    for table, row in found:
+        records = [record for record in load_records(MEASURED) if (record.table, record.row) == (table.id, row.id)]
+        measured = [
+            {"profile": record.profile, "seed": record.seed, "status": record.status}
+            | ({name: round(value, 4) for name, value in scores(record.counts).items()} if record.counts else {})
+            for record in records
+        ]
+        published = {name: figure.printed for name, figure in row.published.items()}
+        recipe = [{"stage": step.stage, **step.options} for step in table.chain(row.id)] if row.recipe else []
+        if args.json:
+            facts = {
+                "row": row.full_id,
+                "title": row.title,
+                "published": published,
+                "recipe": recipe,
+                "measured": measured,
+            }
+            print(json.dumps(facts, ensure_ascii=False, indent=1))
+            continue
+        print(f"{row.full_id}: {row.title}")
+        if row.provenance:
+            print(f"from: {row.provenance.section}; {row.provenance.log}. {row.provenance.note}")
+        print(
+            "stages: "
+            + (" → ".join(json.dumps(step, ensure_ascii=False) for step in recipe) or f"not-run: {row.not_run}")
+        )
+        if published:
+            print(tabulate([published], headers="keys", disable_numparse=True))
+        print(tabulate(measured, headers="keys", disable_numparse=True) if measured else "measured: not-run")
+    return 0
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where REPORT.md is stale")
+
+
+def _report(args: argparse.Namespace) -> int:
+    from replicate import report
+
+    if args.check:
+        return report.check()
+    report.write()
+    print(f"report in {REPORT}")
+    return 0
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="smoke", metavar="P", help="what should be able to run (default: smoke)")
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from replicate.doctor import main as doctor
+
+    return doctor(args.profile)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=("kuake-qic", "generated"), help="which data")
+    parser.add_argument("folder", type=Path, help="new folder for train.txt, dev.txt, label.txt and data.txt")
+    parser.add_argument("--offline", action="store_true", help="open no connection")
+
+
+def _data(args: argparse.Namespace) -> int:
+    from replicate.corpus import load_dataset
+    from replicate.corpus.formats import write_dataset
+
+    dataset = load_dataset(args.name, args.offline)
+    write_dataset(dataset, args.folder)
+    parts = {name: len(getattr(dataset, name)) for name in ("train", "dev", "unlabelled", "labels")}
+    print(f"{args.folder}: " + ", ".join(f"{count} {name}" for name, count in parts.items()))
+    return 0
+
+
+def _add_pretrain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--corpus", type=Path, required=True, metavar="FILE", help="unlabelled texts, one a line")
+    parser.add_argument("--save_dir", type=Path, required=True, metavar="DIR", help="where the model is written")
+    parser.add_argument(
+        "--config", metavar="FILE", help="profile TOML whose [pretrain] is used (default: profiles/small.toml)"
+    )
+    parser.add_argument("--model_name", metavar="NAME", help="continue from a PaddleNLP name or model folder instead")
+    parser.add_argument("--passes", type=float, help="times that the corpus is read")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+
+
+def _pretrain(args: argparse.Namespace) -> int:
+    from replicate.commands import pretrain_command
+
+    return pretrain_command(args)
+
+
+def _add_finetune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dataset_dir", metavar="DIR", help="train.txt, dev.txt, label.txt (default: KUAKE-QIC)")
+    parser.add_argument(
+        "--save_dir", type=Path, default=Path("checkpoint"), metavar="DIR", help="where the best model is written"
+    )
+    parser.add_argument(
+        "--model_name", default="ernie-3.0-base-zh", metavar="NAME", help="PaddleNLP name or model folder"
+    )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="profile TOML: a random start with its architecture and a vocabulary of the training text",
+    )
+    parser.add_argument("--init_from_ckpt", metavar="DIR", help="model folder to start from")
+    parser.add_argument("--learning_rate", type=float, default=6e-5)
+    parser.add_argument("--batch_size", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--max_seq_length", type=int, default=128)
+    parser.add_argument("--warmup", action="store_true", help="let the learning rate rise first")
+    parser.add_argument("--warmup_proportion", type=float, default=0.1, help="share of the steps in which it rises")
+    parser.add_argument("--early_stop", action="store_true", help="stop when the score no longer rises")
+    parser.add_argument("--early_stop_nums", type=int, default=4, help="epochs without a better score before that")
+    parser.add_argument("--weight_decay", type=float, default=0.01)
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    parser.add_argument("--logging_steps", type=int, default=0, help="print the loss every so many steps")
+    parser.add_argument(
+        "--select", choices=("accuracy", "f1"), default="accuracy", help="score that picks the best model"
+    )
+    parser.add_argument("--evaluations_per_epoch", type=int, default=1)
+    parser.add_argument(
+        "--batching", choices=("random", "length"), default="random", help="length pads less and is faster"
+    )
+
+
+def _finetune(args: argparse.Namespace) -> int:
+    from replicate.commands import finetune_command
+
+    return finetune_command(args)
+
+
+def _add_augment(parser: argparse.ArgumentParser) -> None:
+    from replicate.augment.cli import add_arguments
+
+    add_arguments(parser)
+
+
+def _augment(args: argparse.Namespace) -> int:
+    from replicate.augment.cli import run
+
+    return run(args)
+
+
+def _add_prune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--params_dir", required=True, metavar="DIR", help="model folder of the fine-tuned parent")
+    parser.add_argument("--width_mult", required=True, metavar="W", help="share to keep: 1/2, 2/3, 0.75")
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        default=Path("prune"),
+        metavar="DIR",
+        help="the model is written into DIR/<width>, e.g. DIR/0.67",
+    )
+    parser.add_argument("--dataset_dir", metavar="DIR", help="train.txt, dev.txt, label.txt (default: KUAKE-QIC)")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    parser.add_argument("--per_device_train_batch_size", type=int, default=32)
+    parser.add_argument(
+        "--per_device_eval_batch_size",
+        type=int,
+        default=32,
+        help="taken for the article's command line; evaluation batches are of 64",
+    )
+    parser.add_argument("--learning_rate", type=float, default=3e-5)
+    parser.add_argument("--num_train_epochs", type=int, default=5)
+    parser.add_argument("--logging_steps", type=int, default=0, help="print the accuracy every so many steps")
+    parser.add_argument("--save_steps", type=int, default=50, help="steps between evaluations")
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--max_seq_length", type=int, default=128)
+    parser.add_argument("--select", choices=("accuracy", "f1"), default="f1", help="score that picks the best state")
+    parser.add_argument(
+        "--batching", choices=("random", "length"), default="random", help="length pads less and is faster"
+    )
+
+
+def _prune(args: argparse.Namespace) -> int:
+    from replicate.commands import prune_command
+
+    return prune_command(args)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--params_path", required=True, metavar="DIR", help="model folder that finetune or prune wrote")
+    parser.add_argument("--dataset_dir", metavar="DIR", help="predicts its data.txt")
+    parser.add_argument("--text", action="append", metavar="T", help="predict this text; may be given again")
+    parser.add_argument("--max_seq_length", type=int, default=128)
+    parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from replicate.commands import predict_command
+
+    return predict_command(args)
+
+
+COMMANDS: tuple[
+    tuple[str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]], ...
+] = (
+    ("run", "run rows of the table and record what they give", _add_run, _run),
+    ("list", "list the tables' rows, published and measured", _add_list, _list),
+    ("show", "show one row: where it is from, its stages, its figures", _add_show, _show),
+    ("report", "write REPORT.md from expected/ and measured/", _add_report, _report),
+    ("doctor", "say whether a profile can run here, and what mends it", _add_doctor, _doctor),
+    ("data", "write a data set in the local format", _add_data, _data),
+    ("pretrain", "pretrain a net on unlabelled text", _add_pretrain, _pretrain),
+    ("finetune", "fine-tune a classifier", _add_finetune, _finetune),
+    ("augment", "augment a training file or a folder of them", _add_augment, _augment),
+    ("prune", "prune a fine-tuned classifier (DynaBERT)", _add_prune, _prune),
+    ("predict", "label texts with a fine-tuned or pruned model", _add_predict, _predict),
+)

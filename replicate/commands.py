@@ -1,0 +1,182 @@
+"""The stages as commands of their own, under the article's names."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from replicate.corpus import load_dataset
+from replicate.corpus.formats import Dataset, read_lines
+from replicate.errors import UserError
+from replicate.metrics import scores
+from replicate.optimisation import Diverged
+from replicate.progress import Progress
+
+
+@contextmanager
+def finished_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `target` only when everything in it is written.
+
+    Raises:
+        UserError: the target holds something already, or can't be made.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError("already exists", path=target, hint="name a folder that is new or empty")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+            complete = Path(scratch, "model")
+            complete.mkdir()
+            yield complete
+            complete.replace(target)
+    except OSError as error:
+        raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
+
+
+def _dataset(folder: str | None) -> Dataset:
+    return load_dataset(folder or "kuake-qic")
+
+
+def _tell(summary: dict[str, Any], folder: Path) -> int:
+    found = scores(summary["evaluation"]["counts"])
+    figures = ", ".join(f"{name} {found[name]:.4f}" for name in ("accuracy", "precision", "recall", "f1", "macro_f1"))
+    print(f"best at step {summary['best_step']} of {summary['steps']}: {figures}")
+    print(f"model in {folder}")
+    return 0
+
+
+def pretrain_command(args: argparse.Namespace) -> int:
+    """`replicate pretrain`."""
+    from replicate.model import set_device
+    from replicate.pretrain import PretrainOptions, pretrain
+    from replicate.stages import options_of
+
+    settings = options_of(PretrainOptions, {**_profile_options(args.config or "small", "pretrain"), "seed": args.seed})
+    if args.passes is not None:
+        settings = options_of(PretrainOptions, {**vars(settings), "passes": args.passes})
+    lines = read_lines(args.corpus)
+    set_device(args.device)
+    with finished_folder(args.save_dir) as folder, _divergence():
+        summary = pretrain(lines, settings, folder, Progress("pretrain"), args.model_name)
+    loss, accuracy = summary["heldout_loss"], summary["heldout_accuracy"]
+    print(f"{summary['steps']} steps; held-out loss {loss:.4f}, accuracy {accuracy:.4f}")
+    print(f"model in {args.save_dir}")
+    return 0
+
+
+def finetune_command(args: argparse.Namespace) -> int:
+    """`replicate finetune`."""
+    from replicate.finetune import FinetuneOptions, finetune
+    from replicate.model import build_vocabulary, classifier_from_config, load_classifier, seed_everything, set_device
+
+    settings = FinetuneOptions(
+        learning_rate=args.learning_rate,
+        batch_size=args.batch_size,
+        epochs=args.epochs,
+        max_seq_length=args.max_seq_length,
+        warmup_proportion=args.warmup_proportion if args.warmup else 0.0,
+        weight_decay=args.weight_decay,
+        early_stop_nums=args.early_stop_nums if args.early_stop else 0,
+        select=args.select,
+        evaluations_per_epoch=args.evaluations_per_epoch,
+        batching=args.batching,
+    )
+    dataset = _dataset(args.dataset_dir)
+    set_device(args.device)
+    with finished_folder(args.save_dir) as folder, _divergence():
+        seed_everything(args.seed)
+        if args.config:
+            architecture = _profile_options(args.config, "pretrain")["architecture"]
+            classifier = classifier_from_config(
+                architecture, build_vocabulary(dataset.train.texts), dataset.labels, folder
+            )
+        else:
+            classifier = load_classifier(args.init_from_ckpt or args.model_name, dataset.labels)
+        progress = Progress("finetune", every=args.logging_steps)
+        summary = finetune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
+    return _tell(summary, args.save_dir)
+
+
+def prune_command(args: argparse.Namespace) -> int:
+    """`replicate prune`."""
+    from replicate.model import load_classifier, seed_everything, set_device
+    from replicate.prune import PruneOptions, parse_width, prune, width_folder
+
+    settings = PruneOptions(
+        width=args.width_mult,
+        learning_rate=args.learning_rate,
+        batch_size=args.per_device_train_batch_size,
+        epochs=args.num_train_epochs,
+        max_seq_length=args.max_seq_length,
+        save_steps=args.save_steps,
+        select=args.select,
+        batching=args.batching,
+    )
+    dataset = _dataset(args.dataset_dir)
+    target = args.output_dir / width_folder(parse_width(args.width_mult))
+    set_device(args.device)
+    with finished_folder(target) as folder, _divergence():
+        seed_everything(args.seed)
+        classifier = load_classifier(args.params_dir, dataset.labels)
+        progress = Progress("prune", every=args.logging_steps)
+        summary = prune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
+    return _tell(summary, target)
+
+
+def predict_command(args: argparse.Namespace) -> int:
+    """`replicate predict`: the texts given, or data.txt of a folder, or standard input."""
+    from tabulate import tabulate
+
+    from replicate.model import set_device
+    from replicate.predict import predict
+
+    texts = _texts(args)
+    set_device(args.device)
+    found = list(predict(args.params_path, texts, args.max_seq_length))
+    rows = ({"text": one.text, "label": one.label, "probability": round(one.probability, 4)} for one in found)
+    if args.json:
+        for row in rows:
+            print(json.dumps(row, ensure_ascii=False))
+    else:
+        print(tabulate(list(rows), headers="keys", disable_numparse=True))
+    return 0
+
+
+def _texts(args: argparse.Namespace) -> tuple[str, ...]:
+    if args.text:
+        return tuple(args.text)
+    if args.dataset_dir:
+        return read_lines(Path(args.dataset_dir) / "data.txt")
+    return tuple(_decoded(sys.stdin.buffer))
+
+
+def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UserError("not UTF-8", path="standard input", line=number) from error
+
+
+def _profile_options(name: str, stage: str) -> dict[str, Any]:
+    """A stage's settings from a profile, by its name or its file."""
+    from replicate.profile import load_profile
+
+    profile = load_profile(Path(name).stem, Path(name).parent) if name.endswith(".toml") else load_profile(name)
+    if stage not in profile.options:
+        raise UserError(f"profile {profile.id} has no [{stage}]", path=name)
+    return dict(profile.options[stage])
+
+
+@contextmanager
+def _divergence() -> Iterator[None]:
+    try:
+        yield
+    except Diverged as error:
+        raise UserError(f"training diverged: {error}", hint="lower --learning_rate") from error

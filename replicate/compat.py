@@ -1,0 +1,104 @@
+"""The one place that knows what upstream broke: Paddle's CPU speed, LAC's `paddle.fluid`, paddleslim's layer norm."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import os
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# glibc's malloc.h
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare() -> None:
+    """Sets the variables that Paddle reads once, while it is imported; what the user has set stays.
+
+    Raises:
+        RuntimeError: Paddle was imported first, without them.
+    """
+    defaults = {
+        # Otherwise a transpose is a strided view that a scalar loop copies later: twice the time of a step.
+        "FLAGS_use_stride_kernel": "0",
+        # Paddle sets this to one thread otherwise.
+        "OMP_NUM_THREADS": str(cores()),
+        # Paddle's C++ core logs to stderr what only its developers want to know.
+        "GLOG_minloglevel": "2",
+        **_mkl_defaults(),
+    }
+    missing = {name: value for name, value in defaults.items() if name not in os.environ}
+    if missing and "paddle" in sys.modules:
+        raise RuntimeError(f"paddle was imported before compat.prepare(), so it can't see {' and '.join(missing)}")
+    os.environ.update(missing)
+    _keep_freed_memory()
+
+
+def _mkl_defaults() -> dict[str, str]:
+    # Paddle 2.6 carries MKL 2019, which takes its slowest path on a CPU that is not Intel's unless it is told that
+    # AVX2 is there: matrix products are 3 to 4 times as fast.
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    return {"MKL_DEBUG_CPU_TYPE": "5"} if "AuthenticAMD" in described and " avx2 " in described else {}
+
+
+def _keep_freed_memory() -> None:
+    # glibc gives freed blocks of this size back to the kernel, and every activation then costs page faults again:
+    # up to half the time of a matrix product whose result is some megabytes large.
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def quiet() -> None:
+    """Lets PaddleNLP log warnings only, and hides the one about distutils that every import of it makes."""
+    prepare()
+    warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
+    warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
+    from paddlenlp.utils.log import logger
+
+    logger.set_level("WARNING")
+
+
+def import_lac() -> ModuleType:
+    """The `LAC` module, which imports `paddle.fluid`, in Paddle 2.6 named `paddle.base`."""
+    prepare()
+    base = importlib.import_module("paddle.base")
+    # Submodules too: `paddle.fluid.core` found through its path would load the C++ core a second time, and fail.
+    for name, module in list(sys.modules.items()):
+        if name == "paddle.base" or name.startswith("paddle.base."):
+            sys.modules.setdefault(name.replace("paddle.base", "paddle.fluid", 1), module)
+    importlib.import_module("paddle").__dict__.setdefault("fluid", base)
+    return importlib.import_module("LAC")
+
+
+def mend_paddleslim() -> None:
+    """Replaces `SuperLayerNorm.forward`, which unpacks three values where Paddle 2.6 returns one; idempotent."""
+    prepare()
+    layers = importlib.import_module("paddleslim.nas.ofa.layers")
+    layers.SuperLayerNorm.forward = _super_layer_norm
+
+
+def _super_layer_norm(self: Any, input: Any) -> Any:
+    from paddle.nn.functional import layer_norm
+
+    width = int(input.shape[-1])
+    # DynaBERT's conversion reads from here how wide the input was.
+    self.cur_config = {"prune_dim": width}
+    weight, bias = (None if given is None else given[:width] for given in (self.weight, self.bias))
+    return layer_norm(input, [width], weight, bias, self._epsilon)

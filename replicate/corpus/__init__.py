@@ -1,0 +1,17 @@
+"""The data that rows are trained and scored on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from replicate.corpus import generated, kuake
+from replicate.corpus.formats import Dataset, read_dataset
+
+
+def load_dataset(name_or_folder: str, offline: bool = False) -> Dataset:
+    """Load "kuake-qic", "generated" (default sizes) or a folder in the local format; UserError where it can't."""
+    if name_or_folder == kuake.NAME:
+        return kuake.load(offline=offline)
+    if name_or_folder == generated.NAME:
+        return generated.generate()
+    return read_dataset(Path(name_or_folder))

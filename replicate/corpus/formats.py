@@ -1,0 +1,175 @@
+"""Data sets in memory, and the local format: a folder with train.txt, dev.txt, label.txt and an optional data.txt."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from replicate.errors import UserError
+
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Texts and, beside each, the index of its label; every text is one line that isn't blank."""
+
+    texts: tuple[str, ...]
+    labels: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse what the local format couldn't hold (ValueError)."""
+        if len(self.texts) != len(self.labels):
+            raise ValueError(f"{len(self.texts)} texts but {len(self.labels)} labels")
+        _require_lines(self.texts)
+
+    def __len__(self) -> int:
+        """Count the examples."""
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification task: label names in order of their index, two labelled splits and unlabelled texts."""
+
+    name: str
+    labels: tuple[str, ...]
+    train: Split
+    dev: Split
+    unlabelled: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what the local format couldn't hold (ValueError)."""
+        _require_lines(self.labels)
+        _require_lines(self.unlabelled)
+        if len(set(self.labels)) != len(self.labels) or any("\t" in label for label in self.labels):
+            raise ValueError("label names must be distinct and without a TAB")
+        for split in (self.train, self.dev):
+            if not all(0 <= label < len(self.labels) for label in split.labels):
+                raise ValueError("a label index is out of range")
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 (hexadecimal) of the bytes that `write_dataset` writes, by part: labels, train, dev, unlabelled."""
+        parts = ("labels", "train", "dev", "unlabelled")
+        return {
+            part: hashlib.sha256(data).hexdigest() for part, data in zip(parts, _encode(self).values(), strict=True)
+        }
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read label names, one a line; their order is their index."""
+    first_seen: dict[str, int] = {}
+    for number, label in _numbered_lines(path):
+        if not label.strip():
+            raise UserError("empty label", path=path, line=number)
+        if "\t" in label:
+            raise UserError("a label can't contain a TAB", path=path, line=number)
+        if label in first_seen:
+            raise UserError(f"duplicate label {label!r}, first on line {first_seen[label]}", path=path, line=number)
+        first_seen[label] = number
+    return tuple(first_seen)
+
+
+def read_split(path: Path, labels: Sequence[str]) -> Split:
+    """Read `text<TAB>label` lines; a text may hold TABs itself, the last one on the line counts."""
+    index = {label: i for i, label in enumerate(labels)}
+    texts: list[str] = []
+    indices: list[int] = []
+    for number, line in _numbered_lines(path):
+        text, tab, label = line.rpartition("\t")
+        if not tab:
+            raise UserError("no TAB between text and label", path=path, line=number)
+        if not text.strip():
+            raise UserError("empty text", path=path, line=number)
+        if label not in index:
+            raise UserError(f"unknown label {label!r}", path=path, line=number, hint="label.txt lists the known ones")
+        texts.append(text)
+        indices.append(index[label])
+    return Split(tuple(texts), tuple(indices))
+
+
+def read_lines(path: Path) -> tuple[str, ...]:
+    """Read unlabelled texts, one a line."""
+    texts = []
+    for number, text in _numbered_lines(path):
+        if not text.strip():
+            raise UserError("empty text", path=path, line=number)
+        texts.append(text)
+    return tuple(texts)
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """Read a folder in the local format; data.txt (unlabelled texts) may be missing."""
+    if not folder.is_dir():
+        raise UserError("no such folder", path=folder, hint="it should hold train.txt, dev.txt and label.txt")
+    labels = read_labels(folder / "label.txt")
+    data = folder / "data.txt"
+    return Dataset(
+        name=folder.resolve().name,
+        labels=labels,
+        train=read_split(folder / "train.txt", labels),
+        dev=read_split(folder / "dev.txt", labels),
+        unlabelled=read_lines(data) if data.exists() else (),
+    )
+
+
+def write_dataset(dataset: Dataset, folder: Path) -> None:
+    """Write `dataset` in the local format, the whole folder or nothing; a folder that holds anything is refused."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError("already exists", path=folder, hint="name a folder that is new or empty")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            # One level down, since mkdtemp's own folder is readable by its owner only.
+            complete = Path(scratch, "dataset")
+            complete.mkdir()
+            for name, data in _encode(dataset).items():
+                if data:
+                    (complete / name).write_bytes(data)
+            os.replace(complete, folder)
+    except OSError as error:
+        raise UserError(f"can't write the data set ({error.strerror})", path=folder) from error
+
+
+def _encode(dataset: Dataset) -> dict[str, bytes]:
+    """The files of the local format, by name: labels, train, dev, unlabelled."""
+
+    def lines(split: Split) -> Iterator[str]:
+        return (f"{text}\t{dataset.labels[label]}" for text, label in zip(split.texts, split.labels, strict=True))
+
+    files = {
+        "label.txt": dataset.labels,
+        "train.txt": lines(dataset.train),
+        "dev.txt": lines(dataset.dev),
+        "data.txt": dataset.unlabelled,
+    }
+    return {name: "".join(f"{line}\n" for line in content).encode() for name, content in files.items()}
+
+
+def _require_lines(texts: Sequence[str]) -> None:
+    for text in texts:
+        if not text.strip() or "\n" in text or "\r" in text or text.startswith(_BOM):
+            raise ValueError(f"not one line of text: {text!r}")
+
+
+def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines of a UTF-8 file, counted from 1; a BOM and any of the three line ends are tolerated."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"can't read the file ({error.strerror})", path=path) from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"not UTF-8 (byte 0x{data[error.start]:02x})", path=path, line=line) from error
+    # Not str.splitlines: it also splits at U+0085, U+2028 and others that real queries contain.
+    text = text.removeprefix(_BOM).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+    if not text.strip():
+        raise UserError("empty file", path=path)
+    yield from enumerate(text.split("\n"), start=1)

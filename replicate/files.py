@@ -1,0 +1,87 @@
+"""Files that are whole or absent, and JSON that reads back as it was written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from replicate.errors import UserError
+
+_NUMBER_LIST = re.compile(r"\[\n\s*(-?\d[-\d.e+]*(?:,\n\s*-?\d[-\d.e+]*)*)\n\s*\]")
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON would give it back: lists, string keys, Python numbers; NaN and infinities become None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_json(value: Any, *, sort_keys: bool = True) -> str:
+    """`value` as indented UTF-8 JSON with a last newline; a list of numbers stays on one line."""
+    text = json.dumps(plain(value), ensure_ascii=False, indent=1, sort_keys=sort_keys, allow_nan=False)
+    # JSON escapes newlines inside strings, so this can only meet lists.
+    return _NUMBER_LIST.sub(lambda match: "[" + re.sub(r",\n\s*", ", ", match[1]) + "]", text) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`.
+
+    Raises:
+        UserError: the file is missing, unreadable, not UTF-8 or not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON: {error.msg}", path=path, line=error.lineno) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"not JSON: {error}", path=path) from error
+    except OSError as error:
+        raise UserError(f"can't be read: {error.strerror}", path=path) from error
+
+
+def sync(path: Path) -> None:
+    """Waits until the file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces `path` by `text` (UTF-8) in one step, creating its folder.
+
+    Raises:
+        UserError: it can't be written; the old file, if any, is still there.
+    """
+    partial = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; these are meant to be read and committed.
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"can't be written: {error.strerror}", path=path) from error
+    finally:
+        if partial:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(partial)

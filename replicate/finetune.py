@@ -1,0 +1,168 @@
+"""Fine-tune a classifier and keep its best evaluation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replicate import batching
+from replicate.corpus.formats import Split
+from replicate.errors import UserError
+from replicate.evaluation import evaluate, history_entry, network_logits, probabilities
+from replicate.metrics import scores
+from replicate.model import Classifier, digest_of, encode, save_model, weights_of
+from replicate.optimisation import Diverged, adamw
+from replicate.progress import Progress
+
+SELECT = ("accuracy", "f1")
+BATCHING = ("random", "length")
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """Settings of fine-tuning; the defaults are those of the article's logs where they tell, else its script's.
+
+    Attributes:
+        warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
+        early_stop_nums: epochs without a better score after which training stops; 0 trains to the end.
+        select: the dev score that the best model is chosen by: accuracy, or F1 of class index 1.
+        evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
+        batching: `random`, or `length` for batches of similar length.
+    """
+
+    learning_rate: float = 6e-5
+    batch_size: int = 16
+    epochs: int = 10
+    max_seq_length: int = 128
+    warmup_proportion: float = 0.1
+    weight_decay: float = 0.01
+    early_stop_nums: int = 4
+    select: str = "accuracy"
+    evaluations_per_epoch: int = 1
+    batching: str = "random"
+
+    def __post_init__(self) -> None:
+        """Refuse a setting that no training can have (UserError)."""
+        check_choice("select", self.select, SELECT)
+        check_choice("batching", self.batching, BATCHING)
+        check_positive(self, "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not one of the choices."""
+    if value not in choices:
+        raise UserError(f"{name} is {value!r}", hint=f"choose one of {', '.join(choices)}")
+
+
+def check_positive(options: Any, *names: str) -> None:
+    """Refuse a setting that is not above zero."""
+    for name in names:
+        if not getattr(options, name) > 0:
+            raise UserError(f"{name} is {getattr(options, name)}", hint="it must be above 0")
+
+
+def epoch_batches(lengths: list[int], size: int, how: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """Index batches of one epoch, made at random or by length."""
+    if how == "length":
+        return batching.length_batches(lengths, size, rng)
+    return batching.random_batches(len(lengths), size, rng)
+
+
+def finetune(
+    classifier: Classifier,
+    train: Split,
+    dev: Split,
+    options: FinetuneOptions,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fine-tune the classifier in place and write its best state as a model folder.
+
+    Args:
+        classifier: what to train; its head must have been built under the same seed.
+        train: training examples.
+        dev: examples that choose the best state, and that the article's scores are of.
+        options: settings.
+        seed: seeds the order of the examples and dropout.
+        folder: where the best state is written.
+        progress: told of every step.
+
+    Returns:
+        Summary: steps, best step, evaluation of the best state, history, digests of the weights at step 0 and at the
+        end, number of parameters.
+
+    Raises:
+        Diverged: the loss is not finite.
+    """
+    import paddle
+    import paddle.nn.functional as F
+
+    network, tokenizer = classifier.network, classifier.tokenizer
+    rng = np.random.default_rng(seed)
+    rows, targets = encode(tokenizer, train.texts, options.max_seq_length), np.asarray(train.labels, dtype=np.int64)
+    dev_rows = encode(tokenizer, dev.texts, options.max_seq_length)
+    lengths = [len(row) for row in rows]
+    per_epoch = math.ceil(len(rows) / options.batch_size)
+    evaluated = {
+        math.ceil(per_epoch * i / options.evaluations_per_epoch) for i in range(1, options.evaluations_per_epoch + 1)
+    }
+    steps = per_epoch * options.epochs
+    optimizer = adamw(network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
+    step0 = digest_of(weights_of(network))
+    history: list[dict[str, Any]] = []
+    best: dict[str, Any] = {"score": -1.0}
+    total, since = paddle.zeros([]), 0
+    progress.start(steps)
+
+    def evaluation() -> None:
+        """Score the dev set and keep a better state."""
+        nonlocal total, since
+        loss = float(total) / max(since, 1)
+        if not math.isfinite(loss):
+            raise Diverged(step)
+        probability = probabilities(network_logits(network), dev_rows, tokenizer.pad_token_id)
+        network.train()
+        result = evaluate(probability, dev, len(classifier.labels))
+        history.append(history_entry(result, step, step / per_epoch, loss))
+        progress.step(step, loss=loss, accuracy=history[-1]["accuracy"])
+        total, since = paddle.zeros([]), 0
+        score = scores(result["counts"])[options.select]
+        if score > best["score"]:
+            best.update(score=score, step=step, epoch=epoch, evaluation=result, weights=weights_of(network))
+
+    step = 0
+    network.train()
+    for epoch in range(options.epochs):
+        for number, indices in enumerate(epoch_batches(lengths, options.batch_size, options.batching, rng), start=1):
+            ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], tokenizer.pad_token_id))
+            loss = F.cross_entropy(network(ids), paddle.to_tensor(targets[indices]))
+            loss.backward()
+            optimizer.step()
+            optimizer.clear_grad()
+            optimizer.schedule.step()
+            step, since = step + 1, since + 1
+            # Summed on the device: reading the loss at every step would make the host wait for it.
+            total += loss.detach()
+            progress.step(step)
+            if number in evaluated:
+                evaluation()
+        if options.early_stop_nums and epoch - best["epoch"] >= options.early_stop_nums:
+            break
+    network.set_state_dict(best["weights"])
+    save_model(network, tokenizer, folder, classifier.labels)
+    return {
+        "steps": step,
+        "steps_planned": steps,
+        "best_step": best["step"],
+        "examples": len(rows),
+        "parameters": classifier.parameters,
+        "weights_step0": step0,
+        "weights": digest_of(best["weights"]),
+        "evaluation": best["evaluation"],
+        "history": history,
+    }

@@ -1,0 +1,57 @@
+"""Numbers, sentences and tables as Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tabulate  # type: ignore[import-untyped, unused-ignore]
+
+
+def number(value: float, form: str = ".4f") -> str:
+    """Four decimals; empty for what is not a number."""
+    return format(value, form) if math.isfinite(value) else ""
+
+
+def spread(mean: float, sd: float, n: int, form: str = ".4f") -> str:
+    """Mean ± standard deviation (number of values); the deviation of one value is left out."""
+    if not math.isfinite(mean):
+        return f"no score ({n})"
+    return number(mean, form) + (f" ± {sd:.4f}" if math.isfinite(sd) else "") + f" ({n})"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """Both ends of an interval; empty where there is none."""
+    return f"{bounds[0]:.4f} to {bounds[1]:.4f}" if all(map(math.isfinite, bounds)) else ""
+
+
+def tally(verdicts: Iterable[str]) -> str:
+    """How often each verdict occurs."""
+    found = list(verdicts)
+    return ", ".join(f"{found.count(verdict)} {verdict}" for verdict in sorted(set(found)))
+
+
+def plural(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """`text` on one line, with a full stop unless it ends in a mark."""
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def cell(value: Any) -> str:
+    """`value` as one line that can stand between the bars of a table."""
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def table_of(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    # Otherwise the padding hangs on whether `wcwidth` happens to be installed.
+    tabulate.WIDE_CHARS_MODE = False
+    cells = [[cell(value) for value in line] for line in lines]
+    head = [cell(name) for name in head]
+    return str(tabulate.tabulate(cells, head, tablefmt="github", disable_numparse=True))

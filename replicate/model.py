@@ -1,0 +1,265 @@
+"""Build, load and save an ERNIE text classifier with its tokenizer and labels.
+
+A model folder holds `config.json` (PaddleNLP's configuration; a pruned net adds `kept_heads` and `kept_neurons`),
+`model.safetensors`, `vocab.txt`, `tokenizer_config.json` and, for a classifier, `label.txt`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replicate import compat
+from replicate.corpus.formats import read_labels
+from replicate.errors import UserError
+
+SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]")
+WEIGHTS = "model.safetensors"
+MAX_POSITIONS = 128
+# The first two would fix the size of a head that a pretrained encoder does not have.
+_NOT_KEPT = ("id2label", "label2id", "paddlenlp_version")
+# Parts that a checkpoint may lack: a pretrained encoder has no classifier, a classifier no language-model head.
+HEADS = ("classifier.", "cls.")
+_WRITERS = "name a folder that finetune, prune or pretrain wrote"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with everything that turns texts into labels.
+
+    Attributes:
+        network: `ErnieForSequenceClassification` (or what PaddleNLP's `AutoModel` gives for a name).
+        tokenizer: PaddleNLP tokenizer.
+        labels: label names; index = class.
+    """
+
+    network: Any
+    tokenizer: Any
+    labels: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable scalars."""
+        return sum(int(np.prod(p.shape)) for p in self.network.parameters())
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and Paddle; call before a network is built, or its head is not reproducible."""
+    compat.quiet()
+    import paddle
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    paddle.seed(seed)
+
+
+def set_device(device: str) -> None:
+    """Choose `cpu` or `gpu` for everything that follows."""
+    compat.prepare()
+    import paddle
+
+    if device.startswith("gpu") and not paddle.is_compiled_with_cuda():
+        raise UserError(
+            f"device {device!r}: this Paddle has no CUDA support", hint="use --device cpu or `tox -e replicate`"
+        )
+    if device.startswith("gpu") and paddle.device.cuda.device_count() == 0:
+        raise UserError(
+            f"device {device!r}: no CUDA device is visible", hint="use --device cpu, or see `replicate doctor`"
+        )
+    try:
+        paddle.set_device(device)
+    except ValueError as error:
+        raise UserError(f"device {device!r} is not one that Paddle knows", hint="use cpu or gpu") from error
+
+
+def build_vocabulary(texts: Iterable[str], minimum_count: int = 2) -> tuple[str, ...]:
+    """Character vocabulary of the texts: special tokens, then characters by falling frequency.
+
+    ASCII letters and digits also get their `##` word pieces, as BERT's tokenizer joins them into words.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text.lower())
+    characters = sorted(
+        (c for c in counts if counts[c] >= minimum_count and not c.isspace()), key=lambda c: (-counts[c], c)
+    )
+    pieces = tuple(f"##{c}" for c in characters if c.isascii() and c.isalnum())
+    return (*SPECIAL_TOKENS, *characters, *pieces)
+
+
+def build_tokenizer(vocabulary: Sequence[str], folder: Path) -> Any:
+    """Write `vocab.txt` into the folder and give an `ErnieTokenizer` over it."""
+    compat.quiet()
+    from paddlenlp.transformers import ErnieTokenizer
+
+    path = folder / "vocab.txt"
+    path.write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
+    return ErnieTokenizer(str(path))
+
+
+def build_config(architecture: Mapping[str, Any], vocabulary_size: int, labels: int = 2) -> Any:
+    """An `ErnieConfig` of the given shape; sequences up to 128 tokens."""
+    compat.quiet()
+    from paddlenlp.transformers import ErnieConfig
+
+    return ErnieConfig(
+        **{"max_position_embeddings": MAX_POSITIONS, "type_vocab_size": 2, **architecture},
+        vocab_size=vocabulary_size,
+        num_labels=labels,
+    )
+
+
+def encode(tokenizer: Any, texts: Sequence[str], max_length: int = MAX_POSITIONS) -> list[np.ndarray]:
+    """Token ids of each text with [CLS] and [SEP], int64, at most `max_length` long."""
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    ids = (tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))[: max_length - 2] for text in texts)
+    return [np.asarray([cls, *row, sep], dtype=np.int64) for row in ids]
+
+
+def classifier_from_config(
+    architecture: Mapping[str, Any], vocabulary: Sequence[str], labels: Sequence[str], folder: Path
+) -> Classifier:
+    """A classifier with random weights; its vocabulary file is written into the folder."""
+    compat.quiet()
+    from paddlenlp.transformers import ErnieForSequenceClassification
+
+    tokenizer = build_tokenizer(vocabulary, folder)
+    network = ErnieForSequenceClassification(build_config(architecture, len(vocabulary), len(labels)))
+    return Classifier(network, tokenizer, tuple(labels))
+
+
+def load_pretrained(kind: Any, source: str | Path, labels: Sequence[str] | None = None) -> tuple[Any, Any]:
+    """A network of PaddleNLP class `kind` and its tokenizer, from a model folder or a PaddleNLP name.
+
+    Parts that the source lacks (a head) are initialised from the current seed.
+
+    Raises:
+        UserError: the folder is not a model, or the name can't be fetched.
+    """
+    compat.quiet()
+    from paddlenlp.transformers import AutoTokenizer, ErnieConfig, ErnieTokenizer
+
+    folder = Path(source)
+    head = (
+        {}
+        if labels is None
+        else {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    )
+    if not folder.is_dir():
+        if "/" in str(source):
+            raise UserError("no such model folder", path=folder, hint=_WRITERS)
+        try:
+            size = {} if labels is None else {"num_classes": len(labels)}
+            return kind.from_pretrained(str(source), **size), AutoTokenizer.from_pretrained(str(source))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"model {str(source)!r} is no folder and PaddleNLP could not fetch it ({type(error).__name__})",
+                hint="check the name and the network, or name a model folder",
+            ) from error
+    for name in ("config.json", WEIGHTS, "vocab.txt"):
+        if not (folder / name).is_file():
+            raise UserError(f"not a model folder: {name} is missing", path=folder, hint=_WRITERS)
+    try:
+        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = ErnieConfig.from_dict({**fields, **head})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
+    network = kind(config)
+    if kept := getattr(config, "kept_heads", None):
+        shrink(network, kept, config.kept_neurons)
+    load_weights(network, folder / WEIGHTS)
+    return network, ErnieTokenizer(str(folder / "vocab.txt"))
+
+
+def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> Classifier:
+    """Load a classifier from a model folder or a PaddleNLP name.
+
+    Args:
+        source: a folder written by this project, or a PaddleNLP name such as `ernie-3.0-base-zh`.
+        labels: label names; without them the folder's own `label.txt`. Where the source's head has another size (a
+            pretrained encoder has none), a new head is initialised from the current seed.
+
+    Raises:
+        UserError: the folder is not a model, or the name can't be fetched.
+    """
+    compat.quiet()
+    from paddlenlp.transformers import AutoModelForSequenceClassification, ErnieForSequenceClassification
+
+    if labels is None:
+        labels = read_labels(Path(source) / "label.txt")
+    kind = ErnieForSequenceClassification if Path(source).is_dir() else AutoModelForSequenceClassification
+    network, tokenizer = load_pretrained(kind, source, labels)
+    return Classifier(network, tokenizer, tuple(labels))
+
+
+def restart(classifier: Classifier) -> Classifier:
+    """A classifier of the same shape, vocabulary and labels with random weights, from the current seed."""
+    return Classifier(type(classifier.network)(classifier.network.config), classifier.tokenizer, classifier.labels)
+
+
+def shrink(network: Any, heads: int, neurons: int) -> None:
+    """Replace every encoder layer's linear maps by ones of `heads` attention heads and `neurons` hidden units."""
+    from paddle import nn
+
+    for layer in network.base_model.encoder.layers:
+        attention = layer.self_attn
+        hidden, inner = attention.embed_dim, heads * attention.head_dim
+        attention.num_heads = heads
+        attention.q_proj, attention.k_proj, attention.v_proj = (nn.Linear(hidden, inner) for _ in range(3))
+        attention.out_proj = nn.Linear(inner, hidden)
+        layer.linear1, layer.linear2 = nn.Linear(hidden, neurons), nn.Linear(neurons, hidden)
+
+
+def weights_of(network: Any) -> dict[str, np.ndarray]:
+    """Parameters and buffers as NumPy arrays, by name."""
+    return {name: value.numpy() for name, value in network.state_dict().items()}
+
+
+def load_weights(network: Any, path: Path) -> None:
+    """Fill a network from a safetensors file; the encoder must fit exactly, a classifier head may be absent."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"not a safetensors file ({error})", path=path) from error
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    fitting = {name: value for name, value in found.items() if wanted.get(name) == value.shape}
+    lacking = [name for name in wanted if name not in fitting and not name.startswith(HEADS)]
+    if lacking:
+        raise UserError(f"weights do not fit config.json: {lacking[0]} is missing or has another shape", path=path)
+    network.set_state_dict({**network.state_dict(), **fitting})
+
+
+def digest_of(weights: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the weights: names, shapes and bytes in name order."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(f"{name}{weights[name].dtype}{weights[name].shape}".encode())
+        digest.update(np.ascontiguousarray(weights[name]).tobytes())
+    return digest.hexdigest()
+
+
+def save_model(network: Any, tokenizer: Any, folder: Path, labels: Sequence[str] | None = None) -> None:
+    """Write a model folder; files that are already there are replaced."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(weights_of(network), folder / WEIGHTS)
+    config = {key: value for key, value in network.config.to_dict().items() if key not in _NOT_KEPT}
+    if labels is not None:
+        config |= {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    text = json.dumps(config, ensure_ascii=False, indent=1)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    tokenizer.save_pretrained(str(folder))
+    if labels is not None:
+        (folder / "label.txt").write_text("".join(f"{name}\n" for name in labels), encoding="utf-8")

@@ -1,0 +1,117 @@
+"""What a row needs: its stages in order, each with the key under which the store keeps its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from replicate.errors import UserError
+from replicate.profile import Profile
+from replicate.store import key_of
+from replicate.table import ResultsTable
+
+# What a stage's result means; raised when its code changes what comes out, so that older results are not reused.
+VERSIONS = {"pretrain": 1, "augment": 1, "finetune": 1, "prune": 1, "svm": 1}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What everything starts from, by content.
+
+    Attributes:
+        digests: of the data set's parts: `train`, `dev`, `labels`.
+        unlabelled: of the text to pretrain on; empty where nothing is pretrained.
+        environment: versions of the packages that decide a result.
+    """
+
+    digests: Mapping[str, str]
+    unlabelled: str
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a chain.
+
+    Attributes:
+        name: stage name.
+        options: every setting, resolved: the profile's, then the row's.
+        seed: None where all seeds share the result.
+        train: the stage whose examples it trains on; None for the data set's own.
+        model: the stage whose model it starts from, or a PaddleNLP name or folder; None where it needs none.
+        identity: everything that determines the result; the store's key is its digest.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    seed: int | None
+    train: Stage | None
+    model: Stage | str | None
+    identity: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The store's key."""
+        return key_of(self.identity)
+
+    def chain(self) -> Iterator[Stage]:
+        """The stages that this one needs, each once and before those that need it, itself last."""
+        seen: set[str] = set()
+
+        def walk(stage: Stage) -> Iterator[Stage]:
+            for source in (stage.train, stage.model):
+                if isinstance(source, Stage):
+                    yield from walk(source)
+            if stage.key not in seen:
+                seen.add(stage.key)
+                yield stage
+
+        return walk(self)
+
+
+def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
+    """The last stage of a row's chain under a profile and seed.
+
+    Raises:
+        UserError: the row has no recipe, or a stage that nothing is known of here.
+    """
+    row = table.row(row_id)
+    if not row.recipe:
+        raise UserError(f"row {row.full_id} is not run: {row.not_run}")
+
+    def stage(
+        name: str, options: Mapping[str, Any], at: int | None, train: Stage | None, model: Stage | str | None
+    ) -> Stage:
+        if name not in VERSIONS:
+            raise UserError(f"row {row.full_id}: this version has no stage {name!r}")
+        resolved = {**profile.options.get(name, {}), **options}
+        data = {"unlabelled": sources.unlabelled} if name == "pretrain" else dict(sources.digests)
+        if train is not None:
+            data["train"] = train.key
+        inputs = {**data, "model": model.key if isinstance(model, Stage) else model}
+        identity = {
+            "stage": name,
+            "version": VERSIONS[name],
+            "options": resolved,
+            "seed": at,
+            "inputs": inputs,
+            "device": profile.device,
+            "environment": dict(sources.environment),
+        }
+        return Stage(name, resolved, at, train, model, identity)
+
+    train: Stage | None = None
+    model: Stage | str | None = profile.model
+    last: Stage | None = None
+    for step in table.chain(row_id):
+        if step.stage == "augment":
+            last = train = stage("augment", step.options, seed, train, None)
+        elif step.stage == "svm":
+            last = stage("svm", step.options, seed, train, None)
+        else:
+            if model is None:
+                model = stage("pretrain", {}, None, None, None)
+            last = model = stage(step.stage, step.options, seed, train, model)
+    assert last is not None
+    return last

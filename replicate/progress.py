@@ -1,0 +1,60 @@
+"""What a person sees while a stage runs: a bar on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from tqdm import tqdm
+
+LOG_SECONDS = 20.0
+
+
+class Progress:
+    """Shows steps, loss and the time left of the stage that runs now.
+
+    Args:
+        label: what runs, e.g. `augment · seed 2`.
+        quiet: show nothing.
+        stream: where to write.
+        every: print a plain line every so many steps; 0 prints one every 20 seconds.
+    """
+
+    def __init__(self, label: str = "", quiet: bool = False, stream: TextIO | None = None, every: int = 0) -> None:
+        self.label = label
+        self.stream = stream or sys.stderr
+        self.quiet = quiet
+        self.every = every
+        self._bar: tqdm[None] | None = None
+        self._total = self._shown = 0
+        self._since = self._last = 0.0
+
+    def start(self, total: int) -> None:
+        """A stage of `total` steps begins."""
+        self.close()
+        self._total, self._shown = total, 0
+        self._since = self._last = time.monotonic()
+        if not self.quiet and self.stream.isatty():
+            self._bar = tqdm(total=total, desc=self.label, file=self.stream, leave=False, dynamic_ncols=True)
+
+    def step(self, step: int, **values: float) -> None:
+        """Step number `step` is done; `values` (loss, accuracy …) stand beside it."""
+        if self._bar is not None:
+            self._bar.set_postfix({key: f"{value:.4f}" for key, value in values.items()}, refresh=False)
+            self._bar.update(step - self._shown)
+        elif not self.quiet and self._due(step):
+            now = self._last = time.monotonic()
+            left = (now - self._since) / max(step, 1) * (self._total - step)
+            shown = " ".join(f"{key} {value:.4f}" for key, value in values.items())
+            print(f"{self.label} step {step}/{self._total} {shown} {left:.0f} s left", file=self.stream, flush=True)
+        self._shown = step
+
+    def _due(self, step: int) -> bool:
+        return step % self.every == 0 if self.every else time.monotonic() - self._last >= LOG_SECONDS
+
+    def close(self) -> None:
+        """The stage is over."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,345 @@
+"""The sections of REPORT.md: each a function from the material to blocks of Markdown."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+
+from replicate.markdown import cell, interval, number, plural, sentence, spread, table_of, tally
+from replicate.metrics import METRICS
+from replicate.paired import RowComparison, published_pair
+from replicate.profile import Profile
+from replicate.record import Record
+from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row
+from replicate.table import LATENCY, ResultsTable, Row
+
+NAMES = {
+    "accuracy": "accuracy",
+    "precision": "precision of class 1",
+    "recall": "recall of class 1",
+    "f1": "F1 of class 1",
+    "average": "(accuracy + F1) / 2",
+    "macro_f1": "macro-F1",
+    LATENCY: "ms per example",
+}
+
+
+def section_answer(material: Material) -> list[str]:
+    """The title, and the paragraph that says whether the first table holds."""
+    table = material.tables[0]
+    published = [row for row in table.rows if row.published]
+    profiles = material.comparable(table)
+    judged = [
+        (row, profile, judge_row(table, material.result(row, profile))) for row in published for profile in profiles
+    ]
+    counted = tally(verdict.status for _, _, verdict in judged)
+    run = [verdict for _, _, verdict in judged if verdict.status != "not-run"]
+    names = " or ".join(f"`{profile.id}`" for profile in profiles) or "a comparable profile"
+    if not run:
+        rows = plural(len(published), "published row")
+        answer = f"**Not known yet: it has not been run.** None of its {rows} has a record under {names}."
+    elif any(verdict.status in ("higher", "lower") for verdict in run):
+        answer = f"**No, not all of it.** Of its {len(judged)} comparisons under {names}: {counted}."
+    elif all(verdict.status == "replicated" for _, _, verdict in judged):
+        answer = f"**Yes.** Each of its {len(published)} published rows is replicated under {names}."
+    else:
+        answer = f"**Not settled.** Of its {len(judged)} comparisons under {names}: {counted}."
+    others = [profile for profile in material.profiles if profile not in profiles]
+    for profile in others:
+        own = [record for record in material.records if record.profile == profile.id]
+        answer += (
+            f" `{profile.id}` has {plural(len(own), 'record')}; they answer another question and replicate nothing."
+            if own
+            else f" `{profile.id}` has no record."
+        )
+    asked = f"Does the table of *{table.title}* hold when it is run again with several seeds? "
+    return ["# Does the published table hold?", asked + answer]
+
+
+def section_first_table(material: Material) -> list[str]:
+    """The first table, its claims, and the whole numbers behind its figures."""
+    table = material.tables[0]
+    return [*_published(material, table), *_claims(material, table), *_counts(table)]
+
+
+def section_profiles(material: Material) -> list[str]:
+    """The profiles whose figures must not be compared with published ones, each under its own heading."""
+    blocks = []
+    for profile in material.profiles:
+        tables = [
+            table for table in material.tables if any(material.result(row, profile).records for row in table.rows)
+        ]
+        if profile.comparable or not tables:
+            continue
+        blocks += [
+            f"## `{profile.id}`: not a replication",
+            f"The question of this profile: {sentence(profile.question)} Why none of its figures is compared with a "
+            f"published value: {sentence(profile.reason)} Mean ± standard deviation (seeds).",
+        ]
+        for table in tables:
+            blocks += [*_measured(material, table, profile), *_differences(material, table, profile)]
+    return blocks
+
+
+def section_other_tables(material: Material) -> list[str]:
+    """The tables after the first, in the same form."""
+    return [
+        block
+        for table in material.tables[1:]
+        for block in (*_published(material, table), *_claims(material, table), *_counts(table))
+    ]
+
+
+def section_method(material: Material) -> list[str]:
+    """Machines, versions, commits, seeds, commands and durations."""
+    blocks = ["## How it was measured"]
+    if not material.records:
+        return [*blocks, "Nothing has been measured: there is no record."]
+    blocks.append(
+        "Every score above is derived from the counts in its records; the numbers in the columns `records` are seeds "
+        "and link to them. Seconds are those of the row's stages; those shared with other rows are counted in full."
+    )
+    for profile in material.profiles:
+        own = [record for record in material.records if record.profile == profile.id]
+        if own:
+            blocks += [f"### `{profile.id}`", *_environments(own), _durations(material, profile)]
+    return blocks
+
+
+def _published(material: Material, table: ResultsTable) -> list[str]:
+    """Published and measured values one below the other, with the verdict and its reason."""
+    metrics = [metric for metric in (*METRICS, LATENCY) if any(metric in row.published for row in table.rows)]
+    lines, details, results = [], [], []
+    for row in table.rows:
+        if row.published:
+            printed = [_printed(row, metric) for metric in metrics]
+            lines.append([_named(row), "published", *printed, "", ""])
+        for profile in material.beside(table, row):
+            result = material.result(row, profile)
+            results.append(result)
+            verdict = judge_row(table, result) if row.published else None
+            cells = [_score(result, metric) if metric in METRICS else "not-run" for metric in metrics]
+            words = f"**{verdict.status}**: {verdict.reason}" if verdict else "nothing published"
+            name = "" if row.published else _named(row)
+            lines.append([name, f"`{profile.id}`", *cells, words, material.links(result.records)])
+            details += _verdicts(table, row, profile, verdict) if verdict else []
+    head = ["row", "", *(NAMES[metric] for metric in metrics), "verdict", "records"]
+    source = (
+        f"Source: {sentence(table.provenance.source)} Published values as printed; "
+        "measured: mean ± standard deviation (seeds)."
+    )
+    blocks = [f"## {table.title}", source, table_of(head, lines), *_failures(material, results)]
+    if details:
+        head = [
+            "row",
+            "profile",
+            "metric",
+            "published",
+            "mean",
+            "interval",
+            "one more seed",
+            "tolerance",
+            "verdict",
+            "reason",
+        ]
+        blocks.append(table_of(head, details))
+    return blocks
+
+
+def _verdicts(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdict) -> list[list[str]]:
+    return [
+        [
+            f"`{row.id}`",
+            f"`{profile.id}`",
+            NAMES[metric],
+            _printed(row, metric),
+            number(one.comparison.mean) if one.comparison else "",
+            interval(one.comparison.ci) if one.comparison else "",
+            interval(one.comparison.prediction_interval) if one.comparison else "",
+            f"± {table.tolerance(row.id, metric).value}",
+            one.status,
+            one.reason,
+        ]
+        for metric, one in verdict.metrics.items()
+    ]
+
+
+def _claims(material: Material, table: ResultsTable) -> list[str]:
+    """What the source says of its rows, what its own totals can show of that, and what our seeds show."""
+    if not table.claims:
+        return []
+    lines = []
+    for claim in table.claims:
+        a, b = table.row(claim.row), table.row(claim.against)
+        for metric in claim.metrics:
+            both = metric in a.published and metric in b.published
+            difference = f"{a.published[metric].value - b.published[metric].value:+.4f}" if both else ""
+            lines.append([claim.text, _minus(a, b), NAMES[metric], difference, _totals(table, a, b, metric)])
+    blocks = [
+        "### What the source claims",
+        "The source has one seed a row. What its totals alone can show, whichever examples each row got right:",
+        table_of(["claim", "difference", "metric", "published", "what the totals can show"], lines),
+    ]
+    for profile in material.comparable(table):
+        blocks += [f"The same claims with the seeds of `{profile.id}`:", _claim_verdicts(material, table, profile)]
+    return blocks
+
+
+def _totals(table: ResultsTable, a: Row, b: Row, metric: str) -> str:
+    if metric != "accuracy" or a.counts is None or b.counts is None:
+        return ""
+    alpha = float(table.statistics.alpha.value)
+    return published_pair(a.counts.correct, b.counts.correct, table.dataset.examples, alpha).words
+
+
+def _claim_verdicts(material: Material, table: ResultsTable, profile: Profile) -> str:
+    lines = []
+    for result in judge_claims(table, material.records, profile.id):
+        claim, verdict = result.claim, result.verdict
+        for metric in claim.metrics:
+            measured = _difference(result.comparisons.get(metric))
+            words = f"**{verdict.status}**: {verdict.reason}"
+            lines.append([claim.text, NAMES[metric], *measured, words])
+    return table_of(["claim", "metric", "difference (pairs)", "interval", "verdict"], lines)
+
+
+def _counts(table: ResultsTable) -> list[str]:
+    """The whole numbers that the published figures decode to."""
+    rows = [(row, row.counts) for row in table.rows if row.counts is not None and row.counts.tp is not None]
+    facts = table.dataset
+    if not rows or facts.positive_class is None:
+        return []
+    lines = []
+    for row, counts in rows:
+        tp, fp, fn = counts.tp or 0, counts.fp or 0, counts.fn or 0
+        f1 = f"{2 * tp}/{2 * tp + fp + fn} = {counts.scores()['f1']:.4f}"
+        parts = [f"{counts.correct}/{counts.examples}", tp, fp, fn, f"{tp}/{tp + fp}", f"{tp}/{tp + fn}", f1]
+        lines.append([_named(row), *map(str, parts)])
+    return [
+        "### What the printed F1 is",
+        f"The published precision, recall and F1 are those of class index {facts.positive_index} of the label list "
+        f"alone: {facts.positive_class}, which has {facts.positive_examples} of the {facts.examples} "
+        f"{facts.split} examples. "
+        "They are neither the macro nor the micro F1 of the task. "
+        "Each printed figure follows from these whole numbers, to 1e-12:",
+        table_of(["row", "accuracy", "tp", "fp", "fn", "precision", "recall", "F1"], lines),
+    ]
+
+
+def _measured(material: Material, table: ResultsTable, profile: Profile) -> list[str]:
+    lines, results = [], [material.result(row, profile) for row in table.rows]
+    for result in results:
+        cells = [_score(result, metric) for metric in ("accuracy", "macro_f1", "f1")]
+        sizes = sorted({record.parameters for record in result.records if record.counts})
+        size = " to ".join(f"{number:,}" for number in sizes)
+        lines.append([_named(result.row), *cells, size, material.links(result.records)])
+    head = ["row", "accuracy", "macro-F1", "F1 of class 1", "parameters", "records"]
+    return [f"### Rows of *{table.title}*", table_of(head, lines), *_failures(material, results)]
+
+
+def _failures(material: Material, results: Iterable[RowResult]) -> list[str]:
+    """The seeds that diverged or failed, counted and listed with their reasons, and those not run yet."""
+    results, seeds = list(results), {profile.id: profile.seeds for profile in material.profiles}
+    notes = [
+        f"- `{result.row.id}`, `{result.profile}`, seed {record.seed}, {record.status}: {cell(record.reason)}"
+        for result in results
+        for record in result.failed
+    ]
+    blocks = [f"{plural(len(notes), 'seed')} did not end well:", "\n".join(notes)] if notes else []
+    waiting = [
+        f"`{result.row.id}` ({', '.join(map(str, left))})"
+        for result in results
+        if result.records and (left := sorted({*seeds[result.profile]} - {record.seed for record in result.records}))
+    ]
+    return [*blocks, f"Seeds of the profile without a record yet: {', '.join(waiting)}."] if waiting else blocks
+
+
+def _differences(material: Material, table: ResultsTable, profile: Profile) -> list[str]:
+    """Every row against its parent, and every pair that a claim names, paired by seed."""
+    pairs = {(row.id, row.parent): None for row in table.rows if row.parent} | {
+        (claim.row, claim.against): None for claim in table.claims
+    }
+    alpha, lines = float(table.statistics.alpha.value), []
+    for pair in pairs:
+        a, b = (material.result(table.row(row), profile) for row in pair)
+        for metric in ("accuracy", "macro_f1", "f1"):
+            if found := compare(a, b, metric, alpha=alpha):
+                lines.append([_minus(a.row, b.row), NAMES[metric], *_difference(found), number(found.p_sign_flip)])
+    if not lines:
+        return []
+    head = ["difference", "metric", "mean (pairs)", "interval", "p of the sign-flip test"]
+    blocks = ["Differences paired by seed, mean ± standard deviation (pairs):", table_of(head, lines)]
+    if table.claims and material.same_data(table, profile):
+        blocks += ["What the published claims come to for these nets:", _claim_verdicts(material, table, profile)]
+    return blocks
+
+
+def _environments(records: Sequence[Record]) -> list[str]:
+    """One list for each combination of commit, machine, device and versions that the records name."""
+    groups: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        machine, device = record.machine, record.device
+        facts = (
+            f"commit: {record.commit}{', with changes' if record.dirty else ''}",
+            f"machine: {', '.join(f'{name} {machine[name]}' for name in sorted(machine))}",
+            f"device: {', '.join(f'{name} {device[name]}' for name in sorted(device))}",
+            f"versions: {', '.join(f'{name} {record.versions[name]}' for name in sorted(record.versions))}",
+        )
+        groups.setdefault(facts, []).append(record)
+    blocks = []
+    for shared, group in groups.items():
+        rows = sorted({f"{record.table}/{record.row}" for record in group})
+        seeds = sorted({record.seed for record in group})
+        commands = sorted({f"`{' '.join(record.command)}`" for record in group})
+        where = (
+            f"rows: {', '.join(rows)}",
+            f"seeds: {', '.join(map(str, seeds))}",
+            f"commands: {', '.join(commands)}",
+        )
+        when = f"when: {min(record.started for record in group)} to {max(record.finished for record in group)}"
+        blocks.append("\n".join(f"- {cell(fact)}" for fact in (*where, *shared, when)))
+    return blocks
+
+
+def _durations(material: Material, profile: Profile) -> str:
+    lines = []
+    for table in material.tables:
+        for row in table.rows:
+            result = material.result(row, profile)
+            seconds = [record.seconds for record in result.records]
+            if seconds:
+                ends = f"{min(seconds):.1f} to {max(seconds):.1f}"
+                lines.append([row.full_id, f"{statistics.fmean(seconds):.1f}", ends, material.links(result.records)])
+    return table_of(["row", "seconds a seed", "least to most", "records"], lines)
+
+
+def _named(row: Row) -> str:
+    return f"{row.title} (`{row.id}`)"
+
+
+def _printed(row: Row, metric: str) -> str:
+    if metric not in row.published:
+        return ""
+    published = row.published[metric]
+    return f"{published.printed} %" if published.unit == "percent" else published.printed
+
+
+def _score(result: RowResult, metric: str) -> str:
+    if not result.records:
+        return "not-run"
+    values = [score[metric] for score in result.scores.values()]
+    if not values:
+        return "no score (0)"
+    return spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan, len(values))
+
+
+def _minus(a: Row, b: Row) -> str:
+    return f"`{a.id}` minus `{b.id}`"
+
+
+def _difference(comparison: RowComparison | None) -> list[str]:
+    if comparison is None:
+        return ["not-run", ""]
+    found = spread(comparison.difference, comparison.sd, comparison.n, "+.4f")
+    return [found, interval(comparison.ci)]

@@ -1,0 +1,204 @@
+"""What the records say of the rows and claims of a table: scores, seeds that failed, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import quote
+
+from replicate import paired
+from replicate.metrics import METRICS, scores
+from replicate.paired import ClaimVerdict, RowComparison, claim_test, compare_rows
+from replicate.profile import Profile
+from replicate.record import Record
+from replicate.stats import Number, Status, Verdict, compare_to_baseline, judge
+from replicate.table import Claim, ResultsTable, Row, Setting
+
+BASELINE_METRICS = ("accuracy", "f1")
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row's records under one profile, by seed."""
+
+    row: Row
+    profile: str
+    records: tuple[Record, ...]
+
+    @cached_property
+    def scores(self) -> Mapping[int, Mapping[str, float]]:
+        """Every metric of each seed that gave predictions."""
+        return {record.seed: scores(record.counts) for record in self.records if record.counts}
+
+    @property
+    def failed(self) -> tuple[Record, ...]:
+        """The records whose run did not end well, with or without scores."""
+        return tuple(record for record in self.records if record.status != "ok")
+
+    def score(self, seed: int, metric: str) -> float:
+        """The metric of one seed; NaN where it gave no predictions."""
+        return self.scores[seed][metric] if seed in self.scores else math.nan
+
+    def samples(self, metric: str) -> tuple[float, ...]:
+        """The metric of each seed but those that ended in an error, NaN where a seed diverged without predictions."""
+        return tuple(self.score(record.seed, metric) for record in self.records if record.status != "error")
+
+
+@dataclass(frozen=True)
+class RowVerdict:
+    """A row's verdict with its reason, and the verdict on each metric that it rests on."""
+
+    status: Status
+    reason: str
+    metrics: Mapping[str, Verdict]
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim's verdict under one profile, and the comparison of each of its metrics where both rows were run."""
+
+    claim: Claim
+    verdict: ClaimVerdict
+    comparisons: Mapping[str, RowComparison]
+
+
+def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:
+    """The part of `records` that belongs to a row and a profile."""
+    own = [record for record in records if (record.table, record.row, record.profile) == (row.table, row.id, profile)]
+    return RowResult(row, profile, tuple(sorted(own, key=lambda record: record.seed)))
+
+
+def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
+    """Compares a row's seeds with each of its published metrics that has a tolerance.
+
+    One metric off is enough for `higher` or `lower`; `replicated` needs every metric.
+    """
+    row = result.row
+    if not result.records:
+        return RowVerdict("not-run", row.not_run or f"no record under `{result.profile}`", {})
+    errors = [f"seed {record.seed}: {record.reason}" for record in result.records if record.status == "error"]
+    verdicts = {
+        metric: judge(
+            result.samples(metric),
+            row.published[metric].value,
+            tolerance.value,
+            alpha=float(table.statistics.alpha.value),
+            minimum_seeds=int(table.statistics.minimum_seeds.value),
+            errors=errors,
+        )
+        for metric in METRICS
+        if metric in row.published and (tolerance := _tolerance(table, row.id, metric))
+    }
+    by_weight: tuple[Status, ...] = ("error", "lower", "higher", "inconclusive", "replicated")
+    for status in by_weight:
+        reasons = {metric: verdict.reason for metric, verdict in verdicts.items() if verdict.status == status}
+        if reasons:
+            same = len(set(reasons.values())) == 1
+            words = [f"{metric}: {reason}" for metric, reason in reasons.items()]
+            return RowVerdict(status, next(iter(reasons.values())) if same else "; ".join(words), verdicts)
+    return RowVerdict("inconclusive", "no published metric has a tolerance", verdicts)
+
+
+def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted: RowResult | None) -> RowVerdict:
+    """Compares a row's seeds with the accepted ones of the same profile, in accuracy and F1; the worse verdict holds.
+
+    This is what makes a profile without published values a regression test.
+    """
+    for record in result.records:
+        if record.status == "error":
+            return RowVerdict("error", f"seed {record.seed}: {record.reason}", {})
+    if accepted is None:
+        return RowVerdict("inconclusive", f"no accepted records under `{result.profile}` to compare with", {})
+    alpha, found = float(table.statistics.alpha.value), {}
+    for metric in BASELINE_METRICS:
+        tolerance = table.tolerance(result.row.id, metric).value
+        found[metric] = compare_to_baseline(result.samples(metric), accepted.samples(metric), tolerance, alpha)
+    for status in ("lower", "higher", "inconclusive", "replicated"):
+        reasons = [f"{metric}: {one.reason}" for metric, one in found.items() if one.verdict == status]
+        if reasons:
+            return RowVerdict(status, "; ".join(reasons), {})
+    raise AssertionError("a comparison without a verdict")
+
+
+def judge_claims(table: ResultsTable, records: Sequence[Record], profile: str) -> list[ClaimResult]:
+    """One result a claim of the table, corrected over all of them; rows are compared over the seeds that both have."""
+    alpha = float(table.statistics.alpha.value)
+    compared = [_compare(table, claim, records, profile, alpha) for claim in table.claims]
+    tests = [
+        claim_test(claim.kind, list(comparisons.values())) if comparisons else None
+        for claim, comparisons in zip(table.claims, compared, strict=True)
+    ]
+    verdicts = paired.judge_claims(tests, alpha)
+    return [ClaimResult(*parts) for parts in zip(table.claims, verdicts, compared, strict=True)]
+
+
+def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
+    """Row `a` minus row `b` over the seeds that both have records of; None where there are none."""
+    seeds = sorted({record.seed for record in a.records} & {record.seed for record in b.records})
+    if not seeds:
+        return None
+    first, second = ([result.score(seed, metric) for seed in seeds] for result in (a, b))
+    return compare_rows(first, second, margin=margin, alpha=alpha)
+
+
+def _compare(
+    table: ResultsTable, claim: Claim, records: Sequence[Record], profile: str, alpha: float
+) -> dict[str, RowComparison]:
+    a, b = (row_result(records, table.row(row), profile) for row in (claim.row, claim.against))
+    found = {}
+    for metric in claim.metrics:
+        tolerance = _tolerance(table, claim.row, metric)
+        if comparison := compare(a, b, metric, tolerance.value if tolerance else 0, alpha):
+            found[metric] = comparison
+    return found
+
+
+def _tolerance(table: ResultsTable, row: str, metric: str) -> Setting | None:
+    try:
+        return table.tolerance(row, metric)
+    except KeyError:
+        return None
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that a report is made of; `measured` is the way from the report to the records."""
+
+    tables: tuple[ResultsTable, ...]
+    records: tuple[Record, ...]
+    profiles: tuple[Profile, ...]
+    measured: str
+
+    def result(self, row: Row, profile: Profile) -> RowResult:
+        """The row's records under the profile."""
+        return row_result(self.records, row, profile.id)
+
+    def comparable(self, table: ResultsTable) -> tuple[Profile, ...]:
+        """The profiles whose figures may stand beside the table's published ones."""
+        return tuple(profile for profile in self.profiles if profile.comparable and self.same_data(table, profile))
+
+    def beside(self, table: ResultsTable, row: Row) -> tuple[Profile, ...]:
+        """The profiles that a row of the published table shows.
+
+        A row that nobody published is compared with nothing, so any profile on the table's data will do.
+        """
+        if row.published:
+            return self.comparable(table)
+        found = [
+            profile for profile in self.profiles if self.same_data(table, profile) and self.result(row, profile).records
+        ]
+        return tuple(found) or self.comparable(table)
+
+    def links(self, records: Iterable[Record]) -> str:
+        """The seeds as links to their records, with the status of those that did not end well."""
+        return " ".join(
+            f"[{record.seed}]({quote(f'{self.measured}/{record.place}')})"
+            + (f" {record.status}" if record.status != "ok" else "")
+            for record in records
+        )
+
+    def same_data(self, table: ResultsTable, profile: Profile) -> bool:
+        """Whether the profile runs on the table's dataset."""
+        return profile.dataset.casefold() == table.dataset.name.casefold()

@@ -1,0 +1,227 @@
+"""Run rows: every stage through the store, one record for each row and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from replicate import compat
+from replicate.corpus import generated, load_dataset
+from replicate.corpus.formats import Dataset, read_lines
+from replicate.errors import UserError
+from replicate.optimisation import Diverged
+from replicate.plan import Sources, Stage, plan
+from replicate.profile import Profile
+from replicate.progress import Progress
+from replicate.record import Record, commit, machine, versions, write_record
+from replicate.stages import STAGES, Inputs
+from replicate.store import Artefact, Store
+from replicate.table import ResultsTable
+
+UNLABELLED = "REPLICATE_UNLABELLED"
+GENERATED_LINES = 6000
+# Packages whose version decides what comes out of a stage; the two builds of Paddle have one version.
+DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
+
+
+def unlabelled_lines(source: str) -> tuple[str, ...]:
+    """Lines to pretrain on: `generated`, the file that `REPLICATE_UNLABELLED` names, or a file."""
+    if source == generated.NAME:
+        return generated.generate(examples_train=1, examples_dev=1, unlabelled=GENERATED_LINES, seed=1).unlabelled
+    path = os.environ.get(UNLABELLED, "") if source == UNLABELLED else source
+    if not path:
+        raise UserError(
+            f"the text to pretrain on is not named: {UNLABELLED} is not set",
+            hint="set it to a UTF-8 file of one query a line",
+        )
+    return read_lines(Path(path))
+
+
+@dataclass
+class Runner:
+    """Runs rows of tables under one profile.
+
+    Attributes:
+        profile: what to run with.
+        store: where results are kept.
+        quiet: show no progress.
+        offline: open no connection.
+    """
+
+    profile: Profile
+    store: Store
+    quiet: bool = False
+    offline: bool = False
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The profile's data."""
+        return load_dataset(self.profile.dataset, self.offline)
+
+    @cached_property
+    def unlabelled(self) -> tuple[str, ...]:
+        """Lines to pretrain on; none where the profile starts from a named model."""
+        return () if self.profile.unlabelled is None else unlabelled_lines(self.profile.unlabelled)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Digests of the data and versions of the packages."""
+        text = "\n".join(self.unlabelled).encode()
+        digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
+        decisive = {name.removesuffix("-gpu"): version for name, version in versions().items() if name in DECISIVE}
+        return Sources(digests, hashlib.sha256(text).hexdigest() if text else "", decisive)
+
+    def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
+        """The stages of a row, in the order in which they run."""
+        return list(plan(table, row_id, self.profile, seed, self.sources).chain())
+
+    def kept(self, stage: Stage) -> bool:
+        """Whether the store has the stage's result."""
+        return self.store.find(stage.name, stage.key) is not None
+
+    def make(self, stage: Stage, label: str) -> Artefact:
+        """The stage's result, from the store or made now; the stages that it needs must have been made."""
+
+        def path_of(source: Stage | str | None) -> Path | str | None:
+            if not isinstance(source, Stage):
+                return source
+            found = self.store.find(source.name, source.key)
+            if found is None:
+                raise UserError(f"the store lost {source.name}/{source.key}", path=self.store.root, hint="run again")
+            return found.path
+
+        def build(folder: Path) -> Mapping[str, Any]:
+            from replicate.model import set_device
+
+            if stage.name in ("pretrain", "finetune", "prune"):
+                set_device(self.profile.device)
+            train = path_of(stage.train)
+            progress = Progress(f"{label} · {stage.name}", self.quiet)
+            try:
+                return STAGES[stage.name](
+                    Inputs(
+                        options=stage.options,
+                        seed=stage.seed or 0,
+                        dataset=self.dataset,
+                        train=None if train is None else Path(train),
+                        model=path_of(stage.model),
+                        unlabelled=lambda: self.unlabelled,
+                        folder=folder,
+                        progress=progress,
+                    )
+                )
+            finally:
+                progress.close()
+
+        return self.store.make(stage.name, stage.identity, build)
+
+    def run(self, table: ResultsTable, row_id: str, seed: int) -> Record:
+        """Run one row with one seed; a run that diverged is a record too."""
+        started = _now()
+        stages: list[dict[str, Any]] = []
+        status, reason, last = "ok", "", None
+        try:
+            for stage in self.planned(table, row_id, seed):
+                artefact = last = self.make(stage, f"{row_id} · seed {seed}")
+                summary = {key: value for key, value in artefact.summary.items() if key != "evaluation"}
+                stages.append(
+                    {
+                        "stage": stage.name,
+                        "key": artefact.key,
+                        "config": dict(stage.options),
+                        "inputs": dict(stage.identity["inputs"]),
+                        "seconds": artefact.seconds,
+                        "summary": summary,
+                    }
+                )
+        except Diverged as error:
+            status, reason, last = "diverged", f"{stage.name}: {error}", None
+        result: Mapping[str, Any] = {} if last is None else last.summary
+        evaluation = result.get("evaluation", {"counts": {}, "predictions": "", "correct": "", "confidence": ""})
+        head, dirty = commit()
+        weights = {key: result[key] for key in ("weights_step0", "weights") if key in result}
+        return Record(
+            table=table.id,
+            row=row_id,
+            profile=self.profile.id,
+            seed=seed,
+            status=status,
+            reason=reason,
+            command=("replicate", "run", f"{table.id}/{row_id}", "--profile", self.profile.id, "--seeds", str(seed)),
+            started=started,
+            finished=_now(),
+            commit=head,
+            dirty=dirty,
+            versions=versions(),
+            device=device_facts(self.profile.device),
+            machine=machine(),
+            stages=tuple(stages),
+            digests={**self.sources.digests, **weights},
+            labels=self.dataset.labels,
+            parameters=int(result.get("parameters", 0)),
+            **evaluation,
+        )
+
+    def keep(self, record: Record, folder: Path | None = None) -> Path:
+        """Write a record into a folder, by default the store's own `records`."""
+        return write_record(record, folder or records_folder(self.store))
+
+
+def records_folder(store: Store) -> Path:
+    """Where records are before somebody accepts them into `measured/`."""
+    return store.root / "records"
+
+
+def device_facts(device: str) -> dict[str, Any]:
+    """Kind, name, threads and, for CUDA, compute capability of the device that runs used."""
+    threads = int(os.environ.get("OMP_NUM_THREADS", compat.cores()))
+    if device == "cpu" or "paddle" not in sys.modules:
+        return {"kind": device, "name": str(machine()["cpu"]), "threads": threads}
+    import paddle
+
+    major, minor = paddle.device.cuda.get_device_capability()
+    return {
+        "kind": device,
+        "name": paddle.device.cuda.get_device_name(),
+        "threads": threads,
+        "compute_capability": f"{major}.{minor}",
+    }
+
+
+def selected(
+    tables: Mapping[str, ResultsTable], profile: Profile, names: tuple[str, ...]
+) -> Iterator[tuple[ResultsTable, str]]:
+    """The rows that a profile runs, or of those the ones that are named (`row` or `table/row`).
+
+    Raises:
+        UserError: a name fits no row, or a row that the profile does not run.
+    """
+    for table_id in profile.tables:
+        if table_id not in tables:
+            raise UserError(f"profile {profile.id}: no table {table_id!r}", hint=f"tables: {', '.join(tables)}")
+    rows = [
+        (tables[table_id], row)
+        for table_id in profile.tables
+        for row in tables[table_id].rows
+        if row.runs_under(profile.id)
+    ]
+    known = {name for _, row in rows for name in (row.id, row.full_id)}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"profile {profile.id} runs no row {name!r}", hint=f"rows: {', '.join(row.id for _, row in rows)}"
+            )
+    for table, row in rows:
+        if not names or row.id in names or row.full_id in names:
+            yield table, row.id
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

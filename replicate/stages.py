@@ -1,0 +1,132 @@
+"""What each stage does: the step from settings and inputs to a folder and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from replicate.corpus.formats import Dataset, Split, read_split
+from replicate.errors import UserError
+from replicate.progress import Progress
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a stage gets.
+
+    Attributes:
+        options: its settings.
+        seed: the run's seed; 0 for a stage that all seeds share.
+        dataset: labels, dev set and the original training set.
+        train: folder of the stage that made the training set; None for the data set's own.
+        model: model folder or PaddleNLP name; None where none is needed.
+        unlabelled: lines to pretrain on.
+        folder: where its files go.
+        progress: told of every step.
+    """
+
+    options: Mapping[str, Any]
+    seed: int
+    dataset: Dataset
+    train: Path | None
+    model: str | Path | None
+    unlabelled: Callable[[], tuple[str, ...]]
+    folder: Path
+    progress: Progress
+
+    def split(self) -> Split:
+        """The training examples."""
+        return self.dataset.train if self.train is None else read_split(self.train / "train.txt", self.dataset.labels)
+
+
+def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """A stage's settings as their dataclass; UserError on a setting that it lacks."""
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise UserError(f"{kind.__name__} has no setting {name!r}", hint=f"settings: {', '.join(known)}")
+    return kind(**values)
+
+
+def run_pretrain(inputs: Inputs) -> dict[str, Any]:
+    """Pretrain the profile's net on unlabelled lines."""
+    from replicate.pretrain import PretrainOptions, pretrain
+
+    return pretrain(inputs.unlabelled(), options_of(PretrainOptions, inputs.options), inputs.folder, inputs.progress)
+
+
+def run_augment(inputs: Inputs) -> dict[str, Any]:
+    """Write the training set with its augmented copies."""
+    from replicate.augment import augment_split
+
+    split, summary = augment_split(inputs.split(), seed=inputs.seed, **inputs.options)
+    names = inputs.dataset.labels
+    lines = (f"{text}\t{names[label]}\n" for text, label in zip(split.texts, split.labels, strict=True))
+    (inputs.folder / "train.txt").write_text("".join(lines), encoding="utf-8")
+    return {"examples": len(split), **asdict(summary)}
+
+
+def run_finetune(inputs: Inputs) -> dict[str, Any]:
+    """Fine-tune the model, or with `start = "scratch"` a net of its shape with random weights."""
+    from replicate.finetune import FinetuneOptions, finetune
+    from replicate.model import load_classifier, restart, seed_everything
+
+    options = dict(inputs.options)
+    start = options.pop("start", "model")
+    if start not in ("model", "scratch") or inputs.model is None:
+        raise UserError(f"finetune: start is {start!r}", hint="choose model or scratch")
+    settings = options_of(FinetuneOptions, options)
+    # Before the network is built, or the head is not the same for the same seed.
+    seed_everything(inputs.seed)
+    classifier = load_classifier(inputs.model, inputs.dataset.labels)
+    if start == "scratch":
+        seed_everything(inputs.seed)
+        classifier = restart(classifier)
+    return finetune(
+        classifier, inputs.split(), inputs.dataset.dev, settings, inputs.seed, inputs.folder, inputs.progress
+    )
+
+
+def run_prune(inputs: Inputs) -> dict[str, Any]:
+    """Prune the model by distillation from itself."""
+    from replicate.model import load_classifier, seed_everything
+    from replicate.prune import PruneOptions, prune
+
+    if inputs.model is None:
+        raise UserError("prune: there is no model to prune")
+    settings = options_of(PruneOptions, inputs.options)
+    seed_everything(inputs.seed)
+    classifier = load_classifier(inputs.model, inputs.dataset.labels)
+    return prune(classifier, inputs.split(), inputs.dataset.dev, settings, inputs.seed, inputs.folder, inputs.progress)
+
+
+def run_svm(inputs: Inputs) -> dict[str, Any]:
+    """Train and score the baseline."""
+    import numpy as np
+
+    from replicate.baseline import svm
+    from replicate.metrics import count
+    from replicate.record import pack_bits, pack_predictions
+
+    dev, classes = inputs.dataset.dev, len(inputs.dataset.labels)
+    predicted = svm(inputs.split(), dev, classes, inputs.seed)
+    evaluation = {
+        "counts": count(dev.labels, predicted, classes),
+        "predictions": pack_predictions(predicted),
+        "correct": pack_bits(predicted == np.asarray(dev.labels)),
+        "confidence": "",
+    }
+    return {"evaluation": evaluation, "parameters": 0}
+
+
+STAGES: Mapping[str, Callable[[Inputs], dict[str, Any]]] = {
+    "pretrain": run_pretrain,
+    "augment": run_augment,
+    "finetune": run_finetune,
+    "prune": run_prune,
+    "svm": run_svm,
+}

@@ -1,0 +1,109 @@
+"""Word vectors: both file formats, the cache, and neighbours as gensim finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors
+
+from replicate.augment.vectors import load_vectors, vectors_from
+from replicate.errors import UserError
+
+
+def keyed(count: int, size: int) -> KeyedVectors:
+    """Gensim's vectors, random but the same each time."""
+    kept = KeyedVectors(size)
+    kept.add_vectors(
+        [f"词{number}" for number in range(count)], np.random.default_rng(1).normal(size=(count, size)).astype("f4")
+    )
+    return kept
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_files_of_gensim_are_read(tmp_path: Path, binary: bool) -> None:
+    """What gensim saves, text or binary, is read with the same words and directions."""
+    original = keyed(5000, 12)
+    path = tmp_path / "vectors"
+    original.save_word2vec_format(str(path), binary=binary)
+    loaded = load_vectors(path, tmp_path / "cache")
+    assert list(loaded.words) == original.index_to_key
+    np.testing.assert_allclose(loaded.matrix, original.get_normed_vectors(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(2, 2), (40, 40), (9000, 300), (9000, 3000)])
+def test_neighbours_are_gensims(count: int, wanted: int) -> None:
+    """The nearest words are those that gensim's `similar_by_word` gives, in its order, over one block or many."""
+    original = keyed(count, 6)
+    words = original.index_to_key[:: count // wanted]
+    nearest = vectors_from(original.index_to_key, original.vectors).nearest([*words, "缺"], 3)
+    assert list(nearest) == words
+    for word in words[:: max(1, wanted // 40)]:
+        assert list(nearest[word]) == [near for near, _ in original.similar_by_word(word, topn=3)]
+
+
+def test_ties_go_to_the_earlier_word() -> None:
+    """Of equal neighbours the earlier in the file comes first, so that no last bit decides."""
+    matrix = np.ones((2000, 7), dtype=np.float32)
+    nearest = vectors_from([str(number) for number in range(2000)], matrix).nearest(["0", "1", "1999"], 3)
+    assert nearest == {"0": ("1", "2", "3"), "1": ("0", "2", "3"), "1999": ("0", "1", "2")}
+
+
+def test_few_words_have_few_neighbours() -> None:
+    """A vocabulary of one word has no neighbours, and unknown words have none."""
+    assert vectors_from(["一"], np.ones((1, 2))).nearest(["一"], 3) == {}
+    assert vectors_from(["一", "二"], np.eye(2)).nearest(["三"], 3) == {}
+
+
+def test_cache_is_mapped_and_used_again(tmp_path: Path) -> None:
+    """The second reading takes the cache, which is mapped, not loaded; another file has another entry."""
+    path, cache = tmp_path / "a.txt", tmp_path / "cache"
+    path.write_text("2 2\n一 1 0\n二 0 2\n", encoding="utf-8")
+    first = load_vectors(path, cache)
+    (kept,) = cache.iterdir()
+    stamp = (kept / "vectors.f32").stat().st_mtime_ns
+    again = load_vectors(path, cache)
+    assert (kept / "vectors.f32").stat().st_mtime_ns == stamp
+    assert isinstance(again.matrix.base, np.memmap) or isinstance(again.matrix, np.memmap)
+    assert list(first.words) == list(again.words) == ["一", "二"]
+    path.write_text("1 2\n一 1 0\n", encoding="utf-8")
+    load_vectors(path, cache)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_repeated_words_count_once(tmp_path: Path) -> None:
+    """A word's first vector counts, as in gensim."""
+    path = tmp_path / "v.txt"
+    path.write_text("3 2\n一 1 0\n一 0 1\n二 0 1\n", encoding="utf-8")
+    loaded = load_vectors(path, tmp_path / "cache")
+    assert list(loaded.words) == ["一", "二"]
+    np.testing.assert_array_equal(loaded.matrix, np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "empty file"),
+        (b"hello\n", "not a word2vec file"),
+        (b"0 5\n", "not a word2vec file"),
+        ("2 2\n一 1 0\n二 1\n".encode(), "3: expected a word and 2 numbers"),
+        ("2 2\n一 1 0\n二 1 x\n".encode(), "3: expected a word and 2 numbers"),
+        ("2 2\n一 1 0\n".encode(), "3: expected a word and 2 numbers"),
+        ("2 2\n一 1 0\n二 1 nan\n".encode(), "3: expected a word and 2 numbers"),
+        ("1 9\n一 ".encode() + bytes(7), "vector 1 of 1 is damaged"),
+    ],
+)
+def test_bad_files_are_refused_with_their_place(tmp_path: Path, content: bytes, complaint: str) -> None:
+    """A damaged file is refused in one line that names the place, and leaves nothing in the cache."""
+    path = tmp_path / "v.txt"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=complaint):
+        load_vectors(path, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists() or not list((tmp_path / "cache").iterdir())
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    """A path that isn't there is a user's error."""
+    with pytest.raises(UserError, match="can't read the vectors"):
+        load_vectors(tmp_path / "none.bin", tmp_path / "cache")

@@ -1,0 +1,137 @@
+"""Each repair works, and each "upstream" test fails on the day when upstream no longer needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from replicate import compat
+
+FLAGS = ("FLAGS_use_stride_kernel", "OMP_NUM_THREADS")
+
+
+def fresh(code: str, **variables: str) -> Any:
+    """What `code` prints as JSON, run in an interpreter of its own without our flags."""
+    environment = {name: value for name, value in os.environ.items() if name not in FLAGS} | variables
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def upstream() -> dict[str, Any]:
+    """What upstream does unmended."""
+    return fresh(
+        """
+import importlib, json, os
+import paddle
+from paddleslim.nas.ofa.layers import SuperLayerNorm
+from replicate import compat
+
+def error(call):
+    try:
+        call()
+    except Exception as raised:
+        return f"{type(raised).__name__}: {raised}"
+
+print(json.dumps({
+    "strided": paddle.get_flags("FLAGS_use_stride_kernel")["FLAGS_use_stride_kernel"],
+    "threads": os.environ["OMP_NUM_THREADS"],
+    "LAC": error(lambda: importlib.import_module("LAC")),
+    "SuperLayerNorm": error(lambda: SuperLayerNorm(4)(paddle.ones([2, 4]))),
+    "late": error(compat.prepare),
+}))
+"""
+    )
+
+
+def test_upstream_still_strides_by_default(upstream: dict[str, Any]) -> None:
+    """Paddle's slow stride kernels are on unless prepare() turns them off, and it then sets itself one thread."""
+    assert upstream["strided"] is True
+    assert upstream["threads"] == "1"
+
+
+def test_upstream_lac_still_imports_fluid(upstream: dict[str, Any]) -> None:
+    """Plain `import LAC` fails because `paddle.fluid` is gone."""
+    assert upstream["LAC"] == "ModuleNotFoundError: No module named 'paddle.fluid'"
+
+
+def test_upstream_super_layer_norm_still_unpacks_three(upstream: dict[str, Any]) -> None:
+    """Plain SuperLayerNorm fails because `layer_norm` returns one tensor."""
+    assert upstream["SuperLayerNorm"].startswith("ValueError: not enough values to unpack (expected 3")
+
+
+def test_prepare_refuses_to_come_too_late(upstream: dict[str, Any]) -> None:
+    """After `import paddle` the flags can't take effect, so prepare() raises instead of doing nothing."""
+    assert upstream["late"].startswith("RuntimeError: paddle was imported before")
+    assert "FLAGS_use_stride_kernel" in upstream["late"]
+
+
+def test_prepare_imports_nothing_heavy_and_keeps_what_the_user_set() -> None:
+    """prepare() sets both variables without importing Paddle; a value that is there already stays."""
+    code = """
+import json, os, sys
+from replicate import compat
+compat.prepare(); compat.prepare()
+print(json.dumps([os.environ["FLAGS_use_stride_kernel"], os.environ["OMP_NUM_THREADS"], "paddle" in sys.modules]))
+"""
+    assert fresh(code) == ["0", str(compat.cores()), False]
+    assert fresh(code, OMP_NUM_THREADS="7", FLAGS_use_stride_kernel="1") == ["1", "7", False]
+
+
+def test_prepared_paddle_has_no_strides() -> None:
+    """After prepare() Paddle reports the flag as off."""
+    compat.prepare()
+    import paddle
+
+    assert paddle.get_flags("FLAGS_use_stride_kernel") == {"FLAGS_use_stride_kernel": False}
+
+
+def test_lac_tags_text() -> None:
+    """LAC's shipped model cuts and tags a query; the words join to the query again."""
+    words, tags = compat.import_lac().LAC(mode="lac").run("交界痣会凸起吗")
+    assert "".join(words) == "交界痣会凸起吗"
+    assert len(words) == len(tags) > 1
+
+
+@pytest.mark.parametrize("width", [6, 4])
+def test_mended_layer_norm_is_that_of_the_sliced_parameters(width: int) -> None:
+    """On all or the first few channels it computes (x - mean) / sqrt(var + eps) * weight + bias; it notes the width."""
+    compat.mend_paddleslim()
+    compat.mend_paddleslim()
+    import paddle
+    from paddleslim.nas.ofa.layers import SuperLayerNorm
+
+    generator = np.random.default_rng(0)
+    weight, bias = generator.normal(size=(2, 6)).astype("float32")
+    layer = SuperLayerNorm(6, epsilon=1e-5)
+    layer.weight.set_value(weight)
+    layer.bias.set_value(bias)
+    x = generator.normal(size=(2, 3, width)).astype("float32")
+    y = layer(paddle.to_tensor(x)).numpy()
+    normal = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y, normal * weight[:width] + bias[:width], rtol=1e-4, atol=1e-5)
+    assert layer.cur_config == {"prune_dim": width}
+
+
+def test_mended_layer_norm_trains_and_may_lack_parameters() -> None:
+    """Gradients reach the first channels of the full parameters only; a layer without weight or bias works."""
+    compat.mend_paddleslim()
+    import paddle
+    from paddleslim.nas.ofa.layers import SuperLayerNorm
+
+    layer = SuperLayerNorm(4)
+    (layer(paddle.to_tensor([[1.0, 2.0, 4.0]])) ** 2).sum().backward()
+    gradient = layer.weight.grad.numpy()
+    assert gradient.shape == (4,)
+    assert (gradient[:3] != 0).all()
+    assert gradient[3] == 0
+    bare = SuperLayerNorm(4, weight_attr=False, bias_attr=False)
+    assert abs(float(bare(paddle.to_tensor([[1.0, 2.0, 4.0]])).sum())) < 1e-5

@@ -1,0 +1,257 @@
+"""The doctor finds what is missing, says it plainly, and names what mends it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.version import Version
+
+from replicate import doctor
+from replicate.corpus import kuake
+from replicate.doctor import Check, Probe
+from replicate.errors import UserError
+from replicate.run import UNLABELLED
+
+LOCKED = {"numpy": "1.26.4", "tqdm": "4.66.5", "paddlepaddle": "2.6.2"}
+UNREACHABLE = "http://127.0.0.1:9/"
+
+
+@pytest.fixture
+def locks(tmp_path: Path) -> Path:
+    """A folder with a lock of three packages, and one that no machine wants."""
+    text = "".join(f"{name}=={version} \\\n    --hash=sha256:00\n    # via x\n" for name, version in LOCKED.items())
+    for name in ("cpu", "gpu"):
+        (tmp_path / f"{name}.txt").write_text(text + "pywin32==1 ; sys_platform == 'no-such'\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A machine without PaddleNLP's hosting and with an empty cache; gives the cache's folder."""
+    reachable = doctor.reachable
+    monkeypatch.setattr(doctor, "reachable", lambda: reachable(UNREACHABLE))
+    monkeypatch.setenv("PPNLP_HOME", str(tmp_path))
+    monkeypatch.delenv(kuake.VARIABLE, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("version", "ok"), [((3, 9), False), ((3, 10), True), ((3, 12), True), ((3, 13), False)])
+def test_python_is_one_of_the_locked(version: tuple[int, int], ok: bool) -> None:
+    """3.10 to 3.12 pass, the neighbours don't."""
+    check = doctor.check_python(version)
+    assert check.ok is ok
+    assert bool(check.fix) is not ok
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_committed_locks_are_complete(name: str) -> None:
+    """Each lock pins exactly one build of Paddle and the versions that the project is known to need."""
+    pins = doctor.read_lock(doctor.LOCKS / f"{name}.txt")
+    assert ("paddlepaddle" in pins, "paddlepaddle-gpu" in pins) == (name == "cpu", name == "gpu")
+    assert (pins["paddlenlp"], pins["paddleslim"], pins["lac"]) == ("2.8.1", "2.6.0", "2.1.2")
+    assert Version(pins["numpy"]) < Version("2")
+    assert Version(pins["setuptools"]) < Version("81")
+    assert ("nvidia-cudnn-cu11" in pins) == (name == "gpu")
+
+
+def test_marker_decides_what_the_lock_wants() -> None:
+    """`tomli` is wanted on Python 3.10 only."""
+    assert ("tomli" in doctor.read_lock(doctor.LOCKS / "cpu.txt")) == (sys.version_info < (3, 11))
+
+
+def test_unpinned_line_is_refused(tmp_path: Path) -> None:
+    """A lock line without == is an error with its line number."""
+    (tmp_path / "cpu.txt").write_text("# x\nnumpy>=1\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"cpu\.txt:2: numpy is not pinned"):
+        doctor.read_lock(tmp_path / "cpu.txt")
+
+
+def test_packages_as_locked_pass(locks: Path) -> None:
+    """Equal versions pass, other installed packages are nobody's business, a local label is the same release."""
+    check = doctor.check_packages({**LOCKED, "tqdm": "4.66.5+local", "left-pad": "1"}, "cpu", locks)
+    assert check == Check("packages", True, "all 3 as in cpu.txt")
+
+
+def test_packages_that_differ_or_lack_are_named(locks: Path) -> None:
+    """A missing and a different package are named with both versions, and the command makes the environment again."""
+    check = doctor.check_packages({"numpy": "2.0", "paddlepaddle": "2.6.2"}, "cpu", locks)
+    assert not check.ok
+    assert check.detail == "cpu.txt wants numpy 1.26.4 (here 2.0), tqdm 4.66.5 (here none)"
+    assert check.fix == "tox run -r -e smoke --notest"
+
+
+def test_installed_paddle_decides_the_lock(locks: Path) -> None:
+    """With the CUDA build the CUDA lock counts, even for a CPU profile; without any, the profile's device decides."""
+    assert "gpu.txt" in doctor.check_packages({"paddlepaddle-gpu": "2.6.2"}, "cpu", locks).detail
+    assert "gpu.txt" in doctor.check_packages({}, "gpu", locks).detail
+    assert "cpu.txt" in doctor.check_packages({}, "cpu", locks).detail
+
+
+def test_both_builds_of_paddle_are_refused(locks: Path) -> None:
+    """Two packages in one folder are broken whatever their versions are."""
+    check = doctor.check_packages({**LOCKED, "paddlepaddle-gpu": "2.6.2"}, "gpu", locks)
+    assert not check.ok
+    assert "both Paddle builds" in check.detail
+
+
+def test_absent_lock_is_a_failed_check(tmp_path: Path) -> None:
+    """Without the lock nothing can be compared, and that is said."""
+    check = doctor.check_packages(LOCKED, "cpu", tmp_path)
+    assert not check.ok
+    assert "cpu.txt" in check.detail
+
+
+def test_cpu_says_what_slows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads and flags that the user set stay, and are remarked on; they stop nothing."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "999")
+    monkeypatch.setenv("FLAGS_use_stride_kernel", "1")
+    check = doctor.check_cpu()
+    assert check.ok
+    assert "OMP_NUM_THREADS=999" in check.detail
+    assert "half the speed" in check.detail
+
+
+def test_paddle_answers_from_its_own_process() -> None:
+    """The real Paddle is probed without being imported here; its stride kernels are off."""
+    before = "paddle" in sys.modules
+    found = doctor.probe("cpu")
+    assert ("paddle" in sys.modules) == before
+    assert (found.version, found.strided, found.error) == ("2.6.2", False, "")
+    check = doctor.check_device("cpu", found)
+    assert check.ok
+    assert "2.6.2" in check.detail
+
+
+def test_paddle_that_does_not_import_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A broken Paddle is a failed check with the error's last line, not a traceback."""
+    (tmp_path / "paddle.py").write_text("raise ImportError('libcudart.so.11.0: cannot open')", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    check = doctor.check_device("cpu", doctor.probe("cpu"))
+    assert not check.ok
+    assert "ImportError: libcudart.so.11.0: cannot open" in check.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "capability", "ok"),
+    [
+        ("Tesla P100", (6, 0), False),
+        ("Tesla P40", (6, 1), True),
+        ("Tesla V100", (7, 0), True),
+        ("L4", (8, 9), True),
+        ("H200", (9, 0), False),
+        ("B200", (10, 0), False),
+    ],
+)
+def test_compute_capability_decides(name: str, capability: tuple[int, int], ok: bool) -> None:
+    """6.1 to 8.9 can run; what can't is told which can, and Hopper is called by its name."""
+    check = doctor.check_device("gpu", Probe(version="2.6.2", cuda=True, devices=((name, capability),)))
+    assert check.ok is ok
+    assert name in check.detail
+    assert ("kernels for 6.1 to 8.9 only" in check.detail) is not ok
+    assert ("can't run on Hopper (H100, H200)" in check.detail) == (capability == (9, 0))
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Probe(version="2.6.2"), "CPU build: can't use a GPU"),
+        (Probe(version="2.6.2", cuda=True), "sees no CUDA device"),
+        (Probe(version="2.6.2", cuda=True, devices=(("T4", (7, 5)),), error="no libcudnn.so.8"), "no libcudnn.so.8"),
+    ],
+)
+def test_gpu_that_can_not_be_used_is_explained(found: Probe, words: str) -> None:
+    """The wrong build, no device, and a device that fails in use are three different stories, each with a way out."""
+    check = doctor.check_device("gpu", found)
+    assert not check.ok
+    assert words in check.detail
+    assert check.fix
+
+
+def test_weights_in_the_cache_pass(offline: Path) -> None:
+    """Weights and vocabulary in PaddleNLP's cache are enough without a network."""
+    folder = offline / "models" / "ernie-3.0-base-zh"
+    folder.mkdir(parents=True)
+    (folder / "model_state.pdparams").touch()
+    lacking = doctor.check_weights("ernie-3.0-base-zh")
+    assert not lacking.ok
+    assert "no vocabulary in" in lacking.detail
+    (folder / "ernie_3.0_base_zh_vocab.txt").touch()
+    assert doctor.check_weights("ernie-3.0-base-zh").ok
+
+
+def test_weights_of_a_folder_or_of_nothing(tmp_path: Path) -> None:
+    """A profile that pretrains needs none; a folder needs its weights file."""
+    assert doctor.check_weights(None).ok
+    assert not doctor.check_weights(str(tmp_path)).ok
+    (tmp_path / "model.safetensors").touch()
+    assert doctor.check_weights(str(tmp_path)).ok
+
+
+@pytest.mark.usefixtures("offline")
+def test_missing_data_is_named_with_the_variable() -> None:
+    """Without data and network the check names the variable and the files."""
+    check = doctor.check_data("kuake-qic")
+    assert not check.ok
+    assert kuake.VARIABLE in check.fix
+    assert "KUAKE-QIC_train.json" in check.fix
+
+
+def test_data_with_another_md5_fails(offline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of the right names and other bytes fail with both digests."""
+    for name in kuake.MD5:
+        (offline / name).write_text("[]", encoding="utf-8")
+    monkeypatch.setenv(kuake.VARIABLE, str(offline))
+    check = doctor.check_data("kuake-qic")
+    assert not check.ok
+    assert kuake.MD5["KUAKE-QIC_train.json"] in check.detail
+
+
+@pytest.mark.data
+def test_real_data_passes() -> None:
+    """The original files pass, with their number of examples."""
+    if kuake.find() is None:
+        pytest.skip(f"{kuake.VARIABLE} is not set")
+    check = doctor.check_data("kuake-qic")
+    assert check.ok, check.detail
+    assert check.detail.startswith("6931 + 1955 examples")
+
+
+def test_generated_data_needs_nothing() -> None:
+    """The embedded corpus is always there."""
+    assert doctor.check_data("generated").ok
+    assert doctor.check_unlabelled("generated").ok
+    assert doctor.check_unlabelled(None).ok
+
+
+def test_unlabelled_text_must_be_named_and_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An unset variable, a missing file and a good one."""
+    monkeypatch.delenv(UNLABELLED, raising=False)
+    unset = doctor.check_unlabelled(UNLABELLED)
+    assert not unset.ok
+    assert UNLABELLED in unset.fix
+    monkeypatch.setenv(UNLABELLED, str(tmp_path / "lines.txt"))
+    assert not doctor.check_unlabelled(UNLABELLED).ok
+    (tmp_path / "lines.txt").write_text("交界痣会凸起吗\n", encoding="utf-8")
+    assert doctor.check_unlabelled(UNLABELLED) == Check("unlabelled", True, "1 lines")
+
+
+def test_description_puts_each_fix_under_its_check() -> None:
+    """A failed check stands out and the next line says what mends it."""
+    text = doctor.describe([Check("python", True, "3.11"), Check("data", False, "gone", "get it")])
+    assert text.splitlines() == ["ok    python  3.11", "FAIL  data    gone", "              mend: get it"]
+
+
+def test_exit_code_is_that_of_the_profile(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether `smoke` can run is the exit code, and the last line says it."""
+    code = doctor.main("smoke")
+    text = capsys.readouterr().out
+    assert code == ("FAIL" in text)
+    assert text.splitlines()[-1] == ("smoke can run here" if code == 0 else "smoke can not run here")
+
+
+def test_unknown_profile_is_refused() -> None:
+    """A profile that does not exist is the user's error, named."""
+    with pytest.raises(UserError, match="no profile 'huge'"):
+        doctor.main("huge")

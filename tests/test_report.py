@@ -1,0 +1,362 @@
+"""REPORT.md from small synthetic tables, records and profiles."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from replicate import report
+from replicate.errors import UserError
+from replicate.metrics import count
+from replicate.paths import EXPECTED
+from replicate.profile import Profile
+from replicate.record import Record, pack_bits, pack_predictions
+from replicate.report import render
+from replicate.results import compare, judge_claims, judge_row, row_result
+from replicate.table import ResultsTable, load_table, load_tables
+
+GOLD = np.array([0] * 40 + [1] * 30 + [2] * 30)
+TABLE = """
+schema = 1
+id = "article"
+title = "A table | of three rows"
+[provenance]
+source = "an article"
+published = "2022"
+language = "English"
+retrieved = "2026-01-01"
+protocol_known = ["one seed"]
+protocol_unknown = ["the rest"]
+[dataset]
+name = "CORPUS"
+split = "dev"
+examples = 100
+positive_class = "treatment"
+positive_index = 1
+positive_examples = 30
+[statistics]
+alpha = { value = "0.05", reason = "usual" }
+minimum_seeds = { value = "3", reason = "few" }
+[tolerances]
+accuracy = { value = "0.05", reason = "two standard errors" }
+[[rows]]
+id = "base"
+title = "Base"
+recipe = [{ stage = "finetune", select = "accuracy" }]
+[rows.published]
+accuracy = "0.8"
+precision = "0.75"
+recall = "0.8"
+f1 = "0.7741935483870969"
+[rows.counts]
+examples = 100
+correct = 80
+tp = 24
+fp = 8
+fn = 6
+[rows.provenance]
+section = "1"
+log = "line 1"
+note = "none"
+[[rows]]
+id = "prune"
+title = "Pruned"
+parent = "base"
+recipe = [{ stage = "prune", width = "1/2", select = "f1" }]
+[rows.published]
+accuracy = "0.79"
+[rows.counts]
+examples = 100
+correct = 79
+[rows.provenance]
+section = "1"
+log = "line 2"
+note = "none"
+[[rows]]
+id = "svm"
+title = "Baseline"
+recipe = [{ stage = "svm" }]
+[[claims]]
+id = "prune-lowers"
+text = "Pruning lowers accuracy."
+kind = "lowers"
+row = "prune"
+against = "base"
+metrics = ["accuracy"]
+provenance = "section 1"
+"""
+
+
+PAPER = Profile(
+    id="paper",
+    question="Does the table hold?",
+    comparable=True,
+    reason="",
+    device="gpu",
+    dataset="corpus",
+    seeds=(1, 2, 3),
+    tables=("article",),
+    model="ernie",
+    unlabelled=None,
+)
+SMALL = replace(PAPER, id="small", comparable=False, reason="a smaller net")
+PROFILES = {"paper": PAPER, "small": SMALL}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> ResultsTable:
+    """A table of two published rows and a baseline, through the real loader."""
+    (tmp_path / "article.toml").write_text(TABLE, encoding="utf-8")
+    return load_table(tmp_path / "article.toml")
+
+
+def record(row: str, seed: int, wrong: int, *, profile: str = "paper", status: str = "ok", reason: str = "") -> Record:
+    """A run that takes the first `wrong` examples, all of class 0, for class 2."""
+    predicted = np.where(np.arange(len(GOLD)) < wrong, 2, GOLD)
+    return Record(
+        table="article",
+        row=row,
+        profile=profile,
+        seed=seed,
+        status=status,
+        reason=reason,
+        command=("replicate", "run", row),
+        started=f"2026-01-0{seed}T00:00:00+00:00",
+        finished=f"2026-01-0{seed}T01:00:00+00:00",
+        commit="c" * 40,
+        dirty=False,
+        versions={"numpy": "1.26.4"},
+        device={"kind": "cpu", "name": "some processor", "threads": 2},
+        machine={"cpu": "some processor", "cores": 2},
+        stages=({"stage": "finetune", "key": "k", "config": {}, "inputs": {}, "seconds": 10.0 * seed, "summary": {}},),
+        digests={},
+        labels=("diagnosis", "treatment", "other"),
+        counts=count(GOLD, predicted, 3),
+        predictions=pack_predictions(predicted),
+        correct=pack_bits(predicted == GOLD),
+        confidence="",
+        parameters=1234567,
+    )
+
+
+def failure(row: str, seed: int, status: str, *, profile: str = "paper") -> Record:
+    """A run without predictions."""
+    run = record(row, seed, 0, profile=profile, status=status, reason="the loss is NaN | at step 7")
+    return replace(run, counts={}, predictions="", correct="")
+
+
+def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record]:
+    """One run a seed, from seed 1."""
+    return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
+
+
+def line(text: str, *parts: str) -> str:
+    """The only line that has all of `parts`."""
+    found = [line for line in text.splitlines() if all(part in line for part in parts)]
+    assert len(found) == 1, (parts, found)
+    return found[0]
+
+
+def test_nothing_run(table: ResultsTable) -> None:
+    """Without records the report says that nothing has been run, and each published row prints not-run."""
+    text = render({table.id: table}, [], PROFILES)
+    assert text.startswith("# Does the published table hold?\n")
+    assert "**Not known yet: it has not been run.** None of its 2 published rows has a record under `paper`." in text
+    assert text.count("**not-run**: no record under `paper`") == 2
+    assert "0.7741935483870969" in line(text, "| Base (`base`)", "published")
+    assert "Nothing has been measured: there is no record." in text
+
+
+def test_figures_are_those_of_the_records(table: ResultsTable) -> None:
+    """Mean, standard deviation and number of seeds in the table are those of the records, each with its link."""
+    text = render({table.id: table}, runs("base", [18, 20, 25]), PROFILES)
+    mean, sd = statistics.fmean([0.82, 0.80, 0.75]), statistics.stdev([0.82, 0.80, 0.75])
+    found = line(text, "`paper`", f"{mean:.4f} ± {sd:.4f} (3)")
+    assert "1.0000 ± 0.0000 (3)" in found
+    for seed in (1, 2, 3):
+        assert f"[{seed}](measured/paper/article/base/seed-{seed}.json)" in found
+    assert "20.0" in line(text, "article/base", "10.0 to 30.0")
+    assert "- commit: " + "c" * 40 in text
+    assert "- seeds: 1, 2, 3" in text
+
+
+def test_claims_are_paired_by_seed(table: ResultsTable) -> None:
+    """A claim's measured difference uses the seeds that both rows have; the published one stands above it."""
+    records = runs("base", [10, 20, 30, 40]) + runs("prune", [11, 22, 33])
+    text = render({table.id: table}, records, PROFILES)
+    assert "The rows differ by 1 of 100 examples" in line(text, "Pruning lowers accuracy.", " -0.0100 ")
+    assert "**not distinguishable**" in line(text, "Pruning lowers accuracy.", "-0.0200 ± 0.0100 (3)")
+    base, prune = (row_result(records, table.row(row), "paper") for row in ("base", "prune"))
+    for first, second, sign in ((prune, base, -1), (base, prune, 1)):
+        comparison = compare(first, second, "accuracy")
+        assert comparison is not None
+        assert comparison.n == 3
+        assert comparison.difference == pytest.approx(sign * 0.02)
+
+
+@pytest.mark.parametrize(
+    ("prune", "status"),
+    [
+        ([], "not-run"),
+        ([28, 30, 31, 29, 30, 29], "supported"),
+        ([8, 10, 11, 9, 10, 9], "contradicted"),
+        ([20, 20, 19, 21, 20, 20], "not distinguishable"),
+    ],
+)
+def test_claim_verdict(table: ResultsTable, prune: list[int], status: str) -> None:
+    """Each verdict on a claim comes from seeds that call for it."""
+    records = runs("base", [20, 21, 19, 20, 19, 21]) + runs("prune", prune)
+    (result,) = judge_claims(table, records, "paper")
+    assert result.verdict.status == status
+    assert f"**{status}**" in line(render({table.id: table}, records, PROFILES), "| Pruning", "**")
+
+
+def test_printed_f1_is_decoded(table: ResultsTable) -> None:
+    """The whole numbers behind the published F1 stand in the report, with the class that they are of."""
+    text = render({table.id: table}, [], PROFILES)
+    assert "class index 1 of the label list alone: treatment, which has 30 of the 100 dev examples" in text
+    assert all(part in line(text, "80/100") for part in ("24/32", "24/30", "48/62 = 0.7742"))
+
+
+def test_other_profiles_are_kept_apart(table: ResultsTable) -> None:
+    """Figures of a profile that isn't comparable stand under their own heading and never in the published table."""
+    records = runs("base", [18, 20, 25], "small") + runs("prune", [20, 21, 25], "small")
+    text = render({table.id: table}, records, PROFILES)
+    first, _, rest = text.partition("## `small`: not a replication")
+    assert "0.7900 ± 0.0361 (3)" not in first
+    assert "`small` has 6 records; they answer another question and replicate nothing." in first
+    assert "Why none of its figures is compared with a published value: a smaller net." in rest
+    assert "0.7900 ± 0.0361 (3)" in line(rest, "| Base (`base`)")
+    assert "1,234,567" in line(rest, "| Base (`base`)")
+    assert "-0.0100 ± 0.0100 (3)" in line(rest, "`prune` minus `base`", "| accuracy")
+    assert "**not distinguishable**" in line(rest, "Pruning lowers accuracy.")
+    assert "not-run" in line(rest, "| Baseline (`svm`)")
+
+
+def test_unpublished_row_shows_any_profile_on_the_same_data(table: ResultsTable) -> None:
+    """The baseline, which is compared with nothing, stands beside the published rows wherever it ran on their data."""
+    records = runs("svm", [23], "small")
+    first = render({table.id: table}, records, PROFILES).partition("## `small`")[0]
+    assert "0.7700 (1)" in line(first, "| Baseline (`svm`)", "`small`", "nothing published")
+    elsewhere = {**PROFILES, "small": replace(SMALL, dataset="generated")}
+    first = render({table.id: table}, records, elsewhere).partition("## `small`")[0]
+    assert "not-run" in line(first, "| Baseline (`svm`)", "`paper`")
+
+
+def test_failed_seeds_are_listed_and_counted(table: ResultsTable) -> None:
+    """A diverged seed is linked, listed with its reason and counted, and its row is not called replicated."""
+    records = [*runs("base", [20, 20, 20, 21, 19]), failure("base", 6, "diverged")]
+    text = render({table.id: table}, records, PROFILES)
+    assert "[6](measured/paper/article/base/seed-6.json) diverged" in line(text, "`paper`", "(5)", "diverged |")
+    assert "1 seed did not end well:" in text
+    assert "- `base`, `paper`, seed 6, diverged: the loss is NaN \\| at step 7" in text
+    assert judge_row(table, row_result(records, table.row("base"), "paper")).status == "inconclusive"
+    small = render({table.id: table}, [failure("base", 1, "error", profile="small")], PROFILES)
+    assert "no score (0)" in line(small, "| Base (`base`)", "error |")
+
+
+def test_seeds_not_run_yet_are_named(table: ResultsTable) -> None:
+    """Where a row has records for some of the profile's seeds only, the others are named."""
+    text = render({table.id: table}, [record("base", 2, 20)], PROFILES)
+    assert "Seeds of the profile without a record yet: `base` (1, 3)." in text
+    assert "without a record yet" not in render({table.id: table}, runs("base", [20, 20, 20]), PROFILES)
+
+
+@pytest.mark.parametrize(
+    ("records", "verdict"),
+    [
+        ([], "not-run"),
+        (runs("base", [20, 21]), "inconclusive"),
+        (runs("base", [20, 20, 21, 19, 20]), "replicated"),
+        (runs("base", [1, 2, 1, 2, 1]), "higher"),
+        (runs("base", [39, 38, 39, 38, 39]), "lower"),
+        ([*runs("base", [20, 20, 21, 19, 20]), failure("base", 6, "error")], "error"),
+        ([failure("base", 1, "diverged")], "inconclusive"),
+    ],
+)
+def test_row_verdict(table: ResultsTable, records: list[Record], verdict: str) -> None:
+    """Each verdict comes from records that call for it, and every one has a reason in words."""
+    found = judge_row(table, row_result(records, table.row("base"), "paper"))
+    assert found.status == verdict
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("base", "prune", "answer"),
+    [
+        ([20, 20, 21, 19, 20], [21, 21, 22, 20, 21], "**Yes.** Each of its 2 published rows is replicated"),
+        ([20, 20, 21, 19, 20], [], "**Not settled.** Of its 2 comparisons under `paper`: 1 not-run, 1 replicated."),
+        ([1, 2, 1, 2, 1], [], "**No, not all of it.** Of its 2 comparisons under `paper`: 1 higher, 1 not-run."),
+    ],
+)
+def test_answer(table: ResultsTable, base: list[int], prune: list[int], answer: str) -> None:
+    """The first paragraph answers from the verdicts, and counts what has not been run."""
+    text = render({table.id: table}, runs("base", base) + runs("prune", prune), PROFILES)
+    assert answer in text
+
+
+def test_order_of_the_arguments_does_not_matter(table: ResultsTable) -> None:
+    """The same material in another order gives the same text."""
+    records = runs("base", [18, 20, 25]) + runs("prune", [20, 21, 25]) + runs("svm", [23], "small")
+    backwards = dict(reversed(PROFILES.items()))
+    assert render({table.id: table}, records, PROFILES) == render({table.id: table}, records[::-1], backwards)
+
+
+def test_text_does_not_hang_on_wcwidth(table: ResultsTable) -> None:
+    """With or without wcwidth, which tabulate uses where it is installed, the tables are the same bytes."""
+    code = (
+        "import sys; sys.modules['wcwidth'] = None if sys.argv[1] == 'hide' else __import__('wcwidth');"
+        "from replicate.markdown import table_of; print(ascii(table_of(['行'], [['治疗方案 | x']])))"
+    )
+    pytest.importorskip("wcwidth")
+    command = [sys.executable, "-c", code]
+    texts = {
+        subprocess.run([*command, mode], capture_output=True, text=True, check=True).stdout for mode in ("hide", "keep")
+    }
+    assert len(texts) == 1
+    assert "\\\\|" in texts.pop()
+
+
+@pytest.mark.parametrize("change", [{"row": "nowhere"}, {"table": "nowhere"}, {"profile": "nowhere"}])
+def test_stray_record_is_refused(table: ResultsTable, change: dict[str, Any]) -> None:
+    """A record that no row or profile owns is an error, not left out in silence."""
+    with pytest.raises(UserError, match="unknown table, row or profile"):
+        render({table.id: table}, [replace(record("base", 1, 3), **change)], PROFILES)
+
+
+def test_every_published_table_renders() -> None:
+    """The tables of `expected/` render, the one with claims first, each published value as printed."""
+    tables = load_tables(EXPECTED)
+    text = render(tables, [], PROFILES)
+    for table in tables.values():
+        assert f"## {table.title}" in text
+        for row in table.rows:
+            assert all(value.printed in text for value in row.published.values())
+    claims = [table for table in tables.values() if table.claims]
+    assert text.split("\n## ")[1].startswith(claims[0].title)
+
+
+def test_check_shows_what_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], table: ResultsTable
+) -> None:
+    """`check` is 0 after `write`; with another record or no file it is 1 and prints the difference."""
+    path, records = tmp_path / "REPORT.md", runs("base", [18, 20])
+    monkeypatch.setattr(report, "_current", lambda path: render({table.id: table}, records, PROFILES))
+    assert report.check(path) == 1
+    report.write(path)
+    capsys.readouterr()
+    assert report.check(path) == 0
+    assert capsys.readouterr().out == ""
+    records.append(record("base", 3, 25))
+    assert report.check(path) == 1
+    difference = capsys.readouterr().out
+    assert line(difference, "+", "0.7900 ± 0.0361 (3)").startswith("+")
+    assert line(difference, "-", "0.8100 ± 0.0141 (2)", "[2]").startswith("-")

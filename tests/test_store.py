@@ -1,0 +1,235 @@
+"""The run store, with real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from replicate.errors import UserError
+from replicate.store import Artefact, Store, key_of
+
+IDENTITY = {"width": "1/2", "seed": 3}
+
+# Builds one artefact, leaves a line in `log` for each time it builds, and takes `pause` seconds over it.
+WORKER = """
+import sys, time
+from pathlib import Path
+from replicate.store import Store
+
+root, log, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+
+def build(folder):
+    (folder / "half").write_text("written before the pause")
+    with log.open("a") as file:
+        file.write("built\\n")
+    time.sleep(pause)
+    (folder / "half").rename(folder / "whole")
+    return {"steps": 7}
+
+artefact = Store(root).make("finetune", {"seed": 1}, build)
+print(artefact.summary["steps"], artefact.reused)
+"""
+
+
+def build(folder: Path) -> dict[str, object]:
+    """A stage that writes two files."""
+    (folder / "weights.bin").write_bytes(bytes(range(256)) * 64)
+    (folder / "deep").mkdir()
+    (folder / "deep" / "词表.txt").write_text("发热\n", encoding="utf-8")
+    return {"accuracy": 0.1 + 0.2, "loss": float("nan"), "shape": (2, 3)}
+
+
+def refuse(folder: Path) -> dict[str, object]:
+    """A stage that must not run."""
+    raise AssertionError("built a second time")
+
+
+def worker(root: Path, log: Path, pause: float) -> subprocess.Popen[str]:
+    """A process of its own that asks `root` for one artefact."""
+    command = [sys.executable, "-c", WORKER, str(root), str(log), str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def everything(root: Path) -> list[str]:
+    """What a store holds, locks apart."""
+    return sorted(
+        str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.parent.name != "locks"
+    )
+
+
+def wait_for(path: Path) -> None:
+    """Returns when `path` is there."""
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never came"
+        time.sleep(0.01)
+
+
+def made(root: Path) -> Artefact:
+    """An artefact in a new store."""
+    return Store(root).make("prune", IDENTITY, build)
+
+
+def test_key_depends_on_content_alone() -> None:
+    """The key is the same whatever the order of the entries, and another for any other content."""
+    assert key_of({"a": 1, "b": [2, 3]}) == key_of({"b": (2, 3), "a": 1})
+    assert len({key_of({"a": 1}), key_of({"a": 1.5}), key_of({"a": "1"}), key_of({"a": 1, "b": None})}) == 4
+    assert len(key_of({})) == 32
+
+
+@pytest.mark.parametrize("value", [Path("x"), float("nan"), b"x", {1, 2}])
+def test_key_refuses_what_has_no_canonical_form(value: object) -> None:
+    """An identity that JSON can't hold is a mistake of the caller, not a key."""
+    with pytest.raises((TypeError, ValueError)):
+        key_of({"value": value})
+
+
+def test_second_call_reuses(tmp_path: Path) -> None:
+    """A second call, in the same store or a new one, gives the same artefact without building it."""
+    store = Store(tmp_path)
+    first = store.make("prune", IDENTITY, build)
+    assert not first.reused
+    assert first.summary == {"accuracy": 0.1 + 0.2, "loss": None, "shape": [2, 3]}
+    for again in (store.make("prune", IDENTITY, refuse), Store(tmp_path).make("prune", IDENTITY, refuse)):
+        assert again == Artefact(first.path, first.summary, first.key, first.seconds, reused=True)
+    found = Store(tmp_path).find("prune", key_of(IDENTITY))
+    assert found is not None
+    assert found.path == tmp_path / "prune" / key_of(IDENTITY)
+    assert Store(tmp_path).find("prune", key_of({})) is None
+
+
+def test_manifest_says_what_determined_it(tmp_path: Path) -> None:
+    """The manifest names the format, the identity and each file with its size and digest."""
+    manifest = json.loads((made(tmp_path).path / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["format"], manifest["stage"], manifest["identity"]) == (1, "prune", IDENTITY)
+    assert set(manifest["files"]) == {"weights.bin", "deep/词表.txt", "result.json"}
+    assert manifest["files"]["weights.bin"]["bytes"] == 256 * 64
+
+
+@pytest.mark.parametrize("stage", ["locks", "partial", "damaged", "../x", "", "A"])
+def test_stage_names_are_checked(tmp_path: Path, stage: str) -> None:
+    """A stage can't be named after the store's own folders or lead out of it."""
+    with pytest.raises(ValueError, match="not a stage name"):
+        Store(tmp_path).make(stage, IDENTITY, build)
+
+
+def test_failed_build_leaves_nothing(tmp_path: Path) -> None:
+    """An exception inside the build passes through, and the store holds no file; the next build works."""
+
+    def fail(folder: Path) -> dict[str, object]:
+        (folder / "half").write_text("x")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path).make("prune", IDENTITY, fail)
+    assert everything(tmp_path) == []
+    assert not made(tmp_path).reused
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "deep/词表.txt", "result.json", "manifest.json"])
+@pytest.mark.parametrize("damage", [_truncate, _flip, Path.unlink])
+def test_damage_is_noticed_moved_aside_and_redone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None], name: str
+) -> None:
+    """A truncated, flipped or missing file makes the artefact damaged: not found, moved aside with one line, redone."""
+    artefact = made(tmp_path)
+    damage(artefact.path / name)
+    store = Store(tmp_path)
+    assert store.find("prune", artefact.key) is None
+    again = store.make("prune", IDENTITY, build)
+    assert not again.reused
+    assert again.path == artefact.path
+    assert [path.name for path in (tmp_path / "damaged").iterdir()] == [f"prune-{artefact.key}-1"]
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"warning: prune/{artefact.key}: ")
+    assert warning.count("\n") == 1
+    assert Store(tmp_path).make("prune", IDENTITY, refuse).reused
+
+
+def test_flipped_time_in_the_manifest_is_noticed(tmp_path: Path) -> None:
+    """A manifest that is still JSON but says something else counts as damaged."""
+    artefact = made(tmp_path)
+    path = artefact.path / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**manifest, "seconds": 0.0}), encoding="utf-8")
+    assert Store(tmp_path).find("prune", artefact.key) is None
+
+
+def test_artefact_copied_under_another_key_is_refused(tmp_path: Path) -> None:
+    """A folder renamed to another key is not that key's result."""
+    artefact = made(tmp_path)
+    artefact.path.rename(artefact.path.with_name(key_of({})))
+    assert Store(tmp_path).find("prune", key_of({})) is None
+
+
+def test_path_with_spaces_and_chinese(tmp_path: Path) -> None:
+    """A store whose path has spaces and Chinese characters works."""
+    root = tmp_path / "运行 仓库" / "a b"
+    made(root)
+    assert Store(root).make("prune", IDENTITY, refuse).reused
+
+
+def test_unwritable_store_is_one_line(tmp_path: Path) -> None:
+    """A store below a plain file can't be made: one line that names it, and nothing is built."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match=r"file/store: the run store can't be written: .*REPLICATE_STORE") as caught:
+        Store(tmp_path / "file" / "store").make("prune", IDENTITY, refuse)
+    assert "\n" not in str(caught.value)
+
+
+def test_full_disk_is_one_line(tmp_path: Path) -> None:
+    """A build that meets a full disk ends in one line, and the store holds no half result."""
+
+    def fill(folder: Path) -> dict[str, object]:
+        (folder / "half").write_text("x")
+        with open("/dev/full", "wb", buffering=0) as file:
+            file.write(b"x")
+        return {}
+
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    with pytest.raises(UserError, match="No space left on device"):
+        Store(tmp_path).make("prune", IDENTITY, fill)
+    assert everything(tmp_path) == []
+
+
+def test_two_processes_build_once(tmp_path: Path) -> None:
+    """Two processes that ask for the same key build it once; the second waits, says so, and reuses."""
+    log = tmp_path / "log"
+    workers = [worker(tmp_path / "store", log, 1.0) for _ in range(2)]
+    outputs = [process.communicate(timeout=60) for process in workers]
+    assert sorted(out for out, _ in outputs) == ["7 False\n", "7 True\n"]
+    assert log.read_text() == "built\n"
+    assert [err for _, err in outputs if err.startswith("waiting for another process to finish finetune-")]
+
+
+def test_killed_build_counts_for_nothing(tmp_path: Path) -> None:
+    """SIGKILL in the middle of a build leaves no result and no lock, and the next call starts afresh."""
+    root, log = tmp_path / "store", tmp_path / "log"
+    process = worker(root, log, 60)
+    wait_for(log)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert everything(root) == [f"partial/finetune-{key_of({'seed': 1})}/half"]
+    assert Store(root).find("finetune", key_of({"seed": 1})) is None
+    after = worker(root, log, 0)
+    assert after.communicate(timeout=60) == ("7 False\n", "")
+    assert [Path(name).name for name in everything(root)] == ["manifest.json", "result.json", "whole"]

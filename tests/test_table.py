@@ -1,0 +1,200 @@
+"""The published tables load, and a faulty one is refused with its file and key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from replicate.errors import UserError
+from replicate.paths import EXPECTED
+from replicate.table import ResultsTable, load_table, load_tables
+
+ARTICLE = EXPECTED / "ernie3_kuake_qic.toml"
+
+
+@pytest.fixture
+def article() -> ResultsTable:
+    """The article's table as it is committed."""
+    return load_table(ARTICLE)
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Writes the article's file with one text replaced (once) and returns its path."""
+
+    def edit(old: str, new: str) -> Path:
+        text = ARTICLE.read_text(encoding="utf-8")
+        assert old in text
+        path = tmp_path / "edited.toml"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+        return path
+
+    return edit
+
+
+def test_the_committed_tables_load_in_the_order_of_their_ids() -> None:
+    """Both tables of `expected/` are valid."""
+    assert list(load_tables()) == ["ernie3_kuake_qic", "paddlenlp_multi_class"]
+
+
+def test_the_article_has_its_four_rows_and_the_baseline(article: ResultsTable) -> None:
+    """Row ids are what `pytest -k` and the run records know a row by; the baseline publishes nothing."""
+    published = [row.id for row in article.rows if row.published]
+    assert published == ["base", "augment", "prune-1-2", "prune-2-3"]
+    assert article.row("base").full_id == "ernie3_kuake_qic/base"
+    assert article.row("svm").published == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "accuracy", "f1", "counts"),
+    [
+        ("base", "0.8025575447570332", "0.9198501872659175", (1569, 614, 45, 62)),
+        ("augment", "0.7979539641943734", "0.9147851420247632", (1560, 628, 69, 48)),
+        ("prune-1-2", "0.7984654731457801", "0.9222560975609755", (1561, 605, 31, 71)),
+        ("prune-2-3", "0.8092071611253197", "0.9230769230769230", (1582, 612, 38, 64)),
+    ],
+)
+def test_published_values_are_those_of_the_source(
+    article: ResultsTable, row: str, accuracy: str, f1: str, counts: tuple[int, ...]
+) -> None:
+    """Printed digits survive loading, and the decoded counts stand beside them."""
+    found = article.row(row)
+    assert found.published["accuracy"].printed == accuracy
+    assert found.published["accuracy"].value == Decimal(accuracy)
+    assert found.published["f1"].printed == f1
+    assert found.counts is not None
+    assert (found.counts.correct, found.counts.tp, found.counts.fp, found.counts.fn) == counts
+
+
+def test_a_chain_is_the_parents_chain_then_the_rows_own_steps(article: ResultsTable) -> None:
+    """The pruned row runs augmentation and fine-tuning first; options come through."""
+    chain = article.chain("prune-2-3")
+    assert [step.stage for step in chain] == ["augment", "finetune", "prune"]
+    assert chain[-1].options == {"width": "2/3", "select": "f1"}
+    assert [step.stage for step in article.chain("base")] == ["finetune"]
+
+
+def test_the_second_table_lists_but_does_not_run() -> None:
+    """Percentages become fractions, latencies stay milliseconds, and each row says why it is not run."""
+    table = load_tables()["paddlenlp_multi_class"]
+    base = table.row("base")
+    assert (base.published["accuracy"].printed, base.published["accuracy"].value) == ("82.25", Decimal("0.8225"))
+    assert base.published["latency_ms"].value == Decimal("2.07")
+    assert all(row.not_run and not table.chain(row.id) for row in table.rows)
+
+
+def test_the_claims_of_the_article(article: ResultsTable) -> None:
+    """Augmentation lowers, width 1/2 keeps, width 2/3 raises."""
+    claims = {claim.id: (claim.kind, claim.row, claim.against) for claim in article.claims}
+    assert claims["augment-lowers"] == ("lowers", "augment", "base")
+    assert claims["prune-1-2-keeps"] == ("keeps", "prune-1-2", "augment")
+    assert claims["prune-2-3-raises"] == ("raises", "prune-2-3", "augment")
+
+
+def test_an_unknown_row_is_answered_with_the_rows_there_are(article: ResultsTable) -> None:
+    """A user who mistypes a row reads which ones there are."""
+    with pytest.raises(UserError, match="no row 'bas'.*base, augment"):
+        article.row("bas")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("schema = 1", "schema = 2", "schema: this version reads 1"),
+        ('language = "Chinese"\n', "", "provenance.language: missing"),
+        ('language = "Chinese"', 'langauge = "Chinese"', "provenance.langauge: unknown key"),
+        ('language = "Chinese"', 'language = " "', "provenance.language: empty"),
+        ('log = "evaluation after epoch 3, global step 1302"\n', "", "rows.base.provenance.log: missing"),
+        ('id = "augment"', 'id = "base"', "rows.base.id: duplicate id"),
+        ('id = "augment"', 'id = "Aug ment"', "rows.Aug ment.id: not an identifier"),
+        ('id = "prune-1-2-keeps"', 'id = "augment-lowers"', "claims.augment-lowers.id: duplicate id"),
+        ('parent = "augment"', 'parent = "augmented"', "rows.prune-1-2.parent: no row 'augmented'"),
+        ('against = "base"', 'against = "bass"', "claims.augment-lowers.against: 'bass' is none of"),
+        ('kind = "lowers"', 'kind = "sinks"', "claims.augment-lowers.kind: 'sinks' is none of"),
+        ("correct = 1569", "correct = 1568", "rows.base.published.accuracy: printed 0.8025575447570332"),
+        ("fp = 45", "fp = 46", "rows.base.published.precision: printed"),
+        ("fn = 62", "fn = 63", "rows.base.counts.fn: tp \\+ fn is 677, not the 676"),
+        ('"0.9198501872659175"', '"0.9198501872669175"', "rows.base.published.f1: printed"),
+        ('"0.9198501872659175"', "0.9198501872659175", "rows.base.published.f1: not a text"),
+        ('"0.9198501872659175"', '"91.98"', "rows.base.published.f1: a score outside 0 to 1"),
+        ("examples = 1955\ncorrect = 1569", "examples = 1954\ncorrect = 1569", "rows.base.counts.examples: 1954"),
+        ('stage = "finetune"', 'stage = "finetun"', "rows.base.recipe.1.stage: 'finetun' is none of"),
+        ('recipe = [{ stage = "svm" }]', "recipe = []", "rows.svm.not_run: missing"),
+        ('recipe = [{ stage = "svm" }]', "", "rows.svm.not_run: missing"),
+        ('recipe = [{ stage = "svm" }]', 'not_run = "no"\nparent = "svm"', "rows.svm.parent: a cycle"),
+        ('value = "0.05"', 'value = "1.5"', "statistics.alpha.value: not below 1"),
+        ('value = "3"', 'value = "2.5"', "statistics.minimum_seeds.value: not a whole number"),
+        ('value = "0.018"', 'value = "nan"', "tolerances.accuracy.value: not a finite number"),
+        ("[tolerances]", "[tolerances]\nrecal = {}", "tolerances.recal: unknown key"),
+    ],
+)
+def test_a_fault_names_file_and_key(edited: Callable[[str, str], Path], old: str, new: str, complaint: str) -> None:
+    """Each kind of mistake in a table is one line with the file and the key."""
+    path = edited(old, new)
+    with pytest.raises(UserError, match=complaint) as error:
+        load_table(path)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_longer_cycle_is_refused(edited: Callable[[str, str], Path]) -> None:
+    """Two rows that descend from each other would run forever."""
+    path = edited('id = "augment"\n', 'id = "augment"\nparent = "prune-1-2"\n')
+    with pytest.raises(UserError, match="a cycle"):
+        load_table(path)
+
+
+def test_a_row_that_runs_can_not_descend_from_one_that_does_not(edited: Callable[[str, str], Path]) -> None:
+    """A recipe needs the whole chain before it."""
+    path = edited('recipe = [{ stage = "augment" }', 'not_run = "no" # ')
+    with pytest.raises(UserError, match="rows.prune-1-2.recipe: descends from 'augment', which is not run"):
+        load_table(path)
+
+
+OVERRIDE = '\n[[overrides]]\nrow = "{row}"\nmetric = "{metric}"\nvalue = "0.03"\nreason = "a reason"\n'
+
+
+def test_an_override_changes_one_rows_tolerance(edited: Callable[[str, str], Path]) -> None:
+    """Only the named row and metric get the other tolerance."""
+    table = load_table(edited("\n[[claims]]", OVERRIDE.format(row="base", metric="f1") + "\n[[claims]]"))
+    assert table.tolerance("base", "f1").value == Decimal("0.03")
+    assert table.tolerance("augment", "f1").value == Decimal("0.015")
+
+
+@pytest.mark.parametrize(("row", "metric", "key"), [("bass", "f1", "row"), ("base", "macro_f1", "metric")])
+def test_an_override_that_matches_nothing_is_refused(
+    edited: Callable[[str, str], Path], row: str, metric: str, key: str
+) -> None:
+    """A waiver for a row that isn't there would otherwise rot unseen."""
+    with pytest.raises(UserError, match=f"overrides.1.{key}: "):
+        load_table(edited("\n[[claims]]", OVERRIDE.format(row=row, metric=metric) + "\n[[claims]]"))
+
+
+def test_two_tables_of_one_id_are_refused(tmp_path: Path) -> None:
+    """Records are filed by table id."""
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text(ARTICLE.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(UserError, match="b.toml: id: another table"):
+        load_tables(tmp_path)
+
+
+def test_broken_toml_and_a_missing_file_are_one_line(tmp_path: Path) -> None:
+    """Not even a syntax error shows a traceback."""
+    broken = tmp_path / "broken.toml"
+    broken.write_text("schema = ", encoding="utf-8")
+    with pytest.raises(UserError, match="not valid TOML"):
+        load_table(broken)
+    with pytest.raises(UserError, match="can't be read"):
+        load_table(tmp_path / "none.toml")
+
+
+def test_a_row_is_added_with_toml_alone(edited: Callable[[str, str], Path]) -> None:
+    """A new pruned width is three lines and no code."""
+    row = '[[rows]]\nid = "prune-1-3"\ntitle = "1/3"\nparent = "augment"\n' + (
+        'recipe = [{ stage = "prune", width = "1/3", select = "f1" }]\n\n[[claims]]'
+    )
+    table = load_table(edited("[[claims]]", row))
+    assert table.chain("prune-1-3")[-1].options["width"] == "1/3"

@@ -1,4 +1,7 @@
-"""Options and fixtures of `pytest bench`; `pytest tests` uses none of them."""
+"""Options and fixtures of `pytest bench`; `pytest tests` uses none of them.
+
+pytest's own `--strict` makes inconclusive verdicts fail too.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--seeds", metavar="1,2,3", help="instead of the profile's seeds")
     group.addoption("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     group.addoption("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
-    group.addoption("--strict", action="store_true", help="fail on inconclusive verdicts too")
+
+
+PROFILE = pytest.StashKey[Profile]()
 
 
 @dataclass
@@ -48,6 +53,7 @@ class Bench:
     baseline: tuple[RowResult, ...]
     accept: bool
     verdicts: dict[str, RowVerdict] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)
     _results: dict[str, RowResult] = field(default_factory=dict)
 
     @property
@@ -77,6 +83,9 @@ class Bench:
                 verdict = judge_row_against_baseline(table, result, accepted)
             self.verdicts[row.full_id] = verdict
         return self.verdicts[row.full_id]
+
+
+BENCH = pytest.StashKey[Bench]()
 
 
 def chosen_profile(config: pytest.Config) -> Profile:
@@ -109,10 +118,6 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(str(error)) from error
 
 
-PROFILE = pytest.StashKey[Profile]()
-BENCH = pytest.StashKey[Bench]()
-
-
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Which profile runs, and why."""
     profile = config.stash.get(PROFILE, None)
@@ -124,10 +129,17 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One case a row, its id the row's."""
-    if "row" in metafunc.fixturenames and PROFILE in metafunc.config.stash:
-        rows = [table.row(row) for table, row in selected(load_tables(), metafunc.config.stash[PROFILE], ())]
+    """One case a row or claim, its id the row's or the claim's."""
+    profile = metafunc.config.stash.get(PROFILE, None)
+    if profile is None:
+        return
+    tables = load_tables()
+    if "row" in metafunc.fixturenames:
+        rows = [table.row(row) for table, row in selected(tables, profile, ())]
         metafunc.parametrize("row", rows, ids=[row.full_id for row in rows])
+    if "claim" in metafunc.fixturenames:
+        claims = [(tables[name], claim) for name in profile.tables for claim in tables[name].claims]
+        metafunc.parametrize(("table", "claim"), claims, ids=[f"{table.id}/{claim.id}" for table, claim in claims])
 
 
 @pytest.fixture(scope="session")
@@ -161,11 +173,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     for name, verdict in bench.verdicts.items():
         result = next(one for one in bench._results.values() if one.row.full_id == name)
         samples = [result.samples(metric) for metric in ("accuracy", "f1", "macro_f1")]
-        figures = [spread(float(np.mean(x)), float(np.std(x, ddof=1)) if len(x) > 1 else math.nan, len(x)) for x in samples]
+        figures = [
+            spread(float(np.mean(x)), float(np.std(x, ddof=1)) if len(x) > 1 else math.nan, len(x)) for x in samples
+        ]
         lines.append((name, *figures, verdict.status))
     terminalreporter.section(f"replicate: profile {bench.profile.id}")
     headers = ("row", "accuracy", "F1 (class 1)", "macro-F1", "verdict")
     terminalreporter.write_line(tabulate(lines, headers=headers, disable_numparse=True))
+    if bench.claims:
+        claims = tabulate(list(bench.claims.items()), headers=("claim", "verdict"), disable_numparse=True)
+        terminalreporter.write_line(f"\n{claims}")
     where = MEASURED / bench.profile.id if bench.accept else records_folder(bench.runner.store)
     then = f"report in {REPORT}" if bench.accept else "--accept keeps them in measured/ and rewrites REPORT.md"
     terminalreporter.write_line(f"records in {where}; {then}")

@@ -8,7 +8,6 @@ import pytest
 
 if TYPE_CHECKING:
     from conftest import Bench
-
     from replicate.table import Row
 
 
@@ -24,6 +23,6 @@ def test_row_runs(row: Row, bench: Bench) -> None:
 def test_row_replicates(row: Row, bench: Bench, pytestconfig: pytest.Config) -> None:
     """The row's seeds agree with the published values, or under another profile with the accepted records."""
     verdict = bench.verdict(row)
-    if verdict.status in ("inconclusive", "not-run") and not pytestconfig.getoption("--strict"):
+    if verdict.status in ("inconclusive", "not-run") and not pytestconfig.getoption("strict", False):
         pytest.skip(f"{verdict.status}: {verdict.reason}")
     assert verdict.status == "replicated", verdict.reason

@@ -87,6 +87,20 @@ def import_lac() -> ModuleType:
     return importlib.import_module("LAC")
 
 
+def lac_predictor(checkpoint: str) -> object:
+    """LAC's net without oneDNN.
+
+    In Paddle 2.6, oneDNN's fused GRU reuses what it kept from batches of another shape: some batches get wrong tags,
+    depending on what ran before, and some crash the process. Without it LAC is right, and not slower.
+    """
+    from paddle.base.core import AnalysisConfig, create_paddle_predictor
+
+    config = AnalysisConfig(checkpoint)
+    config.disable_glog_info()
+    config.disable_mkldnn()
+    return create_paddle_predictor(config)
+
+
 def mend_paddleslim() -> None:
     """Replaces `SuperLayerNorm.forward`, which unpacks three values where Paddle 2.6 returns one; idempotent."""
     prepare()

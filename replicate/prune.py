@@ -27,6 +27,8 @@ from replicate.optimisation import Diverged
 from replicate.predict import STATIC, static_logits
 from replicate.progress import Progress
 
+IMPORTANCE = ("dev", "train")
+
 
 @dataclass(frozen=True)
 class PruneOptions:
@@ -37,6 +39,8 @@ class PruneOptions:
         save_steps: steps between dev evaluations; the last step is always evaluated.
         select: the dev score that the best state is chosen by.
         batching: `random`, or `length` for batches of similar length.
+        importance: the examples that the importance of heads and units is computed on: `dev`, as upstream and the
+            article do it, or `train`, as many examples of the training set.
     """
 
     width: str
@@ -49,12 +53,14 @@ class PruneOptions:
     save_steps: int = 50
     select: str = "f1"
     batching: str = "random"
+    importance: str = "dev"
 
     def __post_init__(self) -> None:
         """Refuse a setting that no pruning can have (UserError)."""
         parse_width(self.width)
         check_choice("select", self.select, SELECT)
         check_choice("batching", self.batching, BATCHING)
+        check_choice("importance", self.importance, IMPORTANCE)
         check_positive(self, "learning_rate", "batch_size", "epochs", "save_steps")
 
 
@@ -180,7 +186,11 @@ def prune(
             return Batches(rows, train.labels, training=True)
 
         def get_eval_dataloader(self, eval_dataset: Any = None) -> Batches:
-            return Batches(dev_rows, dev.labels, training=False)
+            # Upstream computes the importance of heads and units on this one; `custom_evaluate` has its own.
+            if options.importance == "dev":
+                return Batches(dev_rows, dev.labels, training=False)
+            drawn = rng.permutation(len(rows))[: len(dev_rows)]
+            return Batches([rows[i] for i in drawn], tuple(train.labels[i] for i in drawn), training=False)
 
     def custom_evaluate(_: Any, model: Any, __: Any) -> float:
         """The score that upstream keeps the best state by; above 0, since it saves no state whose score is 0."""

@@ -11,7 +11,9 @@ from replicate.metrics import METRICS
 from replicate.paired import RowComparison, published_pair
 from replicate.profile import Profile
 from replicate.record import Record
+from replicate.report_biases import biases
 from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row
+from replicate.stats import t_interval
 from replicate.table import LATENCY, ResultsTable, Row
 
 NAMES = {
@@ -79,6 +81,7 @@ def section_profiles(material: Material) -> list[str]:
         ]
         for table in tables:
             blocks += [*_measured(material, table, profile), *_differences(material, table, profile)]
+            blocks += biases(material, table, profile)
     return blocks
 
 
@@ -112,6 +115,8 @@ def _published(material: Material, table: ResultsTable) -> list[str]:
     metrics = [metric for metric in (*METRICS, LATENCY) if any(metric in row.published for row in table.rows)]
     lines, details, results = [], [], []
     for row in table.rows:
+        if row.profiles and not any(row.runs_under(profile.id) for profile in material.comparable(table)):
+            continue
         if row.published:
             printed = [_printed(row, metric) for metric in metrics]
             lines.append([_named(row), "published", *printed, "", ""])
@@ -228,13 +233,15 @@ def _counts(table: ResultsTable) -> list[str]:
 
 
 def _measured(material: Material, table: ResultsTable, profile: Profile) -> list[str]:
-    lines, results = [], [material.result(row, profile) for row in table.rows]
+    alpha = float(table.statistics.alpha.value)
+    lines, results = [], [material.result(row, profile) for row in table.rows if row.runs_under(profile.id)]
     for result in results:
-        cells = [_score(result, metric) for metric in ("accuracy", "macro_f1", "f1")]
+        accuracy, *others = (_score(result, metric) for metric in ("accuracy", "macro_f1", "f1"))
+        cells = [accuracy, interval(t_interval(result.samples("accuracy"), alpha)), *others]
         sizes = sorted({record.parameters for record in result.records if record.counts})
         size = " to ".join(f"{number:,}" for number in sizes)
         lines.append([_named(result.row), *cells, size, material.links(result.records)])
-    head = ["row", "accuracy", "macro-F1", "F1 of class 1", "parameters", "records"]
+    head = ["row", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters", "records"]
     return [f"### Rows of *{table.title}*", table_of(head, lines), *_failures(material, results)]
 
 
@@ -291,7 +298,7 @@ def _environments(records: Sequence[Record]) -> list[str]:
     for shared, group in groups.items():
         rows = sorted({f"{record.table}/{record.row}" for record in group})
         seeds = sorted({record.seed for record in group})
-        commands = sorted({f"`{' '.join(record.command)}`" for record in group})
+        commands = sorted({f"`{_command(record)}`" for record in group})
         where = (
             f"rows: {', '.join(rows)}",
             f"seeds: {', '.join(map(str, seeds))}",
@@ -300,6 +307,14 @@ def _environments(records: Sequence[Record]) -> list[str]:
         when = f"when: {min(record.started for record in group)} to {max(record.finished for record in group)}"
         blocks.append("\n".join(f"- {cell(fact)}" for fact in (*where, *shared, when)))
     return blocks
+
+
+def _command(record: Record) -> str:
+    """The record's command without its row and seed, which stand beside it."""
+    words = list(record.command)
+    for word, stand_in in ((f"{record.table}/{record.row}", "ROW"), (str(record.seed), "SEED")):
+        words = [stand_in if one == word else one for one in words]
+    return " ".join(words)
 
 
 def _durations(material: Material, profile: Profile) -> str:

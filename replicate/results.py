@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import quote
 
+import numpy as np
+
 from replicate import paired
-from replicate.metrics import METRICS, scores
+from replicate.metrics import METRICS, Ratio, accuracy_ratio, scores
 from replicate.paired import ClaimVerdict, RowComparison, claim_test, compare_rows
 from replicate.profile import Profile
-from replicate.record import Record
+from replicate.record import Record, unpack_bits
 from replicate.stats import Number, Status, Verdict, compare_to_baseline, judge
 from replicate.table import Claim, ResultsTable, Row, Setting
 
@@ -40,6 +42,12 @@ class RowResult:
     def score(self, seed: int, metric: str) -> float:
         """The metric of one seed; NaN where it gave no predictions."""
         return self.scores[seed][metric] if seed in self.scores else math.nan
+
+    def correctness(self, seeds: Sequence[int]) -> Ratio:
+        """Which dev examples each of these seeds gets right; every one must have given predictions."""
+        of = {record.seed: record for record in self.records}
+        bits = [unpack_bits(of[seed].correct, of[seed].counts["examples"]) for seed in seeds]
+        return accuracy_ratio(np.stack(bits))
 
     def samples(self, metric: str) -> tuple[float, ...]:
         """The metric of each seed but those that ended in an error, NaN where a seed diverged without predictions."""
@@ -140,7 +148,10 @@ def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: 
     if not seeds:
         return None
     first, second = ([result.score(seed, metric) for seed in seeds] for result in (a, b))
-    return compare_rows(first, second, margin=margin, alpha=alpha)
+    examples = None
+    if metric == "accuracy" and all(seed in result.scores for seed in seeds for result in (a, b)):
+        examples = (a.correctness(seeds), b.correctness(seeds))
+    return compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
 
 
 def _compare(

@@ -154,8 +154,8 @@ def compare_to_published(
     p_equivalence = p_outside = math.nan
     ci = prediction = NO_INTERVAL
     if math.isfinite(sd):
+        ci = t_interval(samples, alpha)
         half = _t_quantile(1 - alpha / 2, n - 1) * sd
-        ci = (mean - half / math.sqrt(n), mean + half / math.sqrt(n))
         prediction = (mean - half * math.sqrt(1 + 1 / n), mean + half * math.sqrt(1 + 1 / n))
     verdict: Status = "inconclusive"
     if not sound:
@@ -176,6 +176,15 @@ def compare_to_published(
     return Comparison(
         verdict, reason, n, mean, sd, ci, prediction, target, float(tolerance), alpha, p_equivalence, p_outside
     )
+
+
+def t_interval(samples: Sequence[float], alpha: float = 0.05) -> Interval:
+    """Two-sided t interval of the mean, level 1 - alpha; NaN for fewer than two samples or one that is no number."""
+    n = len(samples)
+    if n < 2 or not np.isfinite(samples).all():
+        return NO_INTERVAL
+    mean, half = float(_mean(samples)), _t_quantile(1 - alpha / 2, n - 1) * spread(samples) / math.sqrt(n)
+    return mean - half, mean + half
 
 
 def compare_to_baseline(

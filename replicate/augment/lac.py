@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from replicate.compat import import_lac
+from replicate.compat import import_lac, lac_predictor
 
 Words = tuple[tuple[str, str], ...]
 
@@ -18,7 +18,7 @@ class Tagger:
     def __init__(self) -> None:
         """Load LAC's model, which comes with the package."""
         self._lac = import_lac().LAC(mode="lac")
-        self._lac.model.predictor = _predictor(self._lac.model.args.init_checkpoint)
+        self._lac.model.predictor = lac_predictor(self._lac.model.args.init_checkpoint)
 
     def tag(self, texts: Iterable[str]) -> dict[str, Words]:
         """Each distinct text's (word, part of speech) pairs; the words joined are always the text itself.
@@ -47,17 +47,3 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         room -= len(text)
     if batch:
         yield batch
-
-
-def _predictor(checkpoint: str) -> object:
-    """LAC's net without oneDNN.
-
-    In Paddle 2.6, oneDNN's fused GRU reuses what it kept from batches of another shape: some batches get wrong tags,
-    depending on what ran before, and some crash the process. Without it LAC is right, and not slower.
-    """
-    from paddle.base.core import AnalysisConfig, create_paddle_predictor
-
-    config = AnalysisConfig(checkpoint)
-    config.disable_glog_info()
-    config.disable_mkldnn()
-    return create_paddle_predictor(config)

@@ -1,0 +1,66 @@
+"""How much the dev score gains from the dev set also choosing the best step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPLITS = 1000
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Optimism:
+    """Accuracy on the half of the dev set that chose the step, and on the other half; means over splits and seeds.
+
+    `drop` is their difference, `sd` its standard deviation over seeds (NaN for one seed), `evaluations` the mean number
+    of steps to choose from.
+    """
+
+    chosen_on: float
+    other_half: float
+    drop: float
+    sd: float
+    seeds: int
+    evaluations: float
+
+
+def optimism(runs: Sequence[NDArray[np.bool_]], splits: int = SPLITS, seed: int = SEED) -> Optimism:
+    """Split the dev set into random halves; choose the evaluation that is best on one, score it on the other.
+
+    Args:
+        runs: one array a seed of shape (evaluations, examples): which examples each dev evaluation got right.
+        splits: random halvings of the examples, the same for every run.
+        seed: of the halvings.
+
+    Raises:
+        ValueError: no run, or a run without evaluations.
+    """
+    if not runs or not all(run.ndim == 2 and run.size for run in runs):
+        raise ValueError("optimism needs at least one run with evaluations")
+    rng = np.random.default_rng(seed)
+    examples = runs[0].shape[1]
+    half = examples // 2
+    first = np.zeros((splits, examples))
+    for row in first:
+        row[rng.permutation(examples)[:half]] = 1
+    pairs = []
+    for run in runs:
+        on = first @ run.T / half
+        off = (1 - first) @ run.T / (examples - half)
+        # argmax takes the earliest of equals, as training does.
+        best = on.argmax(axis=1)[:, None]
+        pairs.append((np.take_along_axis(on, best, 1).mean(), np.take_along_axis(off, best, 1).mean()))
+    chosen, other = np.asarray(pairs).T
+    drops = chosen - other
+    return Optimism(
+        chosen_on=float(chosen.mean()),
+        other_half=float(other.mean()),
+        drop=float(drops.mean()),
+        sd=float(drops.std(ddof=1)) if len(drops) > 1 else float("nan"),
+        seeds=len(runs),
+        evaluations=float(np.mean([len(run) for run in runs])),
+    )

@@ -14,6 +14,7 @@ from importlib import metadata
 
 import numpy as np
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from replicate.cli import seeds_of
 from replicate.paths import MEASURED, REPORT, store_root
@@ -102,9 +103,9 @@ def usable_gpu() -> bool:
         ctypes.CDLL("libcuda.so.1")
     except (metadata.PackageNotFoundError, OSError):
         return False
-    from replicate.doctor import device_is_usable
+    from replicate.doctor import check_device, probe
 
-    return device_is_usable()
+    return check_device("gpu", probe("gpu")).ok
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -160,7 +161,7 @@ def bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
         report.write()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
     """The rows' figures and verdicts, and where the records are."""
     bench = config.stash.get(BENCH, None)
     if bench is None or not bench.verdicts:

@@ -123,7 +123,9 @@ def prune_command(args: argparse.Namespace) -> int:
     set_device(args.device)
     with finished_folder(target) as folder, _divergence():
         seed_everything(args.seed)
-        classifier = load_classifier(args.params_dir, dataset.labels)
+        classifier = load_classifier(args.params_dir)
+        if classifier.labels != dataset.labels:
+            raise UserError("the model has other labels than the data", path=args.params_dir)
         progress = Progress("prune", every=args.logging_steps)
         summary = prune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
     return _tell(summary, target)

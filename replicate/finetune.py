@@ -65,6 +65,13 @@ def check_positive(options: Any, *names: str) -> None:
             raise UserError(f"{name} is {getattr(options, name)}", hint="it must be above 0")
 
 
+def check_length(network: Any, max_length: int) -> None:
+    """Refuse a maximum length in tokens that leaves no room for text, or that the net has no positions for."""
+    positions = getattr(network.config, "max_position_embeddings", max_length)
+    if not 3 <= max_length <= positions:
+        raise UserError(f"max_seq_length is {max_length}", hint=f"this net takes 3 to {positions} tokens")
+
+
 def epoch_batches(lengths: list[int], size: int, how: str, rng: np.random.Generator) -> list[np.ndarray]:
     """Index batches of one epoch, made at random or by length."""
     if how == "length":
@@ -103,6 +110,7 @@ def finetune(
     import paddle.nn.functional as F
 
     network, tokenizer = classifier.network, classifier.tokenizer
+    check_length(network, options.max_seq_length)
     rng = np.random.default_rng(seed)
     rows, targets = encode(tokenizer, train.texts, options.max_seq_length), np.asarray(train.labels, dtype=np.int64)
     dev_rows = encode(tokenizer, dev.texts, options.max_seq_length)

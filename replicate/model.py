@@ -136,16 +136,18 @@ def classifier_from_config(
     return Classifier(network, tokenizer, tuple(labels))
 
 
-def load_pretrained(kind: Any, source: str | Path, labels: Sequence[str] | None = None) -> tuple[Any, Any]:
+def load_pretrained(
+    kind: Any, source: str | Path, labels: Sequence[str] | None = None, complete: bool = False
+) -> tuple[Any, Any]:
     """A network of PaddleNLP class `kind` and its tokenizer, from a model folder or a PaddleNLP name.
 
-    Parts that the source lacks (a head) are initialised from the current seed.
+    A head that the source lacks is initialised from the current seed, or with `complete` refused.
 
     Raises:
         UserError: the folder is not a model, or the name can't be fetched.
     """
     compat.quiet()
-    from paddlenlp.transformers import AutoTokenizer, ErnieConfig, ErnieTokenizer
+    from paddlenlp.transformers import AutoTokenizer, ErnieConfig
 
     folder = Path(source)
     head = (
@@ -154,7 +156,7 @@ def load_pretrained(kind: Any, source: str | Path, labels: Sequence[str] | None 
         else {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
     )
     if not folder.is_dir():
-        if "/" in str(source):
+        if "/" in str(source) or folder.exists():
             raise UserError("no such model folder", path=folder, hint=_WRITERS)
         try:
             size = {} if labels is None else {"num_classes": len(labels)}
@@ -172,11 +174,32 @@ def load_pretrained(kind: Any, source: str | Path, labels: Sequence[str] | None 
         config = ErnieConfig.from_dict({**fields, **head})
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
-    network = kind(config)
-    if kept := getattr(config, "kept_heads", None):
-        shrink(network, kept, config.kept_neurons)
-    load_weights(network, folder / WEIGHTS)
-    return network, ErnieTokenizer(str(folder / "vocab.txt"))
+    tokenizer = read_tokenizer(folder / "vocab.txt", config)
+    try:
+        network = kind(config)
+        if kept := getattr(config, "kept_heads", None):
+            shrink(network, kept, config.kept_neurons)
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"no net has this configuration ({what})", path=folder / "config.json") from error
+    load_weights(network, folder / WEIGHTS, complete)
+    return network, tokenizer
+
+
+def read_tokenizer(path: Path, config: Any) -> Any:
+    """An `ErnieTokenizer` over a vocabulary file; UserError where it is none, or has more tokens than the net."""
+    from paddlenlp.transformers import ErnieTokenizer
+
+    try:
+        tokenizer = ErnieTokenizer(str(path))
+    except (AssertionError, ValueError) as error:
+        raise UserError("not a vocabulary of one token a line", path=path, hint=_WRITERS) from error
+    lacking = [token for token in SPECIAL_TOKENS if token not in tokenizer.vocab.token_to_idx]
+    if lacking:
+        raise UserError(f"not a vocabulary: it has no {lacking[0]}", path=path, hint=_WRITERS)
+    if len(tokenizer.vocab) > config.vocab_size:
+        raise UserError(f"{len(tokenizer.vocab)} tokens, but config.json says {config.vocab_size}", path=path)
+    return tokenizer
 
 
 def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> Classifier:
@@ -184,8 +207,9 @@ def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> 
 
     Args:
         source: a folder written by this project, or a PaddleNLP name such as `ernie-3.0-base-zh`.
-        labels: label names; without them the folder's own `label.txt`. Where the source's head has another size (a
-            pretrained encoder has none), a new head is initialised from the current seed.
+        labels: label names; without them the folder's own `label.txt`, and its own head, which must be there. With
+            them, where the source's head has another size (a pretrained encoder has none), a new head is initialised
+            from the current seed.
 
     Raises:
         UserError: the folder is not a model, or the name can't be fetched.
@@ -193,10 +217,13 @@ def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> 
     compat.quiet()
     from paddlenlp.transformers import AutoModelForSequenceClassification, ErnieForSequenceClassification
 
+    complete = labels is None
     if labels is None:
+        if not Path(source).is_dir():
+            raise UserError("no such model folder", path=source, hint=_WRITERS)
         labels = read_labels(Path(source) / "label.txt")
     kind = ErnieForSequenceClassification if Path(source).is_dir() else AutoModelForSequenceClassification
-    network, tokenizer = load_pretrained(kind, source, labels)
+    network, tokenizer = load_pretrained(kind, source, labels, complete)
     return Classifier(network, tokenizer, tuple(labels))
 
 
@@ -223,8 +250,8 @@ def weights_of(network: Any) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
-def load_weights(network: Any, path: Path) -> None:
-    """Fill a network from a safetensors file; the encoder must fit exactly, a classifier head may be absent."""
+def load_weights(network: Any, path: Path, complete: bool = False) -> None:
+    """Fill a network from a safetensors file; the encoder must fit exactly, a head may be absent unless `complete`."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -234,9 +261,12 @@ def load_weights(network: Any, path: Path) -> None:
         raise UserError(f"not a safetensors file ({error})", path=path) from error
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     fitting = {name: value for name, value in found.items() if wanted.get(name) == value.shape}
-    lacking = [name for name in wanted if name not in fitting and not name.startswith(HEADS)]
+    lacking = [name for name in wanted if name not in fitting and (complete or not name.startswith(HEADS))]
     if lacking:
         raise UserError(f"weights do not fit config.json: {lacking[0]} is missing or has another shape", path=path)
+    surplus = [name for name in found if name not in wanted and not name.startswith(HEADS)]
+    if surplus:
+        raise UserError(f"weights do not fit config.json: the net has no {surplus[0]}", path=path)
     network.set_state_dict({**network.state_dict(), **fitting})
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from replicate import compat
 from replicate.errors import UserError
 from replicate.evaluation import network_logits, probabilities
+from replicate.finetune import check_length
 from replicate.model import encode, load_classifier
 
 STATIC = "model"
@@ -60,9 +61,10 @@ def predict(model: str | Path, texts: Sequence[str], max_seq_length: int = 128) 
         max_seq_length: longer texts are cut to this many tokens, [CLS] and [SEP] included.
 
     Raises:
-        UserError: the folder is no classifier.
+        UserError: the folder is no classifier, or its net can't read texts of that length.
     """
     classifier = load_classifier(model)
+    check_length(classifier.network, max_seq_length)
     rows = encode(classifier.tokenizer, texts, max_seq_length)
     if not rows:
         return

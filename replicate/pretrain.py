@@ -11,6 +11,7 @@ import numpy as np
 
 from replicate import batching
 from replicate.errors import UserError
+from replicate.finetune import check_length
 from replicate.model import (
     build_config,
     build_tokenizer,
@@ -116,6 +117,7 @@ def pretrain(
     else:
         network, tokenizer = load_pretrained(ErnieForMaskedLM, start)
         kept_dropout = {}
+    check_length(network, options.max_seq_length)
     rows = encode(tokenizer, lines, options.max_seq_length)
     order = rng.permutation(len(rows))
     held = order[: max(1, int(len(rows) * options.heldout))]

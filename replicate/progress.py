@@ -29,24 +29,27 @@ class Progress:
         self._bar: tqdm[None] | None = None
         self._total = self._shown = 0
         self._since = self._last = 0.0
+        self._shown_values: dict[str, float] = {}
 
     def start(self, total: int) -> None:
         """A stage of `total` steps begins."""
         self.close()
-        self._total, self._shown = total, 0
+        self._total, self._shown, self._shown_values = total, 0, {}
         self._since = self._last = time.monotonic()
         if not self.quiet and self.stream.isatty():
             self._bar = tqdm(total=total, desc=self.label, file=self.stream, leave=False, dynamic_ncols=True)
 
     def step(self, step: int, **values: float) -> None:
-        """Step number `step` is done; `values` (loss, accuracy …) stand beside it."""
+        """Step number `step` is done; the latest `values` (loss, accuracy …) stand beside it."""
+        self._shown_values |= values
         if self._bar is not None:
-            self._bar.set_postfix({key: f"{value:.4f}" for key, value in values.items()}, refresh=False)
+            if values:
+                self._bar.set_postfix({key: f"{one:.4f}" for key, one in self._shown_values.items()}, refresh=False)
             self._bar.update(step - self._shown)
         elif not self.quiet and self._due(step):
             now = self._last = time.monotonic()
             left = (now - self._since) / max(step, 1) * (self._total - step)
-            shown = " ".join(f"{key} {value:.4f}" for key, value in values.items())
+            shown = " ".join(f"{key} {value:.4f}" for key, value in self._shown_values.items())
             print(f"{self.label} step {step}/{self._total} {shown} {left:.0f} s left", file=self.stream, flush=True)
         self._shown = step
 

@@ -20,7 +20,7 @@ from replicate import batching, compat
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
 from replicate.evaluation import evaluate, history_entry, probabilities
-from replicate.finetune import BATCHING, SELECT, check_choice, check_positive, epoch_batches
+from replicate.finetune import BATCHING, SELECT, check_choice, check_length, check_positive, epoch_batches
 from replicate.metrics import scores
 from replicate.model import Classifier, digest_of, encode, save_model, weights_of
 from replicate.optimisation import Diverged
@@ -128,6 +128,7 @@ def prune(
     if not hasattr(network.base_model, "encoder") or getattr(network.config, "kept_heads", None):
         raise UserError("only an unpruned ERNIE can be pruned", hint="name the folder of its parent")
     heads, neurons = kept_shape(width, network.config.num_attention_heads, network.config.intermediate_size)
+    check_length(network, options.max_seq_length)
     parent = digest_of(weights_of(network))
     rng = np.random.default_rng(seed)
     rows, dev_rows = (encode(tokenizer, part.texts, options.max_seq_length) for part in (train, dev))

@@ -30,17 +30,15 @@ def _selection(material: Material, table: ResultsTable, profile: Profile) -> lis
             found = optimism(runs)
             drop = number(found.drop, "+.4f") + (f" ± {found.sd:.4f}" if math.isfinite(found.sd) else "")
             cells = [f"{found.evaluations:.1f}", number(found.chosen_on), number(found.other_half)]
-            lines.append(
-                [f"{row.title} (`{row.id}`)", *cells, f"{drop} ({found.seeds})", material.links(result.records)]
-            )
+            lines.append([f"`{row.id}`", *cells, f"{drop} ({found.seeds})", material.links(result.records)])
     if not lines:
         return []
     head = ["row", "evaluations", "half that chose", "other half", "gain from choosing (seeds)", "records"]
     return [
         "The dev set that a score is of has also chosen the step that is scored. Here the dev set is split into two "
         f"random halves {SPLITS:,} times (generator seed {SEED}); the evaluation that is best on one half, by "
-        "accuracy, is scored on the other. The gain is how much of the accuracy comes from choosing on the examples that are "
-        "scored; the other half has no part in it.",
+        "accuracy, is scored on the other. The gain is how much of the accuracy comes from choosing on the examples "
+        "that are scored; the other half has no part in it.",
         table_of(head, lines),
     ]
 

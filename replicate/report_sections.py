@@ -14,7 +14,7 @@ from replicate.record import Record
 from replicate.report_biases import biases
 from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row
 from replicate.stats import t_interval
-from replicate.table import LATENCY, ResultsTable, Row
+from replicate.table import LATENCY, ResultsTable, Row, Step
 
 NAMES = {
     "accuracy": "accuracy",
@@ -240,8 +240,8 @@ def _measured(material: Material, table: ResultsTable, profile: Profile) -> list
         cells = [accuracy, interval(t_interval(result.samples("accuracy"), alpha)), *others]
         sizes = sorted({record.parameters for record in result.records if record.counts})
         size = " to ".join(f"{number:,}" for number in sizes)
-        lines.append([_named(result.row), *cells, size, material.links(result.records)])
-    head = ["row", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters", "records"]
+        lines.append([f"`{result.row.id}`", steps(table, result.row), *cells, size, material.links(result.records)])
+    head = ["row", "stages", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters", "records"]
     return [f"### Rows of *{table.title}*", table_of(head, lines), *_failures(material, results)]
 
 
@@ -327,6 +327,16 @@ def _durations(material: Material, profile: Profile) -> str:
                 ends = f"{min(seconds):.1f} to {max(seconds):.1f}"
                 lines.append([row.full_id, f"{statistics.fmean(seconds):.1f}", ends, material.links(result.records)])
     return table_of(["row", "seconds a seed", "least to most", "records"], lines)
+
+
+def steps(table: ResultsTable, row: Row) -> str:
+    """The row's stages in words; what a published row is called would be wrong for another net."""
+    chain = table.chain(row.id)
+    return " → ".join(" ".join([step.stage, *_settings(step)]) for step in chain)
+
+
+def _settings(step: Step) -> list[str]:
+    return [f"{name} {value}" for name, value in step.options.items() if name in ("width", "importance", "start")]
 
 
 def _named(row: Row) -> str:

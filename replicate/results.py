@@ -12,13 +12,14 @@ import numpy as np
 
 from replicate import paired
 from replicate.metrics import METRICS, Ratio, accuracy_ratio, scores
-from replicate.paired import ClaimVerdict, RowComparison, claim_test, compare_rows
+from replicate.paired import ClaimVerdict, RowComparison, claim_test, compare_rows, holm
 from replicate.profile import Profile
 from replicate.record import Record, unpack_bits
 from replicate.stats import Number, Status, Verdict, compare_to_baseline, judge
 from replicate.table import Claim, ResultsTable, Row, Setting
 
 BASELINE_METRICS = ("accuracy", "f1")
+_WORST_FIRST: tuple[Status, ...] = ("error", "lower", "higher", "inconclusive", "replicated")
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,7 @@ def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:
 
 
 def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
-    """Compares a row's seeds with each of its published metrics that has a tolerance.
-
-    One metric off is enough for `higher` or `lower`; `replicated` needs every metric.
-    """
+    """Compares a row's seeds with each of its published metrics that has a tolerance."""
     row = result.row
     if not result.records:
         return RowVerdict("not-run", row.not_run or f"no record under `{result.profile}`", {})
@@ -99,14 +97,33 @@ def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
         for metric in METRICS
         if metric in row.published and (tolerance := _tolerance(table, row.id, metric))
     }
-    by_weight: tuple[Status, ...] = ("error", "lower", "higher", "inconclusive", "replicated")
-    for status in by_weight:
-        reasons = {metric: verdict.reason for metric, verdict in verdicts.items() if verdict.status == status}
-        if reasons:
-            same = len(set(reasons.values())) == 1
-            words = [f"{metric}: {reason}" for metric, reason in reasons.items()]
-            return RowVerdict(status, next(iter(reasons.values())) if same else "; ".join(words), verdicts)
-    return RowVerdict("inconclusive", "no published metric has a tolerance", verdicts)
+    if not verdicts:
+        return RowVerdict("inconclusive", "no published metric has a tolerance", {})
+    p_outside = {name: one.comparison.p_outside if one.comparison else math.nan for name, one in verdicts.items()}
+    found = {name: (one.status, one.reason) for name, one in verdicts.items()}
+    return RowVerdict(*_together(found, p_outside, float(table.statistics.alpha.value)), verdicts)
+
+
+def _together(
+    verdicts: Mapping[str, tuple[Status, str]], p_outside: Mapping[str, float], alpha: float
+) -> tuple[Status, str]:
+    """One verdict over several metrics, and its reason.
+
+    `replicated` needs every metric, so it is wrong no more often than for one of them. One metric is enough for
+    `higher` or `lower`, so their p is corrected over the metrics (Holm).
+    """
+    corrected = dict(zip(p_outside, holm([1.0 if math.isnan(p) else p for p in p_outside.values()]), strict=True))
+    settled: dict[str, tuple[Status, str]] = {}
+    for metric, (status, reason) in verdicts.items():
+        if status in ("higher", "lower") and corrected[metric] > alpha:
+            reason = f"{reason}; corrected over {len(verdicts)} metrics p = {corrected[metric]:.2g}"
+            status = "inconclusive"
+        settled[metric] = (status, reason)
+    worst = min((status for status, _ in settled.values()), key=_WORST_FIRST.index)
+    reasons = {metric: reason for metric, (status, reason) in settled.items() if status == worst}
+    if len(set(reasons.values())) == 1:
+        return worst, next(iter(reasons.values()))
+    return worst, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
 
 
 def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted: RowResult | None) -> RowVerdict:
@@ -123,11 +140,9 @@ def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted:
     for metric in BASELINE_METRICS:
         tolerance = table.tolerance(result.row.id, metric).value
         found[metric] = compare_to_baseline(result.samples(metric), accepted.samples(metric), tolerance, alpha)
-    for status in ("lower", "higher", "inconclusive", "replicated"):
-        reasons = [f"{metric}: {one.reason}" for metric, one in found.items() if one.verdict == status]
-        if reasons:
-            return RowVerdict(status, "; ".join(reasons), {})
-    raise AssertionError("a comparison without a verdict")
+    verdicts = {metric: (one.verdict, one.reason) for metric, one in found.items()}
+    p_outside = {metric: one.p_outside for metric, one in found.items()}
+    return RowVerdict(*_together(verdicts, p_outside, alpha), {})
 
 
 def judge_claims(table: ResultsTable, records: Sequence[Record], profile: str) -> list[ClaimResult]:

@@ -104,8 +104,9 @@ class Runner:
                 set_device(self.profile.device)
             train = path_of(stage.train)
             progress = Progress(f"{label} · {stage.name}", self.quiet)
+            started = _now()
             try:
-                return STAGES[stage.name](
+                summary = STAGES[stage.name](
                     Inputs(
                         options=stage.options,
                         seed=stage.seed or 0,
@@ -119,8 +120,22 @@ class Runner:
                 )
             finally:
                 progress.close()
+            return {**summary, "origin": self.origin(started)}
 
         return self.store.make(stage.name, stage.identity, build)
+
+    def origin(self, started: str) -> dict[str, Any]:
+        """When, where and with what a stage was made; kept with its result, so that reuse does not change it."""
+        head, dirty = commit()
+        return {
+            "started": started,
+            "finished": _now(),
+            "commit": head,
+            "dirty": dirty,
+            "versions": versions(),
+            "device": device_facts(self.profile.device),
+            "machine": machine(),
+        }
 
     def run(self, table: ResultsTable, row_id: str, seed: int) -> Record:
         """Run one row with one seed; a run that diverged is a record too."""
@@ -145,7 +160,7 @@ class Runner:
             status, reason, last = "diverged", f"{stage.name}: {error}", None
         result: Mapping[str, Any] = {} if last is None else last.summary
         evaluation = result.get("evaluation", {"counts": {}, "predictions": "", "correct": "", "confidence": ""})
-        head, dirty = commit()
+        origin = result.get("origin") or self.origin(started)
         weights = {key: result[key] for key in ("weights_step0", "weights") if key in result}
         return Record(
             table=table.id,
@@ -155,17 +170,11 @@ class Runner:
             status=status,
             reason=reason,
             command=("replicate", "run", f"{table.id}/{row_id}", "--profile", self.profile.id, "--seeds", str(seed)),
-            started=started,
-            finished=_now(),
-            commit=head,
-            dirty=dirty,
-            versions=versions(),
-            device=device_facts(self.profile.device),
-            machine=machine(),
             stages=tuple(stages),
             digests={**self.sources.digests, **weights},
             labels=self.dataset.labels,
             parameters=int(result.get("parameters", 0)),
+            **origin,
             **evaluation,
         )
 

@@ -100,7 +100,7 @@ def run_prune(inputs: Inputs) -> dict[str, Any]:
         raise UserError("prune: there is no model to prune")
     settings = options_of(PruneOptions, inputs.options)
     seed_everything(inputs.seed)
-    classifier = load_classifier(inputs.model, inputs.dataset.labels)
+    classifier = load_classifier(inputs.model)
     return prune(classifier, inputs.split(), inputs.dataset.dev, settings, inputs.seed, inputs.folder, inputs.progress)
 
 

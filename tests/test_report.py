@@ -234,11 +234,12 @@ def test_other_profiles_are_kept_apart(table: ResultsTable) -> None:
     assert "0.7900 ± 0.0361 (3)" not in first
     assert "`small` has 6 records; they answer another question and replicate nothing." in first
     assert "Why none of its figures is compared with a published value: a smaller net." in rest
-    assert "0.7900 ± 0.0361 (3)" in line(rest, "| Base (`base`)")
-    assert "1,234,567" in line(rest, "| Base (`base`)")
+    assert "0.7900 ± 0.0361 (3)" in line(rest, "| `base`", "finetune")
+    assert "1,234,567" in line(rest, "| `base`", "finetune")
     assert "-0.0100 ± 0.0100 (3)" in line(rest, "`prune` minus `base`", "| accuracy")
     assert "**not distinguishable**" in line(rest, "Pruning lowers accuracy.")
-    assert "not-run" in line(rest, "| Baseline (`svm`)")
+    assert "not-run" in line(rest, "| `svm`")
+    assert "Base (" not in rest.partition("## How it was measured")[0]
 
 
 def test_unpublished_row_shows_any_profile_on_the_same_data(table: ResultsTable) -> None:
@@ -260,7 +261,7 @@ def test_failed_seeds_are_listed_and_counted(table: ResultsTable) -> None:
     assert "- `base`, `paper`, seed 6, diverged: the loss is NaN \\| at step 7" in text
     assert judge_row(table, row_result(records, table.row("base"), "paper")).status == "inconclusive"
     small = render({table.id: table}, [failure("base", 1, "error", profile="small")], PROFILES)
-    assert "no score (0)" in line(small, "| Base (`base`)", "error |")
+    assert "no score (0)" in line(small, "| `base`", "finetune", "error |")
 
 
 def test_seeds_not_run_yet_are_named(table: ResultsTable) -> None:

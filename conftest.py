@@ -5,6 +5,7 @@ pytest's own `--strict` makes inconclusive verdicts fail too.
 
 from __future__ import annotations
 
+import argparse
 import ctypes
 import math
 import os
@@ -17,6 +18,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from replicate.cli import seeds_of
+from replicate.errors import UserError
 from replicate.paths import MEASURED, REPORT, store_root
 from replicate.profile import Profile, load_profile
 from replicate.record import load_records
@@ -110,16 +112,21 @@ def usable_gpu() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Bad options end the session before anything is collected."""
-    if any(str(path).rstrip("/").split("/")[-1].startswith(("bench", "test_rows")) for path in config.args):
-        from replicate.errors import UserError
-
+    if any(config.getoption(name) for name in ("--profile", "--seeds", "--device")):
         try:
-            config.stash[PROFILE] = chosen_profile(config)
-        except (UserError, ValueError) as error:
+            profile_of(config)
+        except (UserError, argparse.ArgumentTypeError) as error:
             raise pytest.UsageError(str(error)) from error
 
 
-def pytest_report_header(config: pytest.Config) -> str | None:
+def profile_of(config: pytest.Config) -> Profile:
+    """The session's profile, chosen when it is first asked for."""
+    if PROFILE not in config.stash:
+        config.stash[PROFILE] = chosen_profile(config)
+    return config.stash[PROFILE]
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
     """Which profile runs, and why."""
     profile = config.stash.get(PROFILE, None)
     if profile is None:
@@ -131,10 +138,9 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case a row or claim, its id the row's or the claim's."""
-    profile = metafunc.config.stash.get(PROFILE, None)
-    if profile is None:
+    if not {"row", "claim"} & set(metafunc.fixturenames):
         return
-    tables = load_tables()
+    profile, tables = profile_of(metafunc.config), load_tables()
     if "row" in metafunc.fixturenames:
         rows = [table.row(row) for table, row in selected(tables, profile, ())]
         metafunc.parametrize("row", rows, ids=[row.full_id for row in rows])
@@ -146,7 +152,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
     """The session's benchmark; REPORT.md is rewritten at its end where records are accepted."""
-    profile = pytestconfig.stash[PROFILE]
+    profile = profile_of(pytestconfig)
     tables = load_tables()
     records = load_records(MEASURED)
     rows = [row for table in tables.values() for row in table.rows]

@@ -70,7 +70,7 @@ def doctor(profile: Profile) -> list[Check]:
     """Every check of the profile; it can run where all are ok. Takes seconds: Paddle is asked in another process."""
     installed = installed_packages()
     return [
-        check_python(sys.version_info[:2]),
+        check_python(sys.version_info[:3]),
         check_packages(installed, profile.device),
         check_cpu(),
         check_device(profile.device, probe(profile.device)),

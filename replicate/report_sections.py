@@ -135,6 +135,7 @@ def _published(material: Material, table: ResultsTable) -> list[str]:
         "measured: mean ± standard deviation (seeds)."
     )
     blocks = [f"## {table.title}", source, table_of(head, lines), *_failures(material, results)]
+    blocks += _tolerances(table)
     if details:
         head = [
             "row",
@@ -150,6 +151,20 @@ def _published(material: Material, table: ResultsTable) -> list[str]:
         ]
         blocks.append(table_of(head, details))
     return blocks
+
+
+def _tolerances(table: ResultsTable) -> list[str]:
+    """What counts as the same, and how sure a verdict must be, each with its reason."""
+    if not table.tolerances:
+        return []
+    alpha, seeds = table.statistics.alpha, table.statistics.minimum_seeds
+    lines = [[NAMES[metric], f"± {one.value}", one.reason] for metric, one in table.tolerances.items()]
+    lines += [
+        [f"{NAMES[metric]} of `{row}`", f"± {one.value}", one.reason] for (row, metric), one in table.overrides.items()
+    ]
+    lines += [["significance level", str(alpha.value), alpha.reason], ["fewest seeds", str(seeds.value), seeds.reason]]
+    words = "What counts as the same, and what a verdict takes (how they are made: [docs/statistics.md]({}))."
+    return [words.format("docs/statistics.md"), table_of(["", "value", "reason"], lines)]
 
 
 def _verdicts(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdict) -> list[list[str]]:
@@ -205,8 +220,9 @@ def _claim_verdicts(material: Material, table: ResultsTable, profile: Profile) -
         for metric in claim.metrics:
             measured = _difference(result.comparisons.get(metric))
             words = f"**{verdict.status}**: {verdict.reason}"
-            lines.append([claim.text, NAMES[metric], *measured, words])
-    return table_of(["claim", "metric", "difference (pairs)", "interval", "verdict"], lines)
+            lines.append([claim.text, NAMES[metric], *measured, number(verdict.p_corrected), words])
+    head = ["claim", "metric", "difference (pairs)", "interval", "p of the claim, corrected", "verdict"]
+    return table_of(head, lines)
 
 
 def _counts(table: ResultsTable) -> list[str]:

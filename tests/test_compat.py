@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,7 +14,22 @@ import pytest
 
 from replicate import compat
 
-FLAGS = ("FLAGS_use_stride_kernel", "OMP_NUM_THREADS")
+FLAGS = ("FLAGS_use_stride_kernel", "OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "GLOG_minloglevel")
+MKL_CPU = """
+import ctypes, importlib.util, json, pathlib
+libraries = pathlib.Path(importlib.util.find_spec("paddle").origin).parent / "libs"
+ctypes.CDLL(str(libraries / "libiomp5.so"), mode=ctypes.RTLD_GLOBAL)
+print(json.dumps(ctypes.CDLL(str(libraries / "libmklml_intel.so")).mkl_serv_cpu_detect()))
+"""
+PAGE_FAULTS = """
+import json, resource, numpy as np
+np.ones(1 << 23)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    np.ones(1 << 23)
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
+"""
+PREPARED = "from replicate import compat; compat.prepare()\n"
 
 
 def fresh(code: str, **variables: str) -> Any:
@@ -86,12 +102,35 @@ print(json.dumps([os.environ["FLAGS_use_stride_kernel"], os.environ["OMP_NUM_THR
     assert fresh(code, OMP_NUM_THREADS="7", FLAGS_use_stride_kernel="1") == ["1", "7", False]
 
 
+@pytest.mark.skipif("MKL_DEBUG_CPU_TYPE" not in compat._mkl_defaults(), reason="not an AMD CPU with AVX2")
+def test_upstream_mkl_still_takes_this_cpu_for_a_generic_one() -> None:
+    """Paddle's MKL chooses code path 0, the slowest, and with what prepare() sets 5, that of AVX2."""
+    assert [fresh(start + MKL_CPU) for start in ("", PREPARED)] == [0, 5]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="about glibc's malloc")
+def test_upstream_malloc_still_gives_large_blocks_back() -> None:
+    """An array of 64 MiB made again costs page faults again, and after prepare() next to none."""
+    plain, mended = (fresh(start + PAGE_FAULTS) for start in ("", PREPARED))
+    assert plain > 100
+    assert mended < plain / 10
+
+
 def test_prepared_paddle_has_no_strides() -> None:
     """After prepare() Paddle reports the flag as off."""
     compat.prepare()
     import paddle
 
     assert paddle.get_flags("FLAGS_use_stride_kernel") == {"FLAGS_use_stride_kernel": False}
+
+
+def test_quiet_leaves_warnings_only() -> None:
+    """PaddleNLP's chatter is off, its warnings are on."""
+    compat.quiet()
+    from paddlenlp.utils.log import logger
+
+    assert not logger.logger.isEnabledFor(logging.INFO)
+    assert logger.logger.isEnabledFor(logging.WARNING)
 
 
 def test_lac_tags_text() -> None:

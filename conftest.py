@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from replicate import report
 from replicate.cli import seeds_of
 from replicate.errors import UserError
 from replicate.paths import MEASURED, REPORT, store_root
 from replicate.profile import Profile, load_profile
 from replicate.record import load_records
 from replicate.results import RowResult, RowVerdict, judge_row, judge_row_against_baseline, row_result
-from replicate.run import Runner, records_folder, selected
+from replicate.run import Runner, selected
 from replicate.store import Store
 from replicate.table import ResultsTable, Row, load_tables
 
@@ -57,6 +58,7 @@ class Bench:
     accept: bool
     verdicts: dict[str, RowVerdict] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
     _results: dict[str, RowResult] = field(default_factory=dict)
 
     @property
@@ -70,7 +72,7 @@ class Bench:
             records = []
             for seed in self.profile.seeds:
                 record = self.runner.run(self.tables[row.table], row.id, seed)
-                self.runner.keep(record, MEASURED if self.accept else None)
+                self.runner.keep(record)
                 records.append(record)
             self._results[row.full_id] = row_result(records, row, self.profile.id)
         return self._results[row.full_id]
@@ -86,6 +88,22 @@ class Bench:
                 verdict = judge_row_against_baseline(table, result, accepted)
             self.verdicts[row.full_id] = verdict
         return self.verdicts[row.full_id]
+
+    def accept_records(self) -> list[str]:
+        """Write the session's records into `measured/` and REPORT.md; returns the rows that were refused.
+
+        A row that differs from its own baseline is refused, or a regression would be the baseline of the next session.
+        """
+        refused = []
+        for name, result in self._results.items():
+            regressed = self.verdict(result.row).status in ("lower", "higher", "error")
+            if regressed and not self.profile.comparable:
+                refused.append(name)
+                continue
+            for record in result.records:
+                self.runner.keep(record, MEASURED)
+        report.write()
+        return refused
 
 
 BENCH = pytest.StashKey[Bench]()
@@ -162,9 +180,7 @@ def bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
     pytestconfig.stash[BENCH] = bench
     yield bench
     if bench.accept:
-        from replicate import report
-
-        report.write()
+        bench.refused = bench.accept_records()
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.Config) -> None:
@@ -190,6 +206,9 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     if bench.claims:
         claims = tabulate(list(bench.claims.items()), headers=("claim", "verdict"), disable_numparse=True)
         terminalreporter.write_line(f"\n{claims}")
-    where = MEASURED / bench.profile.id if bench.accept else records_folder(bench.runner.store)
+    if bench.refused:
+        again = f"`replicate run --profile {bench.profile.id} --accept` accepts the change"
+        terminalreporter.write_line(f"not accepted, differs from the baseline: {', '.join(bench.refused)}; {again}")
+    where = MEASURED / bench.profile.id if bench.accept else bench.runner.records
     then = f"report in {REPORT}" if bench.accept else "--accept keeps them in measured/ and rewrites REPORT.md"
     terminalreporter.write_line(f"records in {where}; {then}")

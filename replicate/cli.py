@@ -18,7 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 checked and found wanting, 2 bad input."""
     args = build_parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        # Here, not at exit: a reader that has left is no error of ours.
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"replicate: {error}", file=sys.stderr)
         return 2
@@ -78,7 +81,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from replicate.metrics import scores
     from replicate.profile import load_profile
-    from replicate.run import Runner, records_folder, selected
+    from replicate.run import Runner, selected
     from replicate.store import Store
     from replicate.table import load_tables
 
@@ -117,7 +120,8 @@ def _run(args: argparse.Namespace) -> int:
         report.write()
         print(f"records in {MEASURED / profile.id}; report in {REPORT}")
     else:
-        print(f"records in {records_folder(runner.store)}; `--accept` keeps them in measured/ and rewrites REPORT.md")
+        then = "" if args.dataset_dir else "; `--accept` keeps them in measured/ and rewrites REPORT.md"
+        print(f"records in {runner.records}{then}")
     return int(failed)
 
 

@@ -220,7 +220,7 @@ def probe(device: str, seconds: float = 300) -> Probe:
 
 def check_device(wanted: str, found: Probe) -> Check:
     """Paddle works on the device that the profile wants."""
-    mend = "tox exec -e replicate -- replicate doctor --profile paper"
+    mend = "tox -e replicate"
     if not found.version:
         mend = f"tox run -r -e {_ENVIRONMENTS[wanted]} --notest"
         return Check("device", False, f"Paddle can't be imported: {found.error}", mend)

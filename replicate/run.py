@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from replicate import compat
-from replicate.corpus import generated, load_dataset
+from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset, read_lines
 from replicate.errors import UserError
 from replicate.optimisation import Diverged
@@ -27,6 +28,8 @@ from replicate.table import ResultsTable
 
 UNLABELLED = "REPLICATE_UNLABELLED"
 GENERATED_LINES = 6000
+# Stages that start from a model.
+TRAINED = ("finetune", "prune")
 # Packages whose version decides what comes out of a stage; the two builds of Paddle have one version.
 DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
 
@@ -71,16 +74,24 @@ class Runner:
         return () if self.profile.unlabelled is None else unlabelled_lines(self.profile.unlabelled)
 
     @cached_property
+    def unlabelled_digest(self) -> str:
+        """SHA-256 of the lines to pretrain on."""
+        return hashlib.sha256("\n".join(self.unlabelled).encode()).hexdigest()
+
+    @cached_property
     def sources(self) -> Sources:
         """Digests of the data and versions of the packages."""
-        text = "\n".join(self.unlabelled).encode()
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
         decisive = {name.removesuffix("-gpu"): version for name, version in versions().items() if name in DECISIVE}
-        return Sources(digests, hashlib.sha256(text).hexdigest() if text else "", decisive)
+        return Sources(digests, "", decisive)
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run."""
-        return list(plan(table, row_id, self.profile, seed, self.sources).chain())
+        sources = self.sources
+        # Text to pretrain on is asked for only where something is pretrained.
+        if self.profile.model is None and any(step.stage in TRAINED for step in table.chain(row_id)):
+            sources = replace(sources, unlabelled=self.unlabelled_digest)
+        return list(plan(table, row_id, self.profile, seed, sources).chain())
 
     def kept(self, stage: Stage) -> bool:
         """Whether the store has the stage's result."""
@@ -100,7 +111,7 @@ class Runner:
         def build(folder: Path) -> Mapping[str, Any]:
             from replicate.model import set_device
 
-            if stage.name in ("pretrain", "finetune", "prune"):
+            if stage.name in ("pretrain", *TRAINED):
                 set_device(self.profile.device)
             train = path_of(stage.train)
             progress = Progress(f"{label} · {stage.name}", self.quiet)
@@ -142,8 +153,9 @@ class Runner:
         started = _now()
         stages: list[dict[str, Any]] = []
         status, reason, last = "ok", "", None
+        planned = self.planned(table, row_id, seed)
         try:
-            for stage in self.planned(table, row_id, seed):
+            for stage in planned:
                 artefact = last = self.make(stage, f"{row_id} · seed {seed}")
                 summary = {key: value for key, value in artefact.summary.items() if key != "evaluation"}
                 stages.append(
@@ -156,8 +168,15 @@ class Runner:
                         "summary": summary,
                     }
                 )
+        except UserError:
+            raise
         except Diverged as error:
             status, reason, last = "diverged", f"{stage.name}: {error}", None
+        except Exception as error:
+            # Hours of other rows should not be lost with this one; what happened is on record and on the screen.
+            traceback.print_exc()
+            first = (str(error).splitlines() or [""])[0]
+            status, reason, last = "error", f"{stage.name}: {type(error).__name__}: {first}", None
         result: Mapping[str, Any] = {} if last is None else last.summary
         evaluation = result.get("evaluation", {"counts": {}, "predictions": "", "correct": "", "confidence": ""})
         origin = result.get("origin") or self.origin(started)
@@ -179,13 +198,15 @@ class Runner:
         )
 
     def keep(self, record: Record, folder: Path | None = None) -> Path:
-        """Write a record into a folder, by default the store's own `records`."""
-        return write_record(record, folder or records_folder(self.store))
+        """Write a record into a folder, by default the one of this runner."""
+        return write_record(record, folder or self.records)
 
-
-def records_folder(store: Store) -> Path:
-    """Where records are before somebody accepts them into `measured/`."""
-    return store.root / "records"
+    @property
+    def records(self) -> Path:
+        """Where records are before somebody accepts them into `measured/`; other data has a folder of its own."""
+        if self.dataset.name in (kuake.NAME, generated.NAME):
+            return self.store.root / "records"
+        return self.store.root / "records-of" / f"{self.dataset.name}-{self.dataset.digests['train'][:8]}"
 
 
 def device_facts(device: str) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""Fixtures that several test modules share: a generated data set and tiny nets of every stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from replicate.corpus.formats import Dataset, write_dataset
+from replicate.corpus.generated import generate
+from replicate.pretrain import PretrainOptions, pretrain
+from replicate.prune import PruneOptions
+from tests.tiny import ARCHITECTURE, QUIET, Made, run_finetune, run_prune
+
+
+@pytest.fixture(scope="session")
+def dataset() -> Dataset:
+    """200 training and 70 dev examples: more than one batch of each, and 200 lines without a label."""
+    return generate(examples_train=200, examples_dev=70, unlabelled=200)
+
+
+@pytest.fixture(scope="session")
+def data_folder(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set in the local format."""
+    folder = tmp_path_factory.mktemp("data") / "generated"
+    write_dataset(dataset, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pretrain_options() -> PretrainOptions:
+    """Two passes of a tiny net."""
+    return PretrainOptions(
+        architecture=ARCHITECTURE, passes=2, batch_size=16, learning_rate=5e-3, heldout=0.1, max_seq_length=48, seed=1
+    )
+
+
+@pytest.fixture(scope="session")
+def pretrained(dataset: Dataset, pretrain_options: PretrainOptions, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A pretrained model folder."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    return Made(folder, pretrain(dataset.unlabelled, pretrain_options, folder, QUIET))
+
+
+@pytest.fixture(scope="session")
+def finetuned(dataset: Dataset, pretrained: Made, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A fine-tuned model folder, seed 3; it names several classes."""
+    return run_finetune(
+        dataset, pretrained.folder, tmp_path_factory.mktemp("finetuned"), seed=3, epochs=6, batch_size=8
+    )
+
+
+@pytest.fixture(scope="session", params=["1/2", "2/3"])
+def pruned(
+    request: pytest.FixtureRequest, dataset: Dataset, finetuned: Made, tmp_path_factory: pytest.TempPathFactory
+) -> Made:
+    """A pruned model folder of each width; `save_steps` is larger than the number of steps."""
+    folder = tmp_path_factory.mktemp("pruned")
+    options = PruneOptions(width=request.param, learning_rate=1e-3, epochs=1, max_seq_length=48, save_steps=1000)
+    return run_prune(dataset, finetuned.folder, folder, options)

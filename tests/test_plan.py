@@ -1,0 +1,163 @@
+"""A row's stages, and the keys under which their results are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from replicate.errors import UserError
+from replicate.plan import Sources, Stage, plan
+from replicate.profile import Profile, load_profile, profile_ids
+from replicate.run import selected
+from replicate.table import ResultsTable, load_tables
+from tests.test_profile import check_options
+
+TABLES = load_tables()
+ARTICLE = TABLES["ernie3_kuake_qic"]
+SOURCES = Sources({"train": "t", "dev": "d", "labels": "l"}, "u", {"paddlepaddle": "2.6.2"})
+SMOKE = load_profile("smoke")
+
+
+def stages(
+    row: str, seed: int = 1, profile: Profile = SMOKE, sources: Sources = SOURCES, table: ResultsTable = ARTICLE
+) -> dict[str, Stage]:
+    """The stages of a row, in order."""
+    return {stage.name: stage for stage in plan(table, row, profile, seed, sources).chain()}
+
+
+def keys(row: str, seed: int = 1, **changes: Any) -> dict[str, str]:
+    """The keys of a row's stages."""
+    return {name: stage.key for name, stage in stages(row, seed, **changes).items()}
+
+
+def with_option(stage: str, **options: Any) -> Profile:
+    """The smoke profile with other settings of one stage."""
+    changed: Mapping[str, Any] = {**SMOKE.options, stage: {**SMOKE.options.get(stage, {}), **options}}
+    return replace(SMOKE, options=changed)
+
+
+@pytest.mark.parametrize("name", profile_ids())
+def test_every_row_plans(name: str) -> None:
+    """Each row that a profile runs is a chain of known stages, with settings that exist, up to one that is scored."""
+    profile = load_profile(name)
+    rows = list(selected(TABLES, profile, ()))
+    assert len(rows) >= 5
+    for table, row in rows:
+        chain = list(plan(table, row, profile, profile.seeds[0], SOURCES).chain())
+        assert chain[-1].name in ("finetune", "prune", "svm")
+        assert len({stage.key for stage in chain}) == len(chain)
+        for stage in chain:
+            assert re.fullmatch(r"[0-9a-f]{32}", stage.key)
+            check_options(stage.name, dict(stage.options))
+
+
+@pytest.mark.parametrize(
+    ("row_id", "names"),
+    [
+        ("base", ["pretrain", "finetune"]),
+        ("augment", ["augment", "pretrain", "finetune"]),
+        ("prune-1-2", ["augment", "pretrain", "finetune", "prune"]),
+        ("svm", ["svm"]),
+    ],
+)
+def test_stages_come_before_those_that_need_them(row_id: str, names: list[str]) -> None:
+    """The chain holds each stage once, sources first."""
+    assert list(stages(row_id)) == names
+
+
+def test_pruning_reads_the_augmented_model_and_set() -> None:
+    """As the article did: the parent is the augmented row's model, and the examples are the augmented ones."""
+    pruned, parent = stages("prune-1-2"), stages("augment")
+    assert isinstance(pruned["prune"].model, Stage)
+    assert isinstance(pruned["prune"].train, Stage)
+    assert pruned["prune"].model.key == parent["finetune"].key
+    assert pruned["prune"].train.key == parent["augment"].key
+    assert stages("base")["finetune"].train is None
+
+
+def test_rows_share_what_is_the_same() -> None:
+    """Among the rows of a seed there is one pretraining, one augmentation and one augmented model."""
+    augment, half, third = keys("augment"), keys("prune-1-2"), keys("prune-2-3")
+    assert augment["augment"] == half["augment"] == third["augment"]
+    assert augment["finetune"] == half["finetune"] == third["finetune"]
+    assert keys("base")["pretrain"] == augment["pretrain"] == third["pretrain"]
+    assert half["prune"] != third["prune"]
+    assert keys("base")["finetune"] != augment["finetune"]
+
+
+def test_seeds_share_pretraining_only() -> None:
+    """Pretraining is the same for every seed, everything after it is not."""
+    one, two = keys("prune-1-2", 1), keys("prune-1-2", 2)
+    assert {name for name in one if one[name] == two[name]} == {"pretrain"}
+    assert stages("base")["pretrain"].seed is None
+    assert stages("base", 2)["finetune"].seed == 2
+
+
+@pytest.mark.parametrize(
+    ("stage", "option", "changed"),
+    [
+        ("pretrain", {"passes": 7}, {"pretrain", "finetune", "prune"}),
+        ("augment", {"copies": 3}, {"augment", "finetune", "prune"}),
+        ("finetune", {"epochs": 7}, {"finetune", "prune"}),
+        ("prune", {"save_steps": 51}, {"prune"}),
+    ],
+)
+def test_setting_changes_keys_from_its_stage_on(stage: str, option: dict[str, Any], changed: set[str]) -> None:
+    """A changed setting gives a new key to its stage and to all that build on it, and to no other."""
+    before, after = keys("prune-1-2"), keys("prune-1-2", profile=with_option(stage, **option))
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        ({"digests": {**SOURCES.digests, "train": "other"}}, {"augment", "finetune", "prune"}),
+        ({"digests": {**SOURCES.digests, "dev": "other"}}, {"augment", "finetune", "prune"}),
+        ({"unlabelled": "other"}, {"pretrain", "finetune", "prune"}),
+        ({"environment": {"paddlepaddle": "2.6.3"}}, {"pretrain", "augment", "finetune", "prune"}),
+    ],
+)
+def test_sources_change_keys(changes: dict[str, Any], changed: set[str]) -> None:
+    """Other data, other text or other packages give new keys to what depends on them."""
+    before, after = keys("prune-1-2"), keys("prune-1-2", sources=replace(SOURCES, **changes))
+    assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_device_changes_keys_and_seeds_of_the_profile_do_not() -> None:
+    """A result of a GPU is not reused on a CPU; how many seeds a profile runs is nobody's key."""
+    assert not set(keys("prune-1-2").values()) & set(keys("prune-1-2", profile=SMOKE.changed(device="gpu")).values())
+    assert keys("prune-1-2", profile=SMOKE.changed(seeds=(7, 8))) == keys("prune-1-2")
+
+
+def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage whose code means something else does not reuse older results."""
+    before = keys("base")
+    monkeypatch.setitem(__import__("replicate.plan").plan.VERSIONS, "finetune", 99)
+    assert {name for name, key in keys("base").items() if key != before[name]} == {"finetune"}
+
+
+def test_row_overrides_the_profile() -> None:
+    """The row's own settings win, the profile's fill the rest."""
+    options = stages("augment", profile=with_option("finetune", select="accuracy"))["finetune"].options
+    assert (options["select"], options["evaluations_per_epoch"], options["epochs"]) == ("f1", 5, 6)
+
+
+def test_named_model_needs_no_pretraining() -> None:
+    """A profile that starts from a PaddleNLP name has that name in the key instead."""
+    paper = load_profile("paper")
+    found = stages("augment", profile=paper)
+    assert list(found) == ["augment", "finetune"]
+    assert found["finetune"].identity["inputs"]["model"] == "ernie-3.0-base-zh"
+    other = stages("augment", profile=replace(paper, model="ernie-3.0-nano-zh"))
+    assert other["finetune"].key != found["finetune"].key
+
+
+def test_row_without_a_recipe_says_why() -> None:
+    """A row that isn't run is refused with its own reason."""
+    table, row = next((t, r) for t in TABLES.values() for r in t.rows if not r.recipe)
+    with pytest.raises(UserError, match=f"{row.id} is not run: {re.escape(row.not_run[:20])}"):
+        plan(table, row.id, SMOKE, 1, SOURCES)

@@ -1,0 +1,139 @@
+"""Profiles load or are refused with file and key, and every setting that they name exists."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate.augment import STRATEGIES, augment_split
+from replicate.errors import UserError
+from replicate.finetune import FinetuneOptions
+from replicate.pretrain import PretrainOptions
+from replicate.profile import load_profile, profile_ids
+from replicate.prune import PruneOptions
+from replicate.stages import options_of
+
+VALID = """
+schema = 1
+id = "mine"
+question = "Does it load?"
+comparable = false
+reason = "a test"
+device = "cpu"
+dataset = "generated"
+seeds = [1, 2]
+tables = ["ernie3_kuake_qic"]
+unlabelled = "generated"
+
+[pretrain]
+architecture = { hidden_size = 24 }
+"""
+
+
+def check_options(stage: str, options: dict[str, Any]) -> None:
+    """Every setting exists in its stage, with a value that the stage takes; UserError or TypeError otherwise."""
+    if stage == "augment":
+        inspect.signature(augment_split).bind(None, seed=0, **options)
+        assert set(options["mix"]) <= set(STRATEGIES)
+    elif stage == "finetune":
+        options_of(FinetuneOptions, {key: value for key, value in options.items() if key != "start"})
+    elif stage == "svm":
+        assert not options
+    else:
+        kinds: dict[str, type] = {"pretrain": PretrainOptions, "prune": PruneOptions}
+        needed = {"width": "1/2"} if stage == "prune" else {}
+        options_of(kinds[stage], {**needed, **options})
+
+
+def test_the_three_profiles_are_there() -> None:
+    """`paper`, `small` and `smoke`; only the first may be compared with published values, and all say what they ask."""
+    assert profile_ids() == ("paper", "small", "smoke")
+    profiles = [load_profile(name) for name in profile_ids()]
+    assert [profile.id for profile in profiles if profile.comparable] == ["paper"]
+    assert all(profile.question and (profile.comparable or profile.reason) for profile in profiles)
+    assert load_profile("paper").seeds[0] == 3
+
+
+@pytest.mark.parametrize("name", profile_ids())
+def test_every_setting_exists(name: str) -> None:
+    """No profile names a setting that its stage lacks, or a value that the stage refuses."""
+    for stage, options in load_profile(name).options.items():
+        check_options(stage, dict(options))
+
+
+def test_unknown_setting_is_refused() -> None:
+    """A misspelt setting is named, beside those that exist."""
+    with pytest.raises(UserError, match="FinetuneOptions has no setting 'epoch'; settings: learning_rate, "):
+        options_of(FinetuneOptions, {"epoch": 3})
+
+
+def test_valid_file_loads(tmp_path: Path) -> None:
+    """What the file says is what the profile holds."""
+    (tmp_path / "mine.toml").write_text(VALID, encoding="utf-8")
+    profile = load_profile("mine", tmp_path)
+    assert (profile.seeds, profile.model, profile.unlabelled, profile.device) == ((1, 2), None, "generated", "cpu")
+    assert profile.options == {"pretrain": {"architecture": {"hidden_size": 24}}}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("schema = 1", "schema = 2", "schema"),
+        ("schema = 1", "", "schema"),
+        ('id = "mine"', 'id = "yours"', "id"),
+        ('id = "mine"', 'id = "Mine!"', "id"),
+        ('question = "Does it load?"', "", "question"),
+        ("comparable = false", 'comparable = "no"', "comparable"),
+        ('reason = "a test"', "", "reason"),
+        ('reason = "a test"', 'reason = " "', "reason"),
+        ('device = "cpu"', 'device = "tpu"', "device"),
+        ('dataset = "generated"', "dataset = 1", "dataset"),
+        ("seeds = [1, 2]", "seeds = []", "seeds"),
+        ("seeds = [1, 2]", "seeds = [1, 1]", "seeds"),
+        ("seeds = [1, 2]", "seeds = [-1]", "seeds"),
+        ("seeds = [1, 2]", "seeds = [true]", "seeds"),
+        ("seeds = [1, 2]", "seeds = 1", "seeds"),
+        ('tables = ["ernie3_kuake_qic"]', "tables = []", "tables"),
+        ('unlabelled = "generated"', "", "model"),
+        ('unlabelled = "generated"', 'unlabelled = "generated"\nmodel = "ernie-3.0-base-zh"', "model"),
+        ("[pretrain]", "[pretraining]", "pretraining"),
+        ("[pretrain]", "[[pretrain]]", "pretrain"),
+    ],
+)
+def test_complaint_names_file_and_key(tmp_path: Path, old: str, new: str, key: str) -> None:
+    """Each fault is one line that starts with the file and then the key."""
+    assert old in VALID
+    path = tmp_path / "mine.toml"
+    path.write_text(VALID.replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_profile("mine", tmp_path)
+    assert str(caught.value).startswith(f"{path}: {key}: ")
+
+
+def test_bad_toml_is_refused(tmp_path: Path) -> None:
+    """A file that is not TOML, or not UTF-8, is named."""
+    for data in (b"schema = ", b"\xff"):
+        (tmp_path / "mine.toml").write_bytes(data)
+        with pytest.raises(UserError, match=r"mine\.toml"):
+            load_profile("mine", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["huge", "", "../profiles/smoke"])
+def test_unknown_profile_names_the_known(name: str) -> None:
+    """A name that is none, a path included, is answered with those that exist."""
+    with pytest.raises(UserError, match="profiles: paper, small, smoke"):
+        load_profile(name)
+
+
+def test_command_line_overrides() -> None:
+    """Seeds and device change nothing else; another data set ends comparability and says so."""
+    paper = load_profile("paper")
+    assert paper.changed() == paper
+    other = paper.changed(seeds=(9,), device="cpu")
+    assert (other.seeds, other.device, other.comparable) == ((9,), "cpu", True)
+    foreign = paper.changed(dataset="folder")
+    assert (foreign.comparable, foreign.reason) == (False, "another data set than the published one")
+    assert paper.changed(dataset="kuake-qic") == paper

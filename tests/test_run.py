@@ -1,0 +1,219 @@
+"""Rows run through the store, and each run leaves a record from which everything can be derived."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from replicate.corpus.formats import Dataset
+from replicate.errors import UserError
+from replicate.metrics import scores
+from replicate.predict import predict
+from replicate.profile import Profile
+from replicate.record import Record, read_record, unpack_bits, unpack_confidence, unpack_predictions
+from replicate.run import UNLABELLED, Runner, device_facts, selected, unlabelled_lines
+from replicate.store import Store
+from replicate.table import load_tables
+from tests.tiny import ARCHITECTURE
+
+TABLES = load_tables()
+ARTICLE = TABLES["ernie3_kuake_qic"]
+ROW = "prune-1-2"
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "pretrain": {"architecture": ARCHITECTURE, "passes": 1, "batch_size": 16, "max_seq_length": 48},
+    # Without part-of-speech replacement LAC isn't loaded.
+    "augment": {"copies": 1, "mix": {"unk": 0.5, "truncate": 0.5}},
+    "finetune": {"learning_rate": 3e-3, "batch_size": 32, "epochs": 2, "max_seq_length": 48, "batching": "length"},
+    "prune": {"learning_rate": 1e-3, "batch_size": 32, "epochs": 1, "max_seq_length": 48},
+}
+
+
+@pytest.fixture(scope="module")
+def profile(data_folder: Path) -> Profile:
+    """A profile of seconds."""
+    return Profile(
+        id="tiny",
+        question="Does it run?",
+        comparable=False,
+        reason="a test",
+        device="cpu",
+        dataset=str(data_folder),
+        seeds=(1,),
+        tables=(ARTICLE.id,),
+        model=None,
+        unlabelled=str(data_folder / "data.txt"),
+        options=OPTIONS,
+    )
+
+
+@pytest.fixture(scope="module")
+def runner(profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """A runner with a store of its own."""
+    return Runner(profile, Store(tmp_path_factory.mktemp("store")), quiet=True)
+
+
+@pytest.fixture(scope="module")
+def record(runner: Runner) -> Record:
+    """The pruned row, run with every stage that it descends from."""
+    return runner.run(ARTICLE, ROW, 1)
+
+
+def written(store: Store) -> dict[Path, int]:
+    """When each file of the store was written."""
+    return {path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file()}
+
+
+def test_record_holds_the_chain(record: Record, runner: Runner, data_folder: Path) -> None:
+    """Stages with their keys and resolved settings, digests of data and weights, versions, device and command."""
+    assert (record.status, record.reason, record.table, record.row, record.seed) == ("ok", "", ARTICLE.id, ROW, 1)
+    assert [stage["stage"] for stage in record.stages] == ["augment", "pretrain", "finetune", "prune"]
+    assert [stage["key"] for stage in record.stages] == [one.key for one in runner.planned(ARTICLE, ROW, 1)]
+    settings = {stage["stage"]: stage["config"] for stage in record.stages}
+    assert settings["prune"] == {**OPTIONS["prune"], "width": "1/2", "select": "f1"}
+    assert settings["finetune"]["evaluations_per_epoch"] == 5
+    assert record.digests["train"] == runner.dataset.digests["train"]
+    parent = next(stage["summary"] for stage in record.stages if stage["stage"] == "finetune")
+    assert record.digests["weights_step0"] == parent["weights"] != record.digests["weights"]
+    assert record.versions["paddlepaddle"] == "2.6.2"
+    assert record.device["kind"] == "cpu"
+    assert record.seconds == sum(stage["seconds"] for stage in record.stages) > 0
+    assert record.command[-4:] == ("--profile", "tiny", "--seeds", "1")
+
+
+def test_scores_are_those_of_the_exported_model(record: Record, runner: Runner, dataset: Dataset) -> None:
+    """Counts and predictions are what the kept model folder gives when it is loaded afresh."""
+    stage = runner.planned(ARTICLE, ROW, 1)[-1]
+    kept = runner.store.find("prune", stage.key)
+    assert kept is not None
+    found = list(predict(kept.path, dataset.dev.texts, 48))
+    predicted = unpack_predictions(record.predictions)
+    assert [one.label for one in found] == [record.labels[i] for i in predicted]
+    right = unpack_bits(record.correct, len(dataset.dev))
+    assert np.array_equal(right, predicted == np.array(dataset.dev.labels))
+    assert scores(record.counts)["accuracy"] == right.mean()
+    assert scores(record.counts) == scores(kept.summary["evaluation"]["counts"])
+    assert unpack_confidence(record.confidence) == pytest.approx([one.probability for one in found], abs=1e-4)
+    assert record.parameters == kept.summary["parameters"]
+
+
+def test_record_round_trip(record: Record, runner: Runner, tmp_path: Path) -> None:
+    """The record is valid, lies in its place, and reads back the same; by default it is kept in the store."""
+    path = runner.keep(record, tmp_path)
+    assert path == tmp_path / "tiny" / ARTICLE.id / ROW / "seed-1.json"
+    back = read_record(path)
+    assert replace(back, stages=()) == replace(record, stages=())
+    assert [stage["summary"]["history"] for stage in back.stages[1:]] == [
+        stage["summary"]["history"] for stage in record.stages[1:]
+    ]
+    assert runner.keep(record).is_relative_to(runner.records)
+
+
+def test_second_run_reuses_everything(record: Record, runner: Runner, profile: Profile) -> None:
+    """Another process would find every stage: no file is written again, and the record says the same."""
+    before = written(runner.store)
+    again = Runner(profile, Store(runner.store.root), quiet=True)
+    assert all(again.kept(stage) for stage in again.planned(ARTICLE, ROW, 1))
+    repeated = again.run(ARTICLE, ROW, 1)
+    assert replace(repeated, started=record.started, finished=record.finished) == record
+    assert {path: time for path, time in written(runner.store).items() if path in before} == before
+
+
+def test_other_rows_reuse_what_they_share(record: Record, runner: Runner) -> None:
+    """The augmented row is done with the pruned one; the base row lacks only its own fine-tuning."""
+    assert record.status == "ok"
+    assert [runner.kept(stage) for stage in runner.planned(ARTICLE, "augment", 1)] == [True, True, True]
+    assert [runner.kept(stage) for stage in runner.planned(ARTICLE, "base", 1)] == [True, False]
+    assert [runner.kept(stage) for stage in runner.planned(ARTICLE, ROW, 2)] == [False, True, False, False]
+    shared = runner.run(ARTICLE, "augment", 1)
+    assert [stage["key"] for stage in shared.stages] == [stage["key"] for stage in record.stages[:3]]
+
+
+def test_changed_setting_runs_again(record: Record, runner: Runner, profile: Profile) -> None:
+    """With another setting of the last stage, only that stage is not kept."""
+    assert record.status == "ok"
+    changed = replace(profile, options={**OPTIONS, "prune": {**OPTIONS["prune"], "epochs": 2}})
+    other = Runner(changed, runner.store, quiet=True)
+    assert [other.kept(stage) for stage in other.planned(ARTICLE, ROW, 1)] == [True, True, True, False]
+
+
+def test_seeds_end_differently(record: Record, runner: Runner) -> None:
+    """Two seeds of the base row start from one pretrained net and differ from step 0 on."""
+    assert record.status == "ok"
+    one, two = (runner.run(ARTICLE, "base", seed) for seed in (1, 2))
+    assert one.stages[0]["key"] == two.stages[0]["key"]
+    assert one.digests["weights_step0"] != two.digests["weights_step0"]
+    assert one.digests["weights"] != two.digests["weights"]
+
+
+def test_divergence_is_a_record(record: Record, runner: Runner, profile: Profile, tmp_path: Path) -> None:
+    """A run that diverged is a valid record without predictions; the stages before it are in it, its own isn't kept."""
+    assert record.status == "ok"
+    broken = replace(profile, options={**OPTIONS, "finetune": {**OPTIONS["finetune"], "learning_rate": 1e9}})
+    other = Runner(broken, runner.store, quiet=True)
+    diverged = other.run(ARTICLE, "base", 1)
+    assert diverged.status == "diverged"
+    assert diverged.reason.startswith("finetune: the loss was not finite at step ")
+    assert [stage["stage"] for stage in diverged.stages] == ["pretrain"]
+    assert (diverged.predictions, diverged.counts, diverged.parameters) == ("", {}, 0)
+    assert read_record(other.keep(diverged, tmp_path)).status == "diverged"
+    assert [other.kept(stage) for stage in other.planned(ARTICLE, "base", 1)] == [True, False]
+    assert not [*(runner.store.root / "partial").iterdir()]
+
+
+def test_baseline_row_has_no_confidence(runner: Runner, tmp_path: Path) -> None:
+    """The SVM's record is valid without probabilities or weights."""
+    found = runner.run(ARTICLE, "svm", 1)
+    assert (found.confidence, found.parameters) == ("", 0)
+    assert "weights" not in found.digests
+    assert read_record(runner.keep(found, tmp_path)) == found
+
+
+def test_lost_stage_is_told(runner: Runner) -> None:
+    """A stage whose source is not in the store says so, with what to do."""
+    with pytest.raises(UserError, match="the store lost augment/.*; run again"):
+        runner.make(runner.planned(ARTICLE, ROW, 77)[-1], "x")
+
+
+def test_rows_are_selected_in_the_order_of_the_table(profile: Profile) -> None:
+    """By id or full id; without names every row that the profile runs."""
+    chosen = [row for _, row in selected(TABLES, profile, (ROW, f"{ARTICLE.id}/base"))]
+    assert chosen == ["base", ROW]
+    everything = [row for _, row in selected(TABLES, profile, ())]
+    assert everything == [row.id for row in ARTICLE.rows if row.runs_under("tiny")]
+    assert {"base", "augment", ROW, "prune-2-3", "svm"} <= set(everything)
+
+
+def test_unknown_rows_and_tables_are_refused(profile: Profile) -> None:
+    """A name that fits no row, a row of other profiles and a table that isn't there are each named."""
+    foreign = next(row.id for row in ARTICLE.rows if row.profiles and "tiny" not in row.profiles)
+    for name in ("nothing", foreign):
+        with pytest.raises(UserError, match=f"profile tiny runs no row '{name}'; rows: base, "):
+            list(selected(TABLES, profile, (name,)))
+    with pytest.raises(UserError, match="profile tiny: no table 'other'; tables: ernie3_kuake_qic"):
+        list(selected(TABLES, replace(profile, tables=("other",)), ()))
+
+
+def test_unlabelled_text_is_found(monkeypatch: pytest.MonkeyPatch, data_folder: Path, dataset: Dataset) -> None:
+    """Generated, a file, or the file that the variable names; an unset variable is named with what it wants."""
+    assert len(unlabelled_lines("generated")) == 6000
+    assert unlabelled_lines(str(data_folder / "data.txt")) == dataset.unlabelled
+    monkeypatch.setenv(UNLABELLED, str(data_folder / "data.txt"))
+    assert unlabelled_lines(UNLABELLED) == dataset.unlabelled
+    monkeypatch.delenv(UNLABELLED)
+    with pytest.raises(UserError, match=f"{UNLABELLED} is not set; set it to a UTF-8 file"):
+        unlabelled_lines(UNLABELLED)
+    with pytest.raises(UserError, match=r"none\.txt"):
+        unlabelled_lines(str(data_folder / "none.txt"))
+
+
+def test_device_facts_tell_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of threads is the one that Paddle was given."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert device_facts("cpu")["threads"] == 7
+    assert os.environ["OMP_NUM_THREADS"] == "7"

@@ -1,0 +1,99 @@
+"""Each stage turns its inputs into a folder and a summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate.corpus.formats import Dataset, read_split
+from replicate.errors import UserError
+from replicate.plan import VERSIONS
+from replicate.record import unpack_predictions
+from replicate.stages import STAGES, Inputs
+from tests.tiny import QUIET, Made
+
+FINETUNE = {"learning_rate": 3e-3, "epochs": 1, "batch_size": 50, "max_seq_length": 48}
+AUGMENT = {"copies": 2, "mix": {"unk": 0.5, "truncate": 0.5}}
+
+
+def inputs(dataset: Dataset, folder: Path, options: Mapping[str, Any], **changes: Any) -> Inputs:
+    """A stage's inputs with seed 1."""
+    folder.mkdir(exist_ok=True)
+    given: dict[str, Any] = {"seed": 1, "train": None, "model": None, "unlabelled": lambda: dataset.unlabelled}
+    return Inputs(options=options, dataset=dataset, folder=folder, progress=QUIET, **{**given, **changes})
+
+
+def test_every_stage_has_a_version() -> None:
+    """What can run can be keyed."""
+    assert set(STAGES) == set(VERSIONS)
+
+
+def test_augmented_set_is_what_the_next_stage_reads(dataset: Dataset, tmp_path: Path) -> None:
+    """`augment` writes train.txt, each text followed by its copies with its label; `Inputs.split` reads it back."""
+    summary = STAGES["augment"](inputs(dataset, tmp_path, AUGMENT))
+    split = read_split(tmp_path / "train.txt", dataset.labels)
+    assert summary["examples"] == len(split) > 2 * len(dataset.train)
+    assert set(dataset.train.texts) <= set(split.texts)
+    assert inputs(dataset, tmp_path, {}, train=tmp_path).split() == split
+    assert inputs(dataset, tmp_path, {}).split() == dataset.train
+
+
+def test_seed_decides_the_copies(dataset: Dataset, tmp_path: Path) -> None:
+    """The same seed writes the same bytes, another seed others."""
+    written = []
+    for number, seed in enumerate((1, 1, 2)):
+        STAGES["augment"](inputs(dataset, tmp_path / str(number), AUGMENT, seed=seed))
+        written.append((tmp_path / str(number) / "train.txt").read_bytes())
+    assert written[0] == written[1] != written[2]
+
+
+def test_scratch_forgets_the_pretraining(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
+    """`start = "scratch"` keeps vocabulary and shape of the model and none of its weights; the seed decides them."""
+    runs = {
+        (start, seed): STAGES["finetune"](
+            inputs(
+                dataset, tmp_path / f"{start}{seed}", {**FINETUNE, "start": start}, seed=seed, model=pretrained.folder
+            )
+        )
+        for start, seed in (("model", 1), ("scratch", 1), ("scratch", 2))
+    }
+    assert len({summary["weights_step0"] for summary in runs.values()}) == 3
+    assert len({summary["parameters"] for summary in runs.values()}) == 1
+    again = inputs(dataset, tmp_path / "again", {**FINETUNE, "start": "scratch"}, model=pretrained.folder)
+    assert STAGES["finetune"](again) == runs["scratch", 1]
+    default = inputs(dataset, tmp_path / "default", FINETUNE, model=pretrained.folder)
+    assert STAGES["finetune"](default) == runs["model", 1]
+
+
+def test_bad_start_is_refused(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
+    """A start that is none, and a stage without the model that it needs, are the user's errors."""
+    with pytest.raises(UserError, match="start is 'nowhere'; choose model or scratch"):
+        STAGES["finetune"](inputs(dataset, tmp_path, {"start": "nowhere"}, model=pretrained.folder))
+    with pytest.raises(UserError, match="no model to prune"):
+        STAGES["prune"](inputs(dataset, tmp_path, {"width": "1/2"}))
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune", "prune"])
+def test_unknown_setting_is_refused(stage: str, dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
+    """A setting that the stage lacks stops it before it writes."""
+    with pytest.raises(UserError, match="has no setting 'speed'"):
+        STAGES[stage](inputs(dataset, tmp_path, {"speed": 1}, model=pretrained.folder))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_prune_wants_a_classifier(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
+    """A pretrained net without a head is not pruned with a random one."""
+    with pytest.raises(UserError, match=r"label\.txt"):
+        STAGES["prune"](inputs(dataset, tmp_path, {"width": "1/2"}, model=pretrained.folder))
+
+
+def test_baseline_is_evaluated_like_the_rest(dataset: Dataset, tmp_path: Path) -> None:
+    """The SVM's counts follow from its predictions, one for each dev example; it has no confidence."""
+    evaluation = STAGES["svm"](inputs(dataset, tmp_path, {}))["evaluation"]
+    predicted = unpack_predictions(evaluation["predictions"])
+    right = sum(p == gold for p, gold in zip(predicted, dataset.dev.labels, strict=True))
+    assert sum(row[i] for i, row in enumerate(evaluation["counts"]["confusion"])) == right
+    assert evaluation["confidence"] == ""

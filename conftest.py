@@ -26,7 +26,8 @@ from replicate.record import load_records
 from replicate.results import RowResult, RowVerdict, judge_row, judge_row_against_baseline, row_result
 from replicate.run import Runner, selected
 from replicate.store import Store
-from replicate.table import ResultsTable, Row, load_tables
+from replicate.table import ResultsTable, Row
+from replicate.table_file import load_tables
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -156,7 +157,7 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One case a row or claim, its id the row's or the claim's."""
-    if not {"row", "claim"} & set(metafunc.fixturenames):
+    if "bench" not in metafunc.fixturenames:
         return
     profile, tables = profile_of(metafunc.config), load_tables()
     if "row" in metafunc.fixturenames:

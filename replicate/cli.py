@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
     from replicate.profile import load_profile
     from replicate.run import Runner, selected
     from replicate.store import Store
-    from replicate.table import load_tables
+    from replicate.table_file import load_tables
 
     profile = load_profile(args.profile).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
     if args.accept and args.dataset_dir:
@@ -133,7 +133,7 @@ def _list(args: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from replicate.record import load_records
-    from replicate.table import load_tables
+    from replicate.table_file import load_tables
 
     runs: dict[tuple[str, str], dict[str, int]] = {}
     for record in load_records(MEASURED):
@@ -168,7 +168,7 @@ def _show(args: argparse.Namespace) -> int:
 
     from replicate.metrics import scores
     from replicate.record import load_records
-    from replicate.table import load_tables
+    from replicate.table_file import load_tables
 
     found = [(t, r) for t in load_tables().values() for r in t.rows if args.row in (r.id, r.full_id)]
     if not found:

@@ -15,7 +15,8 @@ from replicate.paths import EXPECTED, MEASURED, REPORT
 from replicate.profile import Profile, load_profile, profile_ids
 from replicate.record import Record, load_records
 from replicate.results import Material
-from replicate.table import ResultsTable, load_tables
+from replicate.table import ResultsTable
+from replicate.table_file import load_tables
 
 SECTIONS: tuple[Callable[[Material], list[str]], ...] = (
     sections.section_answer,

@@ -55,8 +55,16 @@ def section_answer(material: Material) -> list[str]:
             if own
             else f" `{profile.id}` has no record."
         )
+    found = [
+        f"- {result.claim.text} **{result.verdict.status}**, under `{profile.id}`"
+        for profile in others
+        if material.same_data(table, profile)
+        for result in judge_claims(table, material.records, profile.id)
+        if result.comparisons
+    ]
+    claims = ["What it claims, tested on the same data with another net:", "\n".join(found)] if found else []
     asked = f"Does the table of *{table.title}* hold when it is run again with several seeds? "
-    return ["# Does the published table hold?", asked + answer]
+    return ["# Does the published table hold?", asked + answer, *claims]
 
 
 def section_first_table(material: Material) -> list[str]:

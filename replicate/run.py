@@ -22,7 +22,7 @@ from replicate.plan import Sources, Stage, plan
 from replicate.profile import Profile
 from replicate.progress import Progress
 from replicate.record import Record, commit, machine, versions, write_record
-from replicate.stages import STAGES, Inputs
+from replicate.stages import STAGES, Inputs, settings_of
 from replicate.store import Artefact, Store
 from replicate.table import ResultsTable
 
@@ -91,7 +91,10 @@ class Runner:
         # Text to pretrain on is asked for only where something is pretrained.
         if self.profile.model is None and any(step.stage in TRAINED for step in table.chain(row_id)):
             sources = replace(sources, unlabelled=self.unlabelled_digest)
-        return list(plan(table, row_id, self.profile, seed, sources).chain())
+        stages = list(plan(table, row_id, self.profile, seed, sources).chain())
+        for stage in stages:
+            settings_of(stage.name, stage.options)
+        return stages
 
     def kept(self, stage: Stage) -> bool:
         """Whether the store has the stage's result."""

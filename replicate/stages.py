@@ -12,6 +12,7 @@ from replicate.errors import UserError
 from replicate.progress import Progress
 
 Options = TypeVar("Options")
+AUGMENT = ("mix", "copies", "unk_token", "article", "per_copy")
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,41 @@ def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
     return kind(**values)
 
 
+def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
+    """The settings of a stage, checked: a misspelt one is refused before hours of other stages have run.
+
+    Raises:
+        UserError: an unknown setting, or a value that no run can have.
+    """
+    from replicate.finetune import FinetuneOptions, check_choice
+    from replicate.pretrain import PretrainOptions
+    from replicate.prune import PruneOptions
+
+    if stage == "finetune":
+        options = dict(options)
+        check_choice("start", options.pop("start", "model"), ("model", "scratch"))
+    if stage in ("augment", "svm"):
+        known = AUGMENT if stage == "augment" else ()
+        for name in options:
+            if name not in known:
+                raise UserError(f"{stage} has no setting {name!r}", hint=f"settings: {', '.join(known) or 'none'}")
+        return options
+    kinds = {"pretrain": PretrainOptions, "finetune": FinetuneOptions, "prune": PruneOptions}
+    return options_of(kinds[stage], options)
+
+
 def run_pretrain(inputs: Inputs) -> dict[str, Any]:
     """Pretrain the profile's net on unlabelled lines."""
-    from replicate.pretrain import PretrainOptions, pretrain
+    from replicate.pretrain import pretrain
 
-    return pretrain(inputs.unlabelled(), options_of(PretrainOptions, inputs.options), inputs.folder, inputs.progress)
+    return pretrain(inputs.unlabelled(), settings_of("pretrain", inputs.options), inputs.folder, inputs.progress)
 
 
 def run_augment(inputs: Inputs) -> dict[str, Any]:
     """Write the training set with its augmented copies."""
     from replicate.augment import augment_split
 
-    split, summary = augment_split(inputs.split(), seed=inputs.seed, **inputs.options)
+    split, summary = augment_split(inputs.split(), seed=inputs.seed, **settings_of("augment", inputs.options))
     names = inputs.dataset.labels
     lines = (f"{text}\t{names[label]}\n" for text, label in zip(split.texts, split.labels, strict=True))
     (inputs.folder / "train.txt").write_text("".join(lines), encoding="utf-8")
@@ -72,18 +96,16 @@ def run_augment(inputs: Inputs) -> dict[str, Any]:
 
 def run_finetune(inputs: Inputs) -> dict[str, Any]:
     """Fine-tune the model, or with `start = "scratch"` a net of its shape with random weights."""
-    from replicate.finetune import FinetuneOptions, finetune
+    from replicate.finetune import finetune
     from replicate.model import load_classifier, restart, seed_everything
 
-    options = dict(inputs.options)
-    start = options.pop("start", "model")
-    if start not in ("model", "scratch") or inputs.model is None:
-        raise UserError(f"finetune: start is {start!r}", hint="choose model or scratch")
-    settings = options_of(FinetuneOptions, options)
+    settings = settings_of("finetune", inputs.options)
+    if inputs.model is None:
+        raise UserError("finetune: there is no model to start from")
     # Before the network is built, or the head is not the same for the same seed.
     seed_everything(inputs.seed)
     classifier = load_classifier(inputs.model, inputs.dataset.labels)
-    if start == "scratch":
+    if inputs.options.get("start") == "scratch":
         seed_everything(inputs.seed)
         classifier = restart(classifier)
     return finetune(
@@ -94,11 +116,11 @@ def run_finetune(inputs: Inputs) -> dict[str, Any]:
 def run_prune(inputs: Inputs) -> dict[str, Any]:
     """Prune the model by distillation from itself."""
     from replicate.model import load_classifier, seed_everything
-    from replicate.prune import PruneOptions, prune
+    from replicate.prune import prune
 
     if inputs.model is None:
         raise UserError("prune: there is no model to prune")
-    settings = options_of(PruneOptions, inputs.options)
+    settings = settings_of("prune", inputs.options)
     seed_everything(inputs.seed)
     classifier = load_classifier(inputs.model)
     return prune(classifier, inputs.split(), inputs.dataset.dev, settings, inputs.seed, inputs.folder, inputs.progress)

@@ -13,7 +13,8 @@ from replicate.errors import UserError
 from replicate.plan import Sources, Stage, plan
 from replicate.profile import Profile, load_profile, profile_ids
 from replicate.run import selected
-from replicate.table import ResultsTable, load_tables
+from replicate.table import ResultsTable
+from replicate.table_file import load_tables
 from tests.test_profile import check_options
 
 TABLES = load_tables()

@@ -21,7 +21,7 @@ from replicate.paths import EXPECTED, ROOT
 from replicate.profile import load_profile, profile_ids
 from replicate.run import selected
 from replicate.stats import Status
-from replicate.table import load_table, load_tables
+from replicate.table_file import load_table, load_tables
 
 README = ROOT / "README.md"
 CHINESE = ROOT / "README.zh-CN.md"

@@ -21,7 +21,8 @@ from replicate.profile import Profile
 from replicate.record import Record, pack_bits, pack_predictions
 from replicate.report import render
 from replicate.results import compare, judge_claims, judge_row, row_result
-from replicate.table import ResultsTable, load_table, load_tables
+from replicate.table import ResultsTable
+from replicate.table_file import load_table, load_tables
 
 GOLD = np.array([0] * 40 + [1] * 30 + [2] * 30)
 TABLE = """

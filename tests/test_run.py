@@ -19,7 +19,7 @@ from replicate.profile import Profile
 from replicate.record import Record, read_record, unpack_bits, unpack_confidence, unpack_predictions
 from replicate.run import UNLABELLED, Runner, device_facts, selected, unlabelled_lines
 from replicate.store import Store
-from replicate.table import load_tables
+from replicate.table_file import load_tables
 from tests.tiny import ARCHITECTURE
 
 TABLES = load_tables()
@@ -217,3 +217,32 @@ def test_device_facts_tell_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert device_facts("cpu")["threads"] == 7
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "augment", "finetune", "prune"])
+def test_a_misspelt_setting_is_refused_before_anything_runs(stage: str, profile: Profile, tmp_path: Path) -> None:
+    """A setting that the last stage lacks is found while the row is planned, not after hours of the first."""
+    wrong = replace(profile, options={**OPTIONS, stage: {**OPTIONS[stage], "sped": 1}})
+    runner = Runner(wrong, Store(tmp_path), quiet=True)
+    with pytest.raises(UserError, match="has no setting 'sped'"):
+        runner.run(ARTICLE, ROW, 1)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_baseline_needs_no_text_to_pretrain_on(profile: Profile, tmp_path: Path) -> None:
+    """A row that pretrains nothing doesn't ask for the unlabelled text."""
+    runner = Runner(replace(profile, unlabelled=str(tmp_path / "none.txt")), Store(tmp_path / "store"), quiet=True)
+    assert runner.run(ARTICLE, "svm", 1).status == "ok"
+    with pytest.raises(UserError, match=r"none\.txt"):
+        runner.planned(ARTICLE, "base", 1)
+
+
+def test_an_accident_is_on_record(profile: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stage that dies of something unforeseen ends its own row, with its reason on record, and no other."""
+    runner = Runner(profile, Store(tmp_path), quiet=True)
+    wrong = replace(profile, options={**OPTIONS, "augment": {**OPTIONS["augment"], "copies": "many"}})
+    found = Runner(wrong, runner.store, quiet=True).run(ARTICLE, ROW, 1)
+    assert (found.status, found.counts) == ("error", {})
+    assert found.reason.startswith("augment: TypeError")
+    assert "Traceback" in capsys.readouterr().err
+    assert runner.run(ARTICLE, "svm", 1).status == "ok"

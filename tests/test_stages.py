@@ -70,13 +70,13 @@ def test_scratch_forgets_the_pretraining(dataset: Dataset, pretrained: Made, tmp
 
 def test_bad_start_is_refused(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """A start that is none, and a stage without the model that it needs, are the user's errors."""
-    with pytest.raises(UserError, match="start is 'nowhere'; choose model or scratch"):
+    with pytest.raises(UserError, match="start is 'nowhere'; choose one of model, scratch"):
         STAGES["finetune"](inputs(dataset, tmp_path, {"start": "nowhere"}, model=pretrained.folder))
     with pytest.raises(UserError, match="no model to prune"):
         STAGES["prune"](inputs(dataset, tmp_path, {"width": "1/2"}))
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "finetune", "prune"])
+@pytest.mark.parametrize("stage", ["pretrain", "augment", "finetune", "prune"])
 def test_unknown_setting_is_refused(stage: str, dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """A setting that the stage lacks stops it before it writes."""
     with pytest.raises(UserError, match="has no setting 'speed'"):

@@ -10,7 +10,8 @@ import pytest
 
 from replicate.errors import UserError
 from replicate.paths import EXPECTED
-from replicate.table import ResultsTable, load_table, load_tables
+from replicate.table import ResultsTable
+from replicate.table_file import load_table, load_tables
 
 ARTICLE = EXPECTED / "ernie3_kuake_qic.toml"
 

@@ -16,7 +16,8 @@ BROKEN_PIPE = 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 checked and found wanting, 2 bad input."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = build_parser(next((word for word in words if not word.startswith("-")), "")).parse_args(words)
     try:
         code = int(args.run(args))
         # Here, not at exit: a reader that has left is no error of ours.
@@ -34,15 +35,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line of `replicate` and its subcommands."""
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The command line of `replicate` and its subcommands, or of those only one with its arguments.
+
+    Some commands' arguments need imports of their own, which `replicate --help` should not wait for.
+    """
     parser = argparse.ArgumentParser(
         prog="replicate", description="Replicates a published ERNIE 3.0 table and says what of it is true."
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary, add, run in COMMANDS:
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        add(command)
+        if only in (None, name):
+            add(command)
         command.set_defaults(run=run)
     return parser
 

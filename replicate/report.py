@@ -14,6 +14,7 @@ from replicate.files import write_text
 from replicate.paths import EXPECTED, MEASURED, REPORT
 from replicate.profile import Profile, load_profile, profile_ids
 from replicate.record import Record, load_records
+from replicate.report_method import section_method
 from replicate.results import Material
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
@@ -23,7 +24,7 @@ SECTIONS: tuple[Callable[[Material], list[str]], ...] = (
     sections.section_first_table,
     sections.section_profiles,
     sections.section_other_tables,
-    sections.section_method,
+    section_method,
 )
 
 

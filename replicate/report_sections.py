@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from replicate.markdown import cell, interval, number, plural, sentence, spread, table_of, tally
 from replicate.metrics import METRICS
 from replicate.paired import RowComparison, published_pair
 from replicate.profile import Profile
-from replicate.record import Record
 from replicate.report_biases import biases
 from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row
 from replicate.stats import t_interval
@@ -100,22 +99,6 @@ def section_other_tables(material: Material) -> list[str]:
         for table in material.tables[1:]
         for block in (*_published(material, table), *_claims(material, table), *_counts(table))
     ]
-
-
-def section_method(material: Material) -> list[str]:
-    """Machines, versions, commits, seeds, commands and durations."""
-    blocks = ["## How it was measured"]
-    if not material.records:
-        return [*blocks, "Nothing has been measured: there is no record."]
-    blocks.append(
-        "Every score above is derived from the counts in its records; the numbers in the columns `records` are seeds "
-        "and link to them. Seconds are those of the row's stages; those shared with other rows are counted in full."
-    )
-    for profile in material.profiles:
-        own = [record for record in material.records if record.profile == profile.id]
-        if own:
-            blocks += [f"### `{profile.id}`", *_environments(own), _durations(material, profile)]
-    return blocks
 
 
 def _published(material: Material, table: ResultsTable) -> list[str]:
@@ -296,61 +279,26 @@ def _differences(material: Material, table: ResultsTable, profile: Profile) -> l
         a, b = (material.result(table.row(row), profile) for row in pair)
         for metric in ("accuracy", "macro_f1", "f1"):
             if found := compare(a, b, metric, alpha=alpha):
-                lines.append([_minus(a.row, b.row), NAMES[metric], *_difference(found), number(found.p_sign_flip)])
+                tests = [number(found.p), number(found.p_sign_flip), interval(found.bootstrap_ci), _mcnemar(found)]
+                lines.append([_minus(a.row, b.row), NAMES[metric], *_difference(found), *tests])
     if not lines:
         return []
-    head = ["difference", "metric", "mean (pairs)", "interval", "p of the sign-flip test"]
-    blocks = ["Differences paired by seed, mean ± standard deviation (pairs):", table_of(head, lines)]
+    tests = ["p, paired t", "p, sign flip", "interval, seeds and examples resampled", "p, McNemar, one a seed"]
+    words = (
+        "Differences paired by seed, mean ± standard deviation (pairs), none of these p corrected. The interval is "
+        "about other seeds on this dev set; the resampled one about other dev examples too; McNemar's test is what "
+        "one seed alone would have said."
+    )
+    blocks = [words, table_of(["difference", "metric", "mean (pairs)", "interval", *tests], lines)]
     if table.claims and material.same_data(table, profile):
         blocks += ["What the published claims come to for these nets:", _claim_verdicts(material, table, profile)]
     return blocks
 
 
-def _environments(records: Sequence[Record]) -> list[str]:
-    """One list for each combination of commit, machine, device and versions that the records name."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        machine, device = record.machine, record.device
-        facts = (
-            f"commit: {record.commit}{', with changes' if record.dirty else ''}",
-            f"machine: {', '.join(f'{name} {machine[name]}' for name in sorted(machine))}",
-            f"device: {', '.join(f'{name} {device[name]}' for name in sorted(device))}",
-            f"versions: {', '.join(f'{name} {record.versions[name]}' for name in sorted(record.versions))}",
-        )
-        groups.setdefault(facts, []).append(record)
-    blocks = []
-    for shared, group in groups.items():
-        rows = sorted({f"{record.table}/{record.row}" for record in group})
-        seeds = sorted({record.seed for record in group})
-        commands = sorted({f"`{_command(record)}`" for record in group})
-        where = (
-            f"rows: {', '.join(rows)}",
-            f"seeds: {', '.join(map(str, seeds))}",
-            f"commands: {', '.join(commands)}",
-        )
-        when = f"when: {min(record.started for record in group)} to {max(record.finished for record in group)}"
-        blocks.append("\n".join(f"- {cell(fact)}" for fact in (*where, *shared, when)))
-    return blocks
-
-
-def _command(record: Record) -> str:
-    """The record's command without its row and seed, which stand beside it."""
-    words = list(record.command)
-    for word, stand_in in ((f"{record.table}/{record.row}", "ROW"), (str(record.seed), "SEED")):
-        words = [stand_in if one == word else one for one in words]
-    return " ".join(words)
-
-
-def _durations(material: Material, profile: Profile) -> str:
-    lines = []
-    for table in material.tables:
-        for row in table.rows:
-            result = material.result(row, profile)
-            seconds = [record.seconds for record in result.records]
-            if seconds:
-                ends = f"{min(seconds):.1f} to {max(seconds):.1f}"
-                lines.append([row.full_id, f"{statistics.fmean(seconds):.1f}", ends, material.links(result.records)])
-    return table_of(["row", "seconds a seed", "least to most", "records"], lines)
+def _mcnemar(comparison: RowComparison) -> str:
+    """The exact p of each seed pair, from least to most."""
+    found = sorted(one.p for one in comparison.mcnemar)
+    return f"{found[0]:.2g} to {found[-1]:.2g}" if found else ""
 
 
 def steps(table: ResultsTable, row: Row) -> str:

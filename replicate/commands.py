@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,29 +13,10 @@ from typing import Any
 from replicate.corpus import load_dataset
 from replicate.corpus.formats import Dataset, read_lines
 from replicate.errors import UserError
+from replicate.files import finished_folder
 from replicate.metrics import scores
 from replicate.optimisation import Diverged
 from replicate.progress import Progress
-
-
-@contextmanager
-def finished_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into that becomes `target` only when everything in it is written.
-
-    Raises:
-        UserError: the target holds something already, or can't be made.
-    """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError("already exists", path=target, hint="name a folder that is new or empty")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
-            complete = Path(scratch, "model")
-            complete.mkdir()
-            yield complete
-            complete.replace(target)
-    except OSError as error:
-        raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
 
 
 def _dataset(folder: str | None) -> Dataset:

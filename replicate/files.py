@@ -8,7 +8,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,3 +85,24 @@ def write_text(path: Path, text: str) -> None:
         if partial:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(partial)
+
+
+@contextlib.contextmanager
+def finished_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `target` only when everything in it is written.
+
+    Raises:
+        UserError: the target holds something already, or can't be made.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError("already exists", path=target, hint="name a folder that is new or empty")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+            # One level down, since mkdtemp's own folder is readable by its owner only.
+            complete = Path(scratch, "complete")
+            complete.mkdir()
+            yield complete
+            complete.replace(target)
+    except OSError as error:
+        raise UserError(f"can't be written ({error.strerror or error})", path=target) from error

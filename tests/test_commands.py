@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from replicate.cli import main
-from replicate.commands import finished_folder
 from replicate.corpus.formats import Dataset, write_dataset
 from replicate.errors import UserError
+from replicate.files import finished_folder
 from replicate.model import digest_of, load_classifier, weights_of
 from replicate.predict import predict
 from replicate.record import unpack_predictions

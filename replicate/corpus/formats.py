@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from replicate.errors import UserError
+from replicate.files import finished_folder
 
 _BOM = "\ufeff"
 
@@ -120,20 +119,10 @@ def read_dataset(folder: Path) -> Dataset:
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
     """Write `dataset` in the local format, the whole folder or nothing; a folder that holds anything is refused."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError("already exists", path=folder, hint="name a folder that is new or empty")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            # One level down, since mkdtemp's own folder is readable by its owner only.
-            complete = Path(scratch, "dataset")
-            complete.mkdir()
-            for name, data in _encode(dataset).items():
-                if data:
-                    (complete / name).write_bytes(data)
-            os.replace(complete, folder)
-    except OSError as error:
-        raise UserError(f"can't write the data set ({error.strerror})", path=folder) from error
+    with finished_folder(folder) as complete:
+        for name, data in _encode(dataset).items():
+            if data:
+                (complete / name).write_bytes(data)
 
 
 def _encode(dataset: Dataset) -> dict[str, bytes]:

@@ -101,10 +101,10 @@ def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
         return RowVerdict("inconclusive", "no published metric has a tolerance", {})
     p_outside = {name: one.comparison.p_outside if one.comparison else math.nan for name, one in verdicts.items()}
     found = {name: (one.status, one.reason) for name, one in verdicts.items()}
-    return RowVerdict(*_together(found, p_outside, float(table.statistics.alpha.value)), verdicts)
+    return RowVerdict(*together(found, p_outside, float(table.statistics.alpha.value)), verdicts)
 
 
-def _together(
+def together(
     verdicts: Mapping[str, tuple[Status, str]], p_outside: Mapping[str, float], alpha: float
 ) -> tuple[Status, str]:
     """One verdict over several metrics, and its reason.
@@ -142,7 +142,7 @@ def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted:
         found[metric] = compare_to_baseline(result.samples(metric), accepted.samples(metric), tolerance, alpha)
     verdicts = {metric: (one.verdict, one.reason) for metric, one in found.items()}
     p_outside = {metric: one.p_outside for metric, one in found.items()}
-    return RowVerdict(*_together(verdicts, p_outside, alpha), {})
+    return RowVerdict(*together(verdicts, p_outside, alpha), {})
 
 
 def judge_claims(table: ResultsTable, records: Sequence[Record], profile: str) -> list[ClaimResult]:

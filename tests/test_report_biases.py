@@ -1,0 +1,118 @@
+"""The report's section on the two biases of the protocol, from small synthetic records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from replicate.record import Record, pack_bits
+from replicate.report import render
+from replicate.report_biases import evaluations
+from replicate.results import compare, judge_row_against_baseline, row_result, together
+from replicate.stats import Status
+from replicate.table import ResultsTable
+from replicate.table_file import load_table
+from tests.test_report import PROFILES, TABLE, failure, line, record, runs
+
+TWIN = """
+[[rows]]
+id = "prune-train"
+title = "Pruned by training data"
+parent = "base"
+recipe = [{ stage = "prune", width = "1/2", select = "f1", importance = "train" }]
+profiles = ["small"]
+"""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> ResultsTable:
+    """The report's table with a row that differs from another in its importance only."""
+    head, claims, tail = TABLE.partition("[[claims]]")
+    (tmp_path / "article.toml").write_text(head + TWIN.strip() + "\n" + claims + tail, encoding="utf-8")
+    return load_table(tmp_path / "article.toml")
+
+
+def with_history(one: Record, wrongs: list[int]) -> Record:
+    """The record as if each evaluation had got another number of the first examples wrong."""
+    history = [{"step": n, "correct": pack_bits(np.arange(100) >= wrong)} for n, wrong in enumerate(wrongs, start=1)]
+    return replace(one, stages=({**one.stages[0], "summary": {"history": history}},))
+
+
+def test_evaluations_are_those_of_the_last_stage() -> None:
+    """One line an evaluation, which examples it got right; a run without predictions or history has none."""
+    found = evaluations(with_history(record("base", 1, 10), [30, 20, 10]))
+    assert found is not None
+    assert found.sum(axis=1).tolist() == [70, 80, 90]
+    assert evaluations(record("base", 1, 10)) is None
+    assert evaluations(failure("base", 1, "diverged")) is None
+
+
+def test_the_gain_from_choosing_is_shown_for_rows_with_a_history(table: ResultsTable) -> None:
+    """A clearly best evaluation is best on both halves: no gain, the number of evaluations and seeds beside it."""
+    records = [with_history(one, [30, 20, 10]) for one in runs("base", [10, 11, 12], "small")]
+    text = render({table.id: table}, records, PROFILES).partition("### Two biases of the protocol")[2]
+    assert "| 3.0 " in line(text, "| `base`", "(3)")
+    assert "0.90" in line(text, "| `base`", "(3)")
+    assert "Two biases" not in render({table.id: table}, runs("base", [10, 11, 12], "small"), PROFILES)
+
+
+def test_rows_that_differ_in_importance_only_are_paired(table: ResultsTable) -> None:
+    """The control stands against the row whose recipe is its own but for the importance."""
+    records = runs("prune", [20, 21, 25], "small") + runs("prune-train", [18, 20, 22], "small")
+    text = render({table.id: table}, records, PROFILES).partition("### Two biases of the protocol")[2]
+    assert "+0.0200 (3)" in line(text, "`prune-train` minus `prune`", "| accuracy")
+
+
+def test_a_row_of_some_profiles_stays_out_of_the_published_table(table: ResultsTable) -> None:
+    """A control that the comparable profile does not run is not listed beside the published rows."""
+    records = runs("prune-train", [18, 20, 22], "small")
+    first, _, rest = render({table.id: table}, records, PROFILES).partition("## `small`: not a replication")
+    assert "prune-train" not in first
+    assert "0.8000 ± 0.0200 (3)" in line(rest, "| `prune-train`", "importance train")
+
+
+@pytest.mark.parametrize(("p", "status"), [(0.012, "lower"), (0.013, "inconclusive")])
+def test_one_metric_far_off_is_corrected_over_the_metrics(p: float, status: str) -> None:
+    """What one of four metrics shows alone at 0.05 it shows for the row at a quarter of that."""
+    names = ("accuracy", "precision", "recall", "f1")
+    found: dict[str, tuple[Status, str]] = {name: ("replicated", "close") for name in names}
+    found["recall"] = ("lower", "far")
+    assert together(found, {name: p if name == "recall" else 1.0 for name in names}, 0.05)[0] == status
+
+
+def test_new_seeds_against_the_accepted_ones(table: ResultsTable) -> None:
+    """Like its baseline a row is replicated, worse it is lower, without one inconclusive, and an error is an error."""
+    wide = replace(table, tolerances={name: table.tolerances["accuracy"] for name in ("accuracy", "f1")})
+    row = table.row("base")
+
+    def verdict(new: list[Record], old: list[Record]) -> str:
+        accepted = row_result(old, row, "small") if old else None
+        return judge_row_against_baseline(wide, row_result(new, row, "small"), accepted).status
+
+    accepted = runs("base", [20, 21, 20, 21], "small")
+    assert verdict(runs("base", [21, 20, 21, 20], "small"), accepted) == "replicated"
+    assert verdict(runs("base", [40, 41, 40, 41], "small"), accepted) == "lower"
+    assert verdict(runs("base", [2, 1, 2, 1], "small"), accepted) == "higher"
+    assert verdict(runs("base", [20, 21], "small"), []) == "inconclusive"
+    assert (
+        verdict([*runs("base", [20, 21], "small"), failure("base", 3, "error", profile="small")], accepted) == "error"
+    )
+    assert verdict([*runs("base", [20], "small"), failure("base", 3, "diverged", profile="small")], accepted) == (
+        "inconclusive"
+    )
+
+
+def test_paired_differences_name_every_test(table: ResultsTable) -> None:
+    """The t-test, the sign flip, the resampled interval and McNemar's p of each seed stand beside a difference."""
+    records = runs("base", [18, 20, 25], "small") + runs("prune", [20, 23, 29], "small")
+    text = render({table.id: table}, records, PROFILES)
+    shown = line(text, "`prune` minus `base`", "| accuracy", " to ")
+    found = compare(*(row_result(records, table.row(name), "small") for name in ("prune", "base")), "accuracy")
+    assert found is not None
+    assert f"{found.p:.4f}" in shown
+    assert f"{found.p_sign_flip:.4f}" in shown
+    assert f"{found.bootstrap_ci[0]:.4f} to {found.bootstrap_ci[1]:.4f}" in shown
+    assert f"{min(one.p for one in found.mcnemar):.2g} to " in shown

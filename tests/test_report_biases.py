@@ -110,7 +110,8 @@ def test_paired_differences_name_every_test(table: ResultsTable) -> None:
     records = runs("base", [18, 20, 25], "small") + runs("prune", [20, 23, 29], "small")
     text = render({table.id: table}, records, PROFILES)
     shown = line(text, "`prune` minus `base`", "| accuracy", " to ")
-    found = compare(*(row_result(records, table.row(name), "small") for name in ("prune", "base")), "accuracy")
+    prune, base = (row_result(records, table.row(name), "small") for name in ("prune", "base"))
+    found = compare(prune, base, "accuracy")
     assert found is not None
     assert f"{found.p:.4f}" in shown
     assert f"{found.p_sign_flip:.4f}" in shown

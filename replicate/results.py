@@ -40,6 +40,11 @@ class RowResult:
         """The records whose run did not end well, with or without scores."""
         return tuple(record for record in self.records if record.status != "ok")
 
+    @property
+    def predictions(self) -> Mapping[int, tuple[str, str, str]]:
+        """Status, predictions and which of them are right, of each seed."""
+        return {record.seed: (record.status, record.predictions, record.correct) for record in self.records}
+
     def score(self, seed: int, metric: str) -> float:
         """The metric of one seed; NaN where it gave no predictions."""
         return self.scores[seed][metric] if seed in self.scores else math.nan
@@ -136,6 +141,9 @@ def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted:
             return RowVerdict("error", f"seed {record.seed}: {record.reason}", {})
     if accepted is None:
         return RowVerdict("inconclusive", f"no accepted records under `{result.profile}` to compare with", {})
+    # The same seeds are no new sample: where they give the same predictions, there is nothing to test.
+    if result.predictions == accepted.predictions:
+        return RowVerdict("replicated", "the same predictions as the accepted records, seed by seed", {})
     alpha, found = float(table.statistics.alpha.value), {}
     for metric in BASELINE_METRICS:
         tolerance = table.tolerance(result.row.id, metric).value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import io
 import os
 import sys
 import warnings
@@ -66,8 +67,11 @@ def _keep_freed_memory() -> None:
 
 
 def quiet() -> None:
-    """Lets PaddleNLP log warnings only, and hides the one about distutils that every import of it makes."""
+    """Lets PaddleNLP log warnings only, and hides what every import of Paddle and PaddleNLP says of itself."""
     prepare()
+    # Paddle tells stderr that more than one thread is unwise, which is about data parallel training.
+    with contextlib.redirect_stderr(io.StringIO()):
+        importlib.import_module("paddle")
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
     from paddlenlp.utils.log import logger

@@ -63,7 +63,7 @@ def seed_everything(seed: int) -> None:
 
 def set_device(device: str) -> None:
     """Choose `cpu` or `gpu` for everything that follows."""
-    compat.prepare()
+    compat.quiet()
     import paddle
 
     if device.startswith("gpu") and not paddle.is_compiled_with_cuda():

@@ -41,6 +41,7 @@ class RowComparison:
         p_greater: one-sided, that a is above b.
         p_equivalence: that the difference is within the margin (two one-sided tests).
         p_outside: that it is outside the margin (two-sided).
+        p_no_gain: one-sided, that a is not above b by the margin or more.
         p_sign_flip: two-sided permutation test over the signs of the differences.
         effect_size: mean difference in units of its sd (Cohen's d_z), and its interval.
         mcnemar: one exact test a seed pair, for accuracies with their examples.
@@ -58,6 +59,7 @@ class RowComparison:
     p_greater: float
     p_equivalence: float
     p_outside: float
+    p_no_gain: float
     p_sign_flip: float
     effect_size: float
     effect_ci: Interval
@@ -149,12 +151,13 @@ def compare_rows(
     mean = sum(differences) / n if sound else exact(0)
     floats = np.array([float(one) for one in differences])
     sd = spread(floats) if n > 1 and sound else math.nan
-    p_less = p_greater = p_equivalence = p_outside = p_sign_flip = effect = math.nan
+    p_less = p_greater = p_equivalence = p_outside = p_no_gain = p_sign_flip = effect = math.nan
     ci = effect_ci = bootstrap_ci = NO_INTERVAL
     if math.isfinite(sd):
         se, flat = sd / math.sqrt(n), 0.5**n
         p_less, p_greater = (one_sided(sign * float(mean), se, n - 1, flat) for sign in (-1, 1))
         p_equivalence, p_outside = equivalence(exact(mean), margin, se, n - 1, flat)
+        p_no_gain = one_sided(float(exact(margin) - exact(mean)), se, n - 1, flat)
         half = float(special.stdtrit(n - 1, 1 - alpha / 2)) * se
         ci = (float(mean) - half, float(mean) + half)
         p_sign_flip = sign_flip(floats, rng)
@@ -180,6 +183,7 @@ def compare_rows(
         p_greater=p_greater,
         p_equivalence=p_equivalence,
         p_outside=p_outside,
+        p_no_gain=p_no_gain,
         p_sign_flip=p_sign_flip,
         effect_size=effect,
         effect_ci=effect_ci,

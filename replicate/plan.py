@@ -12,7 +12,9 @@ from replicate.store import key_of
 from replicate.table import ResultsTable
 
 # What a stage's result means; raised when its code changes what comes out, so that older results are not reused.
-VERSIONS = {"pretrain": 1, "augment": 1, "finetune": 1, "prune": 1, "svm": 1}
+VERSIONS = {"pretrain": 1, "sample": 1, "duplicate": 1, "augment": 1, "finetune": 1, "prune": 1, "svm": 1}
+# Stages that make a training set.
+SETS = ("sample", "duplicate", "augment")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ class Stage:
         return walk(self)
 
 
+def reads_model(stage: str, options: Mapping[str, Any]) -> bool:
+    """Whether a stage starts from a model: those that train do, and augmentation by a masked language model."""
+    if stage == "augment":
+        return bool(options.get("mix", {}).get("ernie_replace"))
+    return stage in ("finetune", "prune")
+
+
 def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
     """The last stage of a row's chain under a profile and seed.
 
@@ -105,13 +114,13 @@ def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources:
     model: Stage | str | None = profile.model
     last: Stage | None = None
     for step in table.chain(row_id):
-        if step.stage == "augment":
-            last = train = stage("augment", step.options, seed, train, None)
-        elif step.stage == "svm":
-            last = stage("svm", step.options, seed, train, None)
-        else:
-            if model is None:
-                model = stage("pretrain", {}, None, None, None)
-            last = model = stage(step.stage, step.options, seed, train, model)
+        needs_model = reads_model(step.stage, {**profile.options.get(step.stage, {}), **step.options})
+        if needs_model and model is None:
+            model = stage("pretrain", {}, None, None, None)
+        last = stage(step.stage, step.options, seed, train, model if needs_model else None)
+        if step.stage in SETS:
+            train = last
+        elif needs_model:
+            model = last
     assert last is not None
     return last

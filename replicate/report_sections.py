@@ -77,7 +77,9 @@ def section_profiles(material: Material) -> list[str]:
     blocks = []
     for profile in material.profiles:
         tables = [
-            table for table in material.tables if any(material.result(row, profile).records for row in table.rows)
+            table
+            for table in material.tables
+            if table.is_published and any(material.result(row, profile).records for row in table.rows)
         ]
         if profile.comparable or not tables:
             continue
@@ -93,10 +95,11 @@ def section_profiles(material: Material) -> list[str]:
 
 
 def section_other_tables(material: Material) -> list[str]:
-    """The tables after the first, in the same form."""
+    """The published tables after the first, in the same form."""
     return [
         block
         for table in material.tables[1:]
+        if table.is_published
         for block in (*_published(material, table), *_claims(material, table), *_counts(table))
     ]
 

@@ -18,7 +18,7 @@ from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset, read_lines
 from replicate.errors import UserError
 from replicate.optimisation import Diverged
-from replicate.plan import Sources, Stage, plan
+from replicate.plan import Sources, Stage, plan, reads_model
 from replicate.profile import Profile
 from replicate.progress import Progress
 from replicate.record import Record, commit, machine, versions, write_record
@@ -28,8 +28,6 @@ from replicate.table import ResultsTable
 
 UNLABELLED = "REPLICATE_UNLABELLED"
 GENERATED_LINES = 6000
-# Stages that start from a model.
-TRAINED = ("finetune", "prune")
 # Packages whose version decides what comes out of a stage; the two builds of Paddle have one version.
 DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
 
@@ -89,12 +87,17 @@ class Runner:
         """The stages of a row, in the order in which they run."""
         sources = self.sources
         # Text to pretrain on is asked for only where something is pretrained.
-        if self.profile.model is None and any(step.stage in TRAINED for step in table.chain(row_id)):
+        if self.profile.model is None and self.starts_from_a_model(table, row_id):
             sources = replace(sources, unlabelled=self.unlabelled_digest)
         stages = list(plan(table, row_id, self.profile, seed, sources).chain())
         for stage in stages:
             settings_of(stage.name, stage.options)
         return stages
+
+    def starts_from_a_model(self, table: ResultsTable, row_id: str) -> bool:
+        """Whether one of the row's stages reads a model."""
+        options = self.profile.options
+        return any(reads_model(s.stage, {**options.get(s.stage, {}), **s.options}) for s in table.chain(row_id))
 
     def kept(self, stage: Stage) -> bool:
         """Whether the store has the stage's result."""
@@ -114,7 +117,7 @@ class Runner:
         def build(folder: Path) -> Mapping[str, Any]:
             from replicate.model import set_device
 
-            if stage.name in ("pretrain", *TRAINED):
+            if stage.model is not None or stage.name == "pretrain":
                 set_device(self.profile.device)
             train = path_of(stage.train)
             progress = Progress(f"{label} · {stage.name}", self.quiet)
@@ -242,7 +245,7 @@ def selected(
     rows = [
         (tables[table_id], row)
         for table_id in profile.tables
-        for row in tables[table_id].rows
+        for row in tables[table_id].own_rows
         if row.runs_under(profile.id)
     ]
     known = {name for _, row in rows for name in (row.id, row.full_id)}

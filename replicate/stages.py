@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,7 +50,24 @@ def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
     for name in values:
         if name not in known:
             raise UserError(f"{kind.__name__} has no setting {name!r}", hint=f"settings: {', '.join(known)}")
+    for field in fields(kind):  # type: ignore[arg-type]
+        if field.name not in values and field.default is MISSING and field.default_factory is MISSING:
+            raise UserError(f"{kind.__name__} needs the setting {field.name!r}")
     return kind(**values)
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """How many training examples are drawn."""
+
+    examples: int
+
+
+@dataclass(frozen=True)
+class DuplicateOptions:
+    """How many copies stand beside each training example."""
+
+    copies: int
 
 
 def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
@@ -72,7 +89,13 @@ def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
             if name not in known:
                 raise UserError(f"{stage} has no setting {name!r}", hint=f"settings: {', '.join(known) or 'none'}")
         return options
-    kinds = {"pretrain": PretrainOptions, "finetune": FinetuneOptions, "prune": PruneOptions}
+    kinds: dict[str, type[Any]] = {
+        "pretrain": PretrainOptions,
+        "sample": SampleOptions,
+        "duplicate": DuplicateOptions,
+        "finetune": FinetuneOptions,
+        "prune": PruneOptions,
+    }
     return options_of(kinds[stage], options)
 
 
@@ -84,14 +107,37 @@ def run_pretrain(inputs: Inputs) -> dict[str, Any]:
 
 
 def run_augment(inputs: Inputs) -> dict[str, Any]:
-    """Write the training set with its augmented copies."""
+    """Write the training set with its augmented copies; words are replaced by vectors of its own words."""
     from replicate.augment import augment_split
 
-    split, summary = augment_split(inputs.split(), seed=inputs.seed, **settings_of("augment", inputs.options))
+    settings, split = settings_of("augment", inputs.options), inputs.split()
+    augmented, summary = augment_split(split, seed=inputs.seed, **settings)
+    return {**_write_train(inputs, augmented), **asdict(summary)}
+
+
+def run_sample(inputs: Inputs) -> dict[str, Any]:
+    """Write a random part of the training set, drawn by the seed, in the order of the whole."""
+    import numpy as np
+
+    split, examples = inputs.split(), settings_of("sample", inputs.options).examples
+    if not 0 < examples <= len(split):
+        raise UserError(f"sample: {examples} of {len(split)} training examples", hint="take at least 1 and at most all")
+    chosen = np.sort(np.random.default_rng(inputs.seed).permutation(len(split))[:examples])
+    return _write_train(inputs, Split(tuple(split.texts[i] for i in chosen), tuple(split.labels[i] for i in chosen)))
+
+
+def run_duplicate(inputs: Inputs) -> dict[str, Any]:
+    """Write the training set with plain copies of each line: as many steps as with augmentation, and nothing new."""
+    split, times = inputs.split(), 1 + settings_of("duplicate", inputs.options).copies
+    texts = tuple(text for text in split.texts for _ in range(times))
+    return _write_train(inputs, Split(texts, tuple(label for label in split.labels for _ in range(times))))
+
+
+def _write_train(inputs: Inputs, split: Split) -> dict[str, Any]:
     names = inputs.dataset.labels
     lines = (f"{text}\t{names[label]}\n" for text, label in zip(split.texts, split.labels, strict=True))
     (inputs.folder / "train.txt").write_text("".join(lines), encoding="utf-8")
-    return {"examples": len(split), **asdict(summary)}
+    return {"examples": len(split)}
 
 
 def run_finetune(inputs: Inputs) -> dict[str, Any]:
@@ -147,6 +193,8 @@ def run_svm(inputs: Inputs) -> dict[str, Any]:
 
 STAGES: Mapping[str, Callable[[Inputs], dict[str, Any]]] = {
     "pretrain": run_pretrain,
+    "sample": run_sample,
+    "duplicate": run_duplicate,
     "augment": run_augment,
     "finetune": run_finetune,
     "prune": run_prune,

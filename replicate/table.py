@@ -11,6 +11,8 @@ from replicate.errors import UserError
 from replicate.metrics import article_scores
 
 LATENCY = "latency_ms"
+# What a measured row can do to the row that it is compared with.
+EFFECTS = ("helps", "hurts", "no difference", "no gain", "not distinguishable")
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Conclusion:
+    """A clause of a source's conclusion: it holds where each of `rows` shows what it `expects` `against` another."""
+
+    text: str
+    rows: tuple[str, ...]
+    against: str
+    expects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ResultsTable:
-    """A published table with everything that a verdict on it needs."""
+    """A published table, or a set of measured rows, with everything that a verdict on it needs.
+
+    `rows` may hold rows of another table, borrowed to be compared with; `neighbours` says what others published of
+    like experiments, and `conclusions` what a source concludes, clause by clause.
+    """
 
     id: str
     title: str
@@ -150,6 +166,18 @@ class ResultsTable:
     overrides: Mapping[tuple[str, str], Setting]
     rows: tuple[Row, ...]
     claims: tuple[Claim, ...]
+    neighbours: tuple[str, ...] = ()
+    conclusions: tuple[Conclusion, ...] = ()
+
+    @property
+    def own_rows(self) -> tuple[Row, ...]:
+        """The rows that are this table's; a borrowed row belongs to another one."""
+        return tuple(row for row in self.rows if row.table == self.id)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the table states published values of its own, and is not only a set of measured rows."""
+        return any(row.published for row in self.own_rows)
 
     def row(self, row_id: str) -> Row:
         """The row of that id.

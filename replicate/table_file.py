@@ -11,8 +11,10 @@ from replicate.metrics import METRICS
 from replicate.paths import EXPECTED
 from replicate.section import Section, read_toml
 from replicate.table import (
+    EFFECTS,
     LATENCY,
     Claim,
+    Conclusion,
     Counts,
     DatasetFacts,
     Provenance,
@@ -26,7 +28,7 @@ from replicate.table import (
 )
 
 SCHEMA = 1
-STAGES = ("augment", "distill", "finetune", "prune", "svm")
+STAGES = ("augment", "distill", "duplicate", "finetune", "prune", "sample", "svm")
 CLAIM_KINDS = ("lowers", "keeps", "raises")
 UNITS = {"fraction": Decimal(1), "percent": Decimal("0.01"), "milliseconds": Decimal(1)}
 EXACT = Decimal("1e-12")
@@ -39,23 +41,32 @@ def load_tables(folder: Path = EXPECTED) -> dict[str, ResultsTable]:
         UserError: a table is not valid, or two have one id.
     """
     tables: dict[str, ResultsTable] = {}
-    for path in sorted(folder.glob("*.toml")):
-        table = load_table(path)
+    tops = [read_toml(path) for path in sorted(folder.glob("*.toml"))]
+    # A table that borrows rows is read after those that it may borrow from.
+    for top in sorted(tops, key=_borrows):
+        table = _table(top, tables)
         if table.id in tables:
-            raise UserError(f"id: another table of this folder is called {table.id!r}", path=path)
+            raise UserError(f"id: another table of this folder is called {table.id!r}", path=top.path)
         tables[table.id] = table
     return dict(sorted(tables.items()))
 
 
 def load_table(path: Path) -> ResultsTable:
-    """Loads and validates one table.
+    """Loads and validates one table that borrows no rows.
 
     Raises:
         UserError: naming the file and the key at fault.
     """
-    top = read_toml(path)
+    return _table(read_toml(path), {})
+
+
+def _borrows(top: Section) -> bool:
+    return any("from" in section.data for section in top.sections("rows"))
+
+
+def _table(top: Section, others: Mapping[str, ResultsTable]) -> ResultsTable:
     keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
-    top.only(*keys, "units", "tolerances", "overrides", "rows", "claims")
+    top.only(*keys, "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions")
     if top.whole("schema") != SCHEMA:
         raise top.fault("schema", f"this version reads {SCHEMA}")
     dataset = _dataset(top.section("dataset"))
@@ -66,7 +77,10 @@ def load_table(path: Path) -> ResultsTable:
     tolerances.only(*METRICS, LATENCY)
     settings = {metric: _only_setting(tolerances, metric) for metric in tolerances.data}
     table_id = top.identifier("id")
-    rows = tuple(_row(section, table_id, dataset, unit_of) for section in top.sections("rows"))
+    rows = tuple(
+        _borrowed(section, others) if "from" in section.data else _row(section, table_id, dataset, unit_of)
+        for section in top.sections("rows")
+    )
     if not rows:
         raise top.fault("rows", "missing")
     _check_rows(top, rows)
@@ -80,6 +94,10 @@ def load_table(path: Path) -> ResultsTable:
         overrides=_overrides(top, rows, settings),
         rows=rows,
         claims=_claims(top, rows, settings),
+        neighbours=top.texts("neighbours") if "neighbours" in top.data else (),
+        conclusions=tuple(
+            _conclusion(section, tuple(row.id for row in rows)) for section in top.sections("conclusions")
+        ),
     )
 
 
@@ -156,11 +174,24 @@ def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str
     return row
 
 
+def _borrowed(section: Section, others: Mapping[str, ResultsTable]) -> Row:
+    """A row of another table, as it stands there; its parents must be borrowed too."""
+    section.only("id", "from")
+    name, row_id = section.text("from"), section.identifier("id")
+    if name not in others:
+        raise section.fault("from", f"no table {name!r} that borrows no rows itself")
+    for row in others[name].own_rows:
+        if row.id == row_id:
+            return row
+    raise section.fault("id", f"table {name} has no row {row_id!r}")
+
+
 def _step(section: Section) -> Step:
     options = {key: value for key, value in section.data.items() if key != "stage"}
     for key, value in options.items():
-        if not isinstance(value, str | int | float):
-            raise section.fault(key, f"not a text, number or boolean: {value!r}")
+        values = value.values() if isinstance(value, dict) else (value,)
+        if not all(isinstance(one, str | int | float) for one in values):
+            raise section.fault(key, f"not a text, number, boolean or table of such: {value!r}")
     return Step(section.choice("stage", STAGES), options)
 
 
@@ -234,6 +265,16 @@ def _overrides(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setti
             raise section.fault("metric", f"a second override of {metric!r} for row {row!r}")
         overrides[row, metric] = _setting(section)
     return overrides
+
+
+def _conclusion(section: Section, rows: tuple[str, ...]) -> Conclusion:
+    section.only(*Conclusion.__dataclass_fields__)
+    for key, known in (("rows", rows), ("expects", EFFECTS)):
+        for value in section.texts(key):
+            if value not in known:
+                raise section.fault(key, f"{value!r} is none of {', '.join(known)}")
+    against = section.choice("against", rows)
+    return Conclusion(section.text("text"), section.texts("rows"), against, section.texts("expects"))
 
 
 def _claims(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> tuple[Claim, ...]:

@@ -231,3 +231,13 @@ def test_an_unknown_kind_of_claim_is_refused() -> None:
     """A table can't hold one; a caller might."""
     with pytest.raises(ValueError, match="unknown kind"):
         paired.claim_test("sinks", [])
+
+
+@pytest.mark.parametrize(("differences", "shown"), [((-0.01, -0.02, -0.015), True), ((0.007, 0.007, 0.0072), True)])
+def test_no_gain_is_shown_below_the_margin(differences: tuple[float, ...], shown: bool) -> None:
+    """The one-sided t-test that the mean difference is below the margin, against SciPy's."""
+    base = [0.8, 0.79, 0.81]
+    found = compare_rows([b + d for b, d in zip(base, differences, strict=True)], base, margin="0.01")
+    wanted = scipy_stats.ttest_1samp([d - 0.01 for d in differences], 0, alternative="less").pvalue
+    assert found.p_no_gain == pytest.approx(wanted, rel=1e-6)
+    assert (found.p_no_gain < 0.05) is shown

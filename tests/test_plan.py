@@ -141,6 +141,27 @@ def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name for name, key in keys("base").items() if key != before[name]} == {"finetune"}
 
 
+def test_training_sets_are_made_from_each_other() -> None:
+    """A sample is drawn before it is augmented, and the model is fine-tuned on what comes out."""
+    small = load_profile("small")
+    found = stages("lines-500-augment", profile=small, table=TABLES["augmentation"])
+    assert list(found) == ["sample", "augment", "pretrain", "finetune"]
+    assert found["augment"].train is found["sample"]
+    assert found["finetune"].train is found["augment"]
+    whole = stages("augment", profile=small)
+    assert whole["augment"].key != found["augment"].key
+    assert whole["pretrain"].key == found["pretrain"].key
+
+
+def test_augmentation_by_a_language_model_starts_from_it() -> None:
+    """The pretrained net is part of that stage's identity, and of no other strategy's."""
+    small = load_profile("small")
+    found = stages("ernie-replace", profile=small, table=TABLES["augmentation"])
+    assert list(found) == ["pretrain", "augment", "finetune"]
+    assert found["augment"].model is found["finetune"].model is found["pretrain"]
+    assert stages("unk", profile=small, table=TABLES["augmentation"])["augment"].model is None
+
+
 def test_row_overrides_the_profile() -> None:
     """The row's own settings win, the profile's fill the rest."""
     options = stages("augment", profile=with_option("finetune", select="accuracy"))["finetune"].options

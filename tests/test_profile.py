@@ -11,10 +11,8 @@ import pytest
 from replicate.augment import STRATEGIES, augment_split
 from replicate.errors import UserError
 from replicate.finetune import FinetuneOptions
-from replicate.pretrain import PretrainOptions
 from replicate.profile import load_profile, profile_ids
-from replicate.prune import PruneOptions
-from replicate.stages import options_of
+from replicate.stages import options_of, settings_of
 
 VALID = """
 schema = 1
@@ -38,14 +36,8 @@ def check_options(stage: str, options: dict[str, Any]) -> None:
     if stage == "augment":
         inspect.signature(augment_split).bind(None, seed=0, **options)
         assert set(options["mix"]) <= set(STRATEGIES)
-    elif stage == "finetune":
-        options_of(FinetuneOptions, {key: value for key, value in options.items() if key != "start"})
-    elif stage == "svm":
-        assert not options
     else:
-        kinds: dict[str, type] = {"pretrain": PretrainOptions, "prune": PruneOptions}
-        needed = {"width": "1/2"} if stage == "prune" else {}
-        options_of(kinds[stage], {**needed, **options})
+        settings_of(stage, {**({"width": "1/2"} if stage == "prune" else {}), **options})
 
 
 def test_the_three_profiles_are_there() -> None:

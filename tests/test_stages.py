@@ -50,6 +50,45 @@ def test_seed_decides_the_copies(dataset: Dataset, tmp_path: Path) -> None:
     assert written[0] == written[1] != written[2]
 
 
+def test_a_sample_is_drawn_by_the_seed(dataset: Dataset, tmp_path: Path) -> None:
+    """So many different lines of the training set, in its order, with their labels; another seed draws others."""
+    drawn = []
+    for seed in (1, 2):
+        summary = STAGES["sample"](inputs(dataset, tmp_path / str(seed), {"examples": 60}, seed=seed))
+        split = read_split(tmp_path / str(seed) / "train.txt", dataset.labels)
+        examples = list(zip(dataset.train.texts, dataset.train.labels, strict=True))
+        places = [examples.index(one) for one in zip(split.texts, split.labels, strict=True)]
+        assert summary == {"examples": 60}
+        assert len(split) == 60
+        assert places == sorted(places)
+        drawn.append(places)
+    assert drawn[0] != drawn[1]
+
+
+@pytest.mark.parametrize("examples", [0, 201])
+def test_a_sample_of_none_or_of_more_than_all_is_refused(dataset: Dataset, tmp_path: Path, examples: int) -> None:
+    """Both would be another experiment than the row says."""
+    with pytest.raises(UserError, match=f"{examples} of 200 training examples"):
+        STAGES["sample"](inputs(dataset, tmp_path, {"examples": examples}))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_duplicates_are_the_same_lines(dataset: Dataset, tmp_path: Path) -> None:
+    """Each line stands there with its copies, label included, whatever the seed."""
+    for seed in (1, 2):
+        STAGES["duplicate"](inputs(dataset, tmp_path / str(seed), {"copies": 2}, seed=seed))
+    split = read_split(tmp_path / "1" / "train.txt", dataset.labels)
+    assert split.texts == tuple(text for text in dataset.train.texts for _ in range(3))
+    assert split.labels == tuple(label for label in dataset.train.labels for _ in range(3))
+    assert (tmp_path / "1" / "train.txt").read_bytes() == (tmp_path / "2" / "train.txt").read_bytes()
+
+
+def test_a_setting_that_has_no_default_must_be_given(dataset: Dataset, tmp_path: Path) -> None:
+    """A recipe that forgets it is refused before anything runs."""
+    with pytest.raises(UserError, match="SampleOptions needs the setting 'examples'"):
+        STAGES["sample"](inputs(dataset, tmp_path, {}))
+
+
 def test_scratch_forgets_the_pretraining(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """`start = "scratch"` keeps vocabulary and shape of the model and none of its weights; the seed decides them."""
     runs = {
@@ -76,7 +115,7 @@ def test_bad_start_is_refused(dataset: Dataset, pretrained: Made, tmp_path: Path
         STAGES["prune"](inputs(dataset, tmp_path, {"width": "1/2"}))
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "augment", "finetune", "prune"])
+@pytest.mark.parametrize("stage", ["pretrain", "sample", "duplicate", "augment", "finetune", "prune"])
 def test_unknown_setting_is_refused(stage: str, dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """A setting that the stage lacks stops it before it writes."""
     with pytest.raises(UserError, match="has no setting 'speed'"):

@@ -37,8 +37,8 @@ def edited(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def test_the_committed_tables_load_in_the_order_of_their_ids() -> None:
-    """Both tables of `expected/` are valid."""
-    assert list(load_tables()) == ["ernie3_kuake_qic", "paddlenlp_multi_class"]
+    """All tables of `expected/` are valid."""
+    assert list(load_tables()) == ["augmentation", "ernie3_kuake_qic", "paddlenlp_multi_class"]
 
 
 def test_the_article_has_its_four_rows_and_the_baseline(article: ResultsTable) -> None:
@@ -199,3 +199,56 @@ def test_a_row_is_added_with_toml_alone(edited: Callable[[str, str], Path]) -> N
     )
     table = load_table(edited("[[claims]]", row))
     assert table.chain("prune-1-3")[-1].options["width"] == "1/3"
+
+
+def with_borrowed(folder: Path, rows: str) -> None:
+    """A folder with the article's table and one that borrows from it."""
+    text = (EXPECTED / "augmentation.toml").read_text(encoding="utf-8")
+    head = text[: text.index("# Every row that has copies")]
+    (folder / "augmentation.toml").write_text(head + rows, encoding="utf-8")
+    (folder / ARTICLE.name).write_bytes(ARTICLE.read_bytes())
+
+
+def test_a_borrowed_row_is_the_other_tables_row() -> None:
+    """It keeps its table, so its records are found where they are, and nobody runs it twice."""
+    tables = load_tables()
+    table, article = tables["augmentation"], tables["ernie3_kuake_qic"]
+    assert table.row("base") is article.row("base")
+    assert {row.id for row in table.rows} - {row.id for row in table.own_rows} == {"base", "augment"}
+    assert not table.is_published
+    assert article.is_published
+    assert article.own_rows == article.rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ('[[rows]]\nid = "base"\nfrom = "nowhere"', "rows.base.from: no table 'nowhere'"),
+        (
+            '[[rows]]\nid = "basis"\nfrom = "ernie3_kuake_qic"',
+            "rows.basis.id: table ernie3_kuake_qic has no row 'basis'",
+        ),
+        ('[[rows]]\nid = "base"\nfrom = "ernie3_kuake_qic"\ntitle = "x"', "rows.base.title: unknown key"),
+        ('[[rows]]\nid = "prune-1-2"\nfrom = "ernie3_kuake_qic"', "rows.prune-1-2.parent: no row 'augment'"),
+    ],
+)
+def test_a_row_that_cannot_be_borrowed_is_refused(tmp_path: Path, rows: str, complaint: str) -> None:
+    """A missing table, row or parent, and keys beside `id` and `from`, are named."""
+    with_borrowed(tmp_path, rows)
+    with pytest.raises(UserError, match=complaint):
+        load_tables(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("clause", "complaint"),
+    [
+        ('rows = ["none"]\nagainst = "base"\nexpects = ["helps"]', "'none' is none of base"),
+        ('rows = ["base"]\nagainst = "none"\nexpects = ["helps"]', "'none' is none of base"),
+        ('rows = ["base"]\nagainst = "base"\nexpects = ["heals"]', "'heals' is none of helps"),
+    ],
+)
+def test_a_conclusion_about_unknown_rows_or_effects_is_refused(tmp_path: Path, clause: str, complaint: str) -> None:
+    """A misspelt row would never be tested."""
+    with_borrowed(tmp_path, f'[[rows]]\nid = "base"\nfrom = "ernie3_kuake_qic"\n[[conclusions]]\ntext = "x"\n{clause}')
+    with pytest.raises(UserError, match=complaint):
+        load_tables(tmp_path)

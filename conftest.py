@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 
-import numpy as np
 import pytest
 from _pytest.terminal import TerminalReporter
 
@@ -196,10 +194,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     lines = []
     for name, verdict in bench.verdicts.items():
         result = next(one for one in bench._results.values() if one.row.full_id == name)
-        samples = [result.samples(metric) for metric in ("accuracy", "f1", "macro_f1")]
-        figures = [
-            spread(float(np.mean(x)), float(np.std(x, ddof=1)) if len(x) > 1 else math.nan, len(x)) for x in samples
-        ]
+        figures = [spread(*result.summary(metric)) for metric in ("accuracy", "f1", "macro_f1")]
         lines.append((name, *figures, verdict.status))
     terminalreporter.section(f"replicate: profile {bench.profile.id}")
     headers = ("row", "accuracy", "F1 (class 1)", "macro-F1", "verdict")

@@ -322,6 +322,18 @@ def _augment(args: argparse.Namespace) -> int:
     return run(args)
 
 
+def _add_vectors(parser: argparse.ArgumentParser) -> None:
+    from replicate.augment.train_vectors import add_arguments
+
+    add_arguments(parser)
+
+
+def _vectors(args: argparse.Namespace) -> int:
+    from replicate.augment.train_vectors import vectors_command
+
+    return vectors_command(args)
+
+
 def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params_dir", required=True, metavar="DIR", help="model folder of the fine-tuned parent")
     parser.add_argument("--width_mult", required=True, metavar="W", help="share to keep: 1/2, 2/3, 0.75")
@@ -386,6 +398,7 @@ COMMANDS: tuple[
     ("pretrain", "pretrain a net on unlabelled text", _add_pretrain, _pretrain),
     ("finetune", "fine-tune a classifier", _add_finetune, _finetune),
     ("augment", "augment a training file or a folder of them", _add_augment, _augment),
+    ("vectors", "train word vectors on a data set's own words", _add_vectors, _vectors),
     ("prune", "prune a fine-tuned classifier (DynaBERT)", _add_prune, _prune),
     ("predict", "label texts with a fine-tuned or pruned model", _add_predict, _predict),
 )

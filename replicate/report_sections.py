@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Iterable
 
 from replicate.markdown import cell, interval, number, plural, sentence, spread, table_of, tally
@@ -326,12 +324,7 @@ def _printed(row: Row, metric: str) -> str:
 
 
 def _score(result: RowResult, metric: str) -> str:
-    if not result.records:
-        return "not-run"
-    values = [score[metric] for score in result.scores.values()]
-    if not values:
-        return "no score (0)"
-    return spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else math.nan, len(values))
+    return spread(*result.summary(metric)) if result.records else "not-run"
 
 
 def _minus(a: Row, b: Row) -> str:

@@ -55,6 +55,12 @@ class RowResult:
         bits = [unpack_bits(of[seed].correct, of[seed].counts["examples"]) for seed in seeds]
         return accuracy_ratio(np.stack(bits))
 
+    def summary(self, metric: str) -> tuple[float, float, int]:
+        """Mean, standard deviation (NaN for one seed) and number of the seeds that gave predictions."""
+        values = [found[metric] for found in self.scores.values()]
+        mean = float(np.mean(values)) if values else math.nan
+        return mean, float(np.std(values, ddof=1)) if len(values) > 1 else math.nan, len(values)
+
     def samples(self, metric: str) -> tuple[float, ...]:
         """The metric of each seed but those that ended in an error, NaN where a seed diverged without predictions."""
         return tuple(self.score(record.seed, metric) for record in self.records if record.status != "error")

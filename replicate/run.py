@@ -28,8 +28,6 @@ from replicate.table import ResultsTable
 
 UNLABELLED = "REPLICATE_UNLABELLED"
 GENERATED_LINES = 6000
-# Packages whose version decides what comes out of a stage; the two builds of Paddle have one version.
-DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
 
 
 def unlabelled_lines(source: str) -> tuple[str, ...]:
@@ -80,8 +78,7 @@ class Runner:
     def sources(self) -> Sources:
         """Digests of the data and versions of the packages."""
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
-        decisive = {name.removesuffix("-gpu"): version for name, version in versions().items() if name in DECISIVE}
-        return Sources(digests, "", decisive)
+        return Sources(digests, "", {name.removesuffix("-gpu"): version for name, version in versions().items()})
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run."""

@@ -107,11 +107,17 @@ def run_pretrain(inputs: Inputs) -> dict[str, Any]:
 
 
 def run_augment(inputs: Inputs) -> dict[str, Any]:
-    """Write the training set with its augmented copies; words are replaced by vectors of its own words."""
+    """Write the training set with its augmented copies; `w2v_replace` reads vectors of the set's own words."""
     from replicate.augment import augment_split
+    from replicate.augment.train_vectors import train_vectors
+    from replicate.augment.vectors import load_vectors
 
-    settings, split = settings_of("augment", inputs.options), inputs.split()
-    augmented, summary = augment_split(split, seed=inputs.seed, **settings)
+    settings, split, vectors = settings_of("augment", inputs.options), inputs.split(), None
+    if settings["mix"].get("w2v_replace"):
+        path = inputs.folder / "vectors.txt"
+        train_vectors(split.texts, path, seed=inputs.seed)
+        vectors = load_vectors(path)
+    augmented, summary = augment_split(split, seed=inputs.seed, vectors=vectors, model=inputs.model, **settings)
     return {**_write_train(inputs, augmented), **asdict(summary)}
 
 

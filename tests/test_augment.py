@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -19,7 +18,7 @@ from replicate.augment import STRATEGIES, augment_rows, augment_split, augment_t
 from replicate.augment.engine import UNK_TOKEN
 from replicate.augment.lac import Tagger
 from replicate.augment.spans import spans
-from replicate.augment.strategy import RATE, Context, Line, generator, pick
+from replicate.augment.strategy import RATE, Context, Line, Lookup, generator, pick
 from replicate.augment.vectors import Vectors, vectors_from
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
@@ -57,7 +56,9 @@ def vectors() -> Vectors:
 
 def apply(name: str, line: Line, random: Random) -> str:
     """What a strategy makes of one line."""
-    return STRATEGIES[name].build(Context([line], "?", None))(line, random)
+    changed = STRATEGIES[name].build(Context([line], "?"))(line, random)
+    assert isinstance(changed, str)
+    return changed
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -162,23 +163,16 @@ def test_golden_bytes() -> None:
     assert copies == GOLDEN
 
 
-def test_same_copies_under_another_hash_seed() -> None:
-    """A process with other string hashes gives the same copies, with the real LAC."""
-    program = (
-        "from replicate.augment import augment_texts\n"
-        "print(ascii(augment_texts(['交界痣会凸起吗', '检查是否能怀孕挂什么科'], {'pos_replace': 1}, 3, seed=4).texts))"
-    )
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env=os.environ | {"PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": str(hash_seed)},
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-        for hash_seed in (1, 2)
+@pytest.mark.parametrize("mode", ["plain", "article", "per_copy"])
+def test_digests_stay(tagger: Tagger, vectors: Vectors, mode: str) -> None:
+    """Accepted records depend on the copies of these strategies: their bytes stay what they were."""
+    options: dict[str, Any] = {} if mode == "plain" else {mode: True}
+    found = [
+        augment_texts(QUERIES * 3, mix, 4, seed=1, lac=tagger, vectors=vectors, **options).texts
+        for mix in (*({name: 1.0} for name in EVERY), EVERY)
     ]
-    assert outputs[0] == outputs[1]
+    lines = ["\n".join("\t".join(copies) for copies in texts) for texts in found]
+    assert [hashlib.sha256(text.encode()).hexdigest()[:16] for text in lines] == DIGESTS[mode]
 
 
 def test_one_strategy_a_line_or_a_copy() -> None:
@@ -255,6 +249,7 @@ def test_columns_change_together() -> None:
         ({"unk": 1}, {"unk_token": " "}, "not an unk token"),
         ({"unk": 1}, {"copies": -1}, "negative"),
         ({"w2v_replace": 1}, {}, "needs word vectors"),
+        ({"ernie_replace": 1}, {}, "needs a masked language model"),
     ],
 )
 def test_bad_requests_are_refused(
@@ -311,7 +306,7 @@ def test_pos_replace_rate_class_and_distribution() -> None:
     lines = [Line(f"{noun}走", ((noun, "n"), ("走", "v"))) for noun in nouns] + [Line("看", (("看", "v"),))]
     # The line itself has words that no other has, so that every replacement shows.
     line = Line("原跑", (("原", "n"), ("跑", "v")))
-    change = STRATEGIES["pos_replace"].build(Context([*lines, line], "?", None))
+    change = STRATEGIES["pos_replace"].build(Context([*lines, line], "?"))
     copies = [change(line, generator(3, index)) for index in range(20_000)]
     first, second = (Counter(column) for column in zip(*copies, strict=True))
     assert set(first) == {"原", "甲", "乙", "丙"}
@@ -329,7 +324,7 @@ def test_pos_replace_with_lac_follows_the_frequencies(tagger: Tagger) -> None:
     lines = [Line(query, tagged[query]) for query in QUERIES]
     frequencies = Counter(word for line in lines for word, pos in line.words if pos == "n")
     marked = Line("#", (("#", "n"),))
-    change = STRATEGIES["pos_replace"].build(Context(lines, "?", None))
+    change = STRATEGIES["pos_replace"].build(Context(lines, "?"))
     replaced = Counter(change(marked, generator(1, index)) for index in range(20_000))
     kept = replaced.pop("#")
     assert stats.binomtest(20_000 - kept, 20_000, RATE).pvalue > 1e-4
@@ -340,10 +335,8 @@ def test_pos_replace_with_lac_follows_the_frequencies(tagger: Tagger) -> None:
 
 
 def test_w2v_replace_rate_and_neighbours(vectors: Vectors) -> None:
-    """15 % of words with a vector become one of their three nearest, each as often; Latin ones get a space."""
-    line = Line("感冒", (("感冒", "n"),))
-    change = STRATEGIES["w2v_replace"].build(Context([line], "?", vectors))
-    copies = Counter(change(line, generator(2, index)) for index in range(10_000))
+    """15 % of words with a vector become one of their three nearest, each as often."""
+    copies = Counter(resolved("w2v_replace", "感冒", vectors, 10_000))
     kept = copies.pop("感冒")
     nearest = vectors.nearest(["感冒"], 3)["感冒"]
     assert set(copies) == {f"{word} " if word.isascii() else word for word in nearest}
@@ -354,9 +347,67 @@ def test_w2v_replace_rate_and_neighbours(vectors: Vectors) -> None:
 def test_w2v_replace_latin_neighbour_gets_a_space() -> None:
     """A replacement that starts with a Latin letter or a digit is set apart from the next word."""
     pair = vectors_from(("药", "aspirin"), np.eye(2))
-    line = Line("药好", (("药", "n"), ("好", "a")))
-    change = STRATEGIES["w2v_replace"].build(Context([line], "?", pair))
-    assert {change(line, generator(0, index)) for index in range(100)} == {"药好", "aspirin 好"}
+    assert set(resolved("w2v_replace", "药 好", pair, 100)) == {"药好", "aspirin 好"}
+
+
+def test_w2v_replace_without_neighbours() -> None:
+    """A file of one vector has no neighbours: nothing is replaced."""
+    assert set(resolved("w2v_replace", "药", vectors_from(("药",), np.ones((1, 2))), 50)) == {"药"}
+
+
+def resolved(name: str, words: str, vectors: Vectors, count: int) -> list[str]:
+    """Copies of one line of words, made as the engine makes them."""
+    line = Line(words.replace(" ", ""), tuple((word, "n") for word in words.split()))
+    change = STRATEGIES[name].build(Context([line], "?", vectors))
+    for _ in range(2):
+        copies = [change(line, generator(2, index)) for index in range(count)]
+        for lookup in {copy for copy in copies if isinstance(copy, Lookup)}:
+            lookup.resolve()
+    return [str(copy) for copy in copies]
+
+
+def test_only_drawn_words_are_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neighbours are searched once, and only for words that a draw fell on."""
+    asked: list[list[str]] = []
+    nearest = Vectors.nearest
+
+    def spy(self: Vectors, words: Sequence[str], count: int) -> dict[str, tuple[str, ...]]:
+        asked.append(list(words))
+        return nearest(self, words, count)
+
+    monkeypatch.setattr(Vectors, "nearest", spy)
+    words = "甲乙丙丁戊己庚辛壬癸"
+    vectors = vectors_from(words, np.random.default_rng(0).normal(size=(len(words), 4)))
+    copies = resolved("w2v_replace", " ".join(words), vectors, 3)
+    drawn = {old for copy in copies for old, new in zip(words, copy, strict=True) if old != new}
+    assert 0 < len(drawn) < len(words)
+    assert [set(keys) for keys in asked] == [drawn]
+
+
+def test_lookup_asks_for_all_at_once() -> None:
+    """What isn't known is remembered, in the order of the asking, and found in one question."""
+    asked: list[list[int]] = []
+
+    def squares(keys: Sequence[int]) -> dict[int, int]:
+        asked.append(list(keys))
+        return {key: key * key for key in keys}
+
+    lookup = Lookup(squares)
+    assert [lookup.get(key) for key in (3, 1, 3)] == [None, None, None]
+    lookup.resolve()
+    lookup.resolve()
+    assert [lookup.get(key) for key in (3, 1, 2)] == [9, 1, None]
+    assert asked == [[3, 1]]
+
+
+def test_rows_that_wait_depend_on_no_other(tagger: Tagger, vectors: Vectors) -> None:
+    """A row whose neighbours had to be found has the same copies alone and among others."""
+    for per_copy in (False, True):
+        options: dict[str, Any] = {"seed": 8, "lac": tagger, "vectors": vectors, "per_copy": per_copy}
+        mix = {"w2v_replace": 1.0, "unk": 1.0}
+        whole = augment_texts(QUERIES, mix, 3, **options).texts
+        for count in (1, 2, 9):
+            assert augment_texts(QUERIES[:count], mix, 3, **options).texts == whole[:count]
 
 
 def test_pick_is_uniform() -> None:
@@ -370,3 +421,9 @@ GOLDEN = (
     ("交界痣会凸起😄", "交😄😄会凸起吗", "😄😄😄😄😄😄😄"),
     ("是直接咽下去", "鱼油怎么吃咬破吃还是", "破吃还是直接咽下去"),
 )
+# For each strategy alone, in the order of EVERY, and for all of them together.
+DIGESTS = {
+    "plain": ["f860febd65001e3a", "729ef6f3bcadba5d", "af656279b368ad11", "5fc4687f3bcc477f", "f0ae94c92d4db532"],
+    "article": ["3d477ededb89d627", "9e54d8d46fb529c6", "782e17a896636186", "983d7c7d9daa8fe1", "c300117f78c95638"],
+    "per_copy": ["1b20fcac6e58dbcc", "b9ea3e6250b050bf", "87540bc187f50b10", "2b9cf9a5a36d261a", "7b4d5d758f4d1003"],
+}

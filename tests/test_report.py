@@ -15,11 +15,12 @@ import pytest
 
 from replicate import report
 from replicate.errors import UserError
+from replicate.figures import Estimate, Series, bars
 from replicate.metrics import count
 from replicate.paths import EXPECTED
 from replicate.profile import Profile
 from replicate.record import Record, pack_bits, pack_predictions
-from replicate.report import render
+from replicate.report import gather, render
 from replicate.results import compare, judge_claims, judge_row, row_result
 from replicate.table import ResultsTable
 from replicate.table_file import load_table, load_tables
@@ -351,7 +352,7 @@ def test_check_shows_what_is_stale(
 ) -> None:
     """`check` is 0 after `write`; with another record or no file it is 1 and prints the difference."""
     path, records = tmp_path / "REPORT.md", runs("base", [18, 20])
-    monkeypatch.setattr(report, "_current", lambda path: render({table.id: table}, records, PROFILES))
+    monkeypatch.setattr(report, "_current", lambda path: gather({table.id: table}, records, PROFILES))
     assert report.check(path) == 1
     report.write(path)
     capsys.readouterr()
@@ -362,3 +363,49 @@ def test_check_shows_what_is_stale(
     difference = capsys.readouterr().out
     assert line(difference, "+", "0.7900 ± 0.0361 (3)").startswith("+")
     assert line(difference, "-", "0.8100 ± 0.0141 (2)", "[2]").startswith("-")
+
+
+@pytest.fixture
+def pictured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: ResultsTable) -> Path:
+    """A written report whose only other section has a picture; the file of that picture."""
+    picture = bars("speed", "Speed", "It is fast.", "times as fast", ["a"], [Series("b", (Estimate(1.5),))])
+    monkeypatch.setattr(report, "SECTIONS", (lambda material: ["# Title", picture],))
+    monkeypatch.setattr(report, "_current", lambda path: gather({table.id: table}, [], PROFILES))
+    report.write(tmp_path / "REPORT.md")
+    return tmp_path / "docs" / "figures" / "speed.svg"
+
+
+def test_pictures_are_written_with_the_report(pictured: Path) -> None:
+    """The picture lies where the report's link leads; what else is in its folder stays."""
+    path = pictured.parents[2] / "REPORT.md"
+    assert path.read_text(encoding="utf-8") == "# Title\n\n![It is fast.](docs/figures/speed.svg)\n"
+    other = pictured.with_name("other.svg")
+    other.write_text("somebody else's", encoding="utf-8")
+    report.write(path)
+    assert report.check(path) == 0
+    assert other.read_text(encoding="utf-8") == "somebody else's"
+
+
+@pytest.mark.parametrize("change", ["edited", "gone"])
+def test_check_finds_a_changed_picture(pictured: Path, capsys: pytest.CaptureFixture[str], change: str) -> None:
+    """A picture that was changed or removed makes `check` 1, with one line that names it."""
+    path = pictured.parents[2] / "REPORT.md"
+    if change == "edited":
+        pictured.write_text(pictured.read_text(encoding="utf-8").replace("1.50", "1.90"), encoding="utf-8")
+    else:
+        pictured.unlink()
+    assert report.check(path) == 1
+    assert capsys.readouterr().out == f"{pictured}: not what the records say; `replicate report` draws it\n"
+    report.write(path)
+    assert report.check(path) == 0
+
+
+def test_without_matplotlib_nothing_is_half_written(pictured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` and `write` say in one line that Matplotlib is missing; the report stays as it was."""
+    path = pictured.parents[2] / "REPORT.md"
+    path.write_text("old", encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for act in (report.check, report.write):
+        with pytest.raises(UserError, match="Matplotlib, which is not installed"):
+            act(path)
+    assert path.read_text(encoding="utf-8") == "old"

@@ -50,6 +50,23 @@ def test_seed_decides_the_copies(dataset: Dataset, tmp_path: Path) -> None:
     assert written[0] == written[1] != written[2]
 
 
+@pytest.mark.parametrize("strategy", ["w2v_replace", "ernie_replace", "synonym"])
+def test_every_source_of_words_is_there_for_a_row(
+    dataset: Dataset, pretrained: Made, tmp_path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe names a strategy and nothing else: vectors are trained on the set, the model is the row's own."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    written = []
+    for number in range(2):
+        options = {"copies": 1, "mix": {strategy: 1.0}, "article": True}
+        model = pretrained.folder if strategy == "ernie_replace" else None
+        summary = STAGES["augment"](inputs(dataset, tmp_path / str(number), options, model=model))
+        written.append((tmp_path / str(number) / "train.txt").read_bytes())
+        assert summary["strategies"] == {strategy: len(dataset.train)}
+        assert summary["unchanged"] < summary["copies"]
+    assert written[0] == written[1]
+
+
 def test_a_sample_is_drawn_by_the_seed(dataset: Dataset, tmp_path: Path) -> None:
     """So many different lines of the training set, in its order, with their labels; another seed draws others."""
     drawn = []

@@ -1,12 +1,18 @@
-"""The `replicate augment` command, with the flags of ERNIE's `data_aug.py`."""
+"""The `replicate augment` command, with the flags of ERNIE's `data_aug.py`.
+
+As there, a strategy that isn't named keeps its default when others are: 0 switches one off, and of all only the
+proportions count.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from replicate.augment.engine import UNK_TOKEN
 from replicate.augment.files import augment_path
+from replicate.augment.nlpcda import NLPCDA
 from replicate.augment.registry import STRATEGIES
 from replicate.augment.vectors import load_vectors
 from replicate.errors import UserError
@@ -20,10 +26,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-n", "--aug_times", type=int, default=4, metavar="N", help="copies of each line (default: %(default)s)")
     add("-c", "--column_number", default="1", metavar="C", help="text columns, such as 1 or 1,2 (default: %(default)s)")
     for name, kind in STRATEGIES.items():
-        default = f"{kind.weight}, or 0 without --vectors" if kind.reads_vectors else kind.weight
-        add(kind.flag, f"--{name}", type=float, metavar="P", help=f"probability: {kind.help} (default: {default})")
+        if name not in NLPCDA:
+            default = f"{kind.weight}, or 0 without --{kind.needs}" if kind.needs else kind.weight
+            names = [f"--{name}"] if kind.flag is None else [kind.flag, f"--{name}"]
+            add(*names, type=float, metavar="P", help=f"probability: {kind.help} (default: {default})")
+    known = "; ".join(f"{name}: {kind.help}" for name, kind in NLPCDA.items())
+    add(
+        "--nlpcda",
+        action="append",
+        default=[],
+        metavar="NAME=P",
+        help=f"probability of one of nlpcda's, again for each. {known}",
+    )
     add("--unk_token", default=UNK_TOKEN, metavar="T", help="what unk writes for a character (default: %(default)s)")
     add("--vectors", type=Path, metavar="FILE", help="word vectors for w2v_replace, word2vec text or binary")
+    add(
+        "--model",
+        metavar="M",
+        help="masked language model for ernie_replace: a folder of pretrain's or a PaddleNLP name",
+    )
     add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
     add("--article", action="store_true", help="no repairs: unchanged copies stay, emptied ones are dropped")
     add("--per_copy", action="store_true", help="draw a strategy for each copy, not for each line")
@@ -33,12 +54,11 @@ def run(args: argparse.Namespace) -> int:
     """Write the augmented files and print a table of counts; 0 where all is written."""
     from tabulate import tabulate  # type: ignore[import-untyped]
 
-    mix = {name: _weight(args, name) for name in STRATEGIES}
+    mix = {name: _weight(args, name) for name in STRATEGIES if name not in NLPCDA} | _nlpcda(args.nlpcda)
     try:
         columns = [int(column) for column in args.column_number.split(",")]
     except ValueError:
         raise UserError(f"not a list of columns: {args.column_number!r}", hint="give 1 or 1,2 and so on") from None
-    needs_vectors = any(STRATEGIES[name].reads_vectors and weight > 0 for name, weight in mix.items())
     summaries = augment_path(
         args.input,
         args.output,
@@ -47,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
         columns=columns,
         seed=args.seed,
         unk_token=args.unk_token,
-        vectors=load_vectors(args.vectors) if args.vectors and needs_vectors else None,
+        vectors=load_vectors(args.vectors) if args.vectors and mix["w2v_replace"] > 0 else None,
+        model=args.model,
         article=args.article,
         per_copy=args.per_copy,
     )
@@ -66,4 +87,17 @@ def _weight(args: argparse.Namespace, name: str) -> float:
     if given is not None:
         return given
     kind = STRATEGIES[name]
-    return 0.0 if kind.reads_vectors and args.vectors is None else kind.weight
+    return 0.0 if kind.needs and getattr(args, kind.needs) is None else kind.weight
+
+
+def _nlpcda(choices: Sequence[str]) -> dict[str, float]:
+    mix = {}
+    for choice in choices:
+        name, _, weight = choice.partition("=")
+        if name not in NLPCDA:
+            raise UserError(f"--nlpcda has no strategy {name!r}", hint=f"known are {', '.join(NLPCDA)}")
+        try:
+            mix[name] = float(weight)
+        except ValueError:
+            raise UserError(f"not a probability for {name}: {weight!r}", hint=f"write --nlpcda {name}=0.5") from None
+    return mix

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from replicate.augment.lac import Tagger
+from replicate.augment.masked_model import MaskedModel, load_masked_model
 from replicate.augment.registry import STRATEGIES
-from replicate.augment.strategy import Context, Line, Strategy, cumulate, draw, generator
+from replicate.augment.strategy import Context, Line, Lookup, Strategy, cumulate, draw, generator
 from replicate.augment.vectors import Vectors
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
@@ -30,6 +32,7 @@ class Options(TypedDict, total=False):
     lac: Tagger | None
     unk_token: str
     vectors: Vectors | None
+    model: str | Path | MaskedModel | None
     article: bool
     per_copy: bool
 
@@ -87,6 +90,7 @@ def augment_rows(
     lac: Tagger | None = None,
     unk_token: str = UNK_TOKEN,
     vectors: Vectors | None = None,
+    model: str | Path | MaskedModel | None = None,
     article: bool = False,
     per_copy: bool = False,
 ) -> tuple[tuple[tuple[Row, ...], ...], Summary]:
@@ -104,6 +108,7 @@ def augment_rows(
         lac: the tagger, made when it is first needed unless given.
         unk_token: what `unk` puts in the place of a character.
         vectors: what `w2v_replace` looks words up in.
+        model: what `ernie_replace` asks: a model folder, a PaddleNLP name, or the loaded net.
         article: without repairs, for the replication.
         per_copy: draw a strategy for each copy.
 
@@ -111,7 +116,7 @@ def augment_rows(
         The copies of each row, in order, without the row itself; and the counts.
 
     Raises:
-        UserError: an impossible mix, number of copies or unk token, or vectors missing.
+        UserError: an impossible mix, number of copies or unk token, or something missing that a strategy needs.
     """
     names, shares = _read_mix(mix)
     if copies < 0:
@@ -119,41 +124,73 @@ def augment_rows(
     if not _usable(unk_token) or any(char in unk_token for char in "\t\r\n"):
         raise UserError(f"not an unk token: {unk_token!r}", hint="it can't be blank or hold a TAB or a line end")
     columns = _columns(rows, any(STRATEGIES[name].reads_words for name in names), lac)
-    contexts = [Context(column, unk_token, vectors) for column in columns]
+    net = None if model is None or "ernie_replace" not in names else load_masked_model(model)
+    contexts = [Context(column, unk_token, vectors, net) for column in columns]
     strategies = {name: [STRATEGIES[name].build(context) for context in contexts] for name in names}
-    drawn = dict.fromkeys(names, 0)
-    redrawn = unchanged = dropped = 0
-    augmented = []
-    for index, lines in enumerate(zip(*columns, strict=True)):
-        original = rows[index]
+    lines = list(zip(*columns, strict=True))
+
+    def change(index: int) -> list[_Copy]:
         random = generator(seed, index)
         name = names[draw(shares, random)]
-        changed = []
+        made = []
         for number in range(copies):
             if per_copy and number:
                 name = names[draw(shares, random)]
-            copy, tries = _copy(original, lines, strategies[name], random, 0 if article else REDRAWS)
-            drawn[name] += 1
-            redrawn += tries > 0
-            if _emptied(copy, original):
-                dropped += 1
-                continue
-            unchanged += copy == original
-            changed.append(copy)
-        augmented.append(tuple(changed))
-    made = sum(map(len, augmented))
-    return tuple(augmented), Summary(len(rows), made, drawn, redrawn, unchanged, dropped)
+            change = strategies[name]
+            made.append(_copy(name, change, rows[index], lines[index], random, 0 if article else REDRAWS))
+        return made
+
+    made = {index: change(index) for index in range(len(lines))}
+    while waiting := [index for index, changed in made.items() if any(copy.missing for copy in changed)]:
+        for lookup in {lookup for index in waiting for copy in made[index] for lookup in copy.missing}:
+            lookup.resolve()
+        # A row's draws depend on seed and index alone, so this row is what it had been, had all been known at first.
+        made |= {index: change(index) for index in waiting}
+    return _collect(rows, list(made.values()), names)
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A changed row, and the lookups without which it can't be told yet."""
+
+    strategy: str
+    row: Row
+    redraws: int
+    missing: frozenset[Lookup[Any, Any]] = frozenset()
 
 
 def _copy(
-    original: Row, lines: Sequence[Line], change: Sequence[Strategy], random: Random, redraws: int
-) -> tuple[Row, int]:
-    """A copy, and how many draws it took beyond the first."""
+    name: str, change: Sequence[Strategy], original: Row, lines: Sequence[Line], random: Random, redraws: int
+) -> _Copy:
     for redraw in range(redraws + 1):
-        copy = tuple(strategy(line, random) for strategy, line in zip(change, lines, strict=True))
+        results = [strategy(line, random) for strategy, line in zip(change, lines, strict=True)]
+        missing = frozenset(result for result in results if isinstance(result, Lookup))
+        if missing:
+            # Nearly always it will be neither empty nor like its original: taken for such, the rest of the row can
+            # ask for what it wants at once.
+            return _Copy(name, original, redraw, missing)
+        copy = tuple(map(str, results))
         if copy != original and not _emptied(copy, original):
-            return copy, redraw
-    return original if redraws else copy, redraws
+            return _Copy(name, copy, redraw)
+    return _Copy(name, original if redraws else copy, redraws)
+
+
+def _collect(
+    rows: Sequence[Row], made: Sequence[Sequence[_Copy]], names: Sequence[str]
+) -> tuple[tuple[tuple[Row, ...], ...], Summary]:
+    """The copies that can be kept, and the counts."""
+    strategies = dict.fromkeys(names, 0)
+    redrawn = unchanged = dropped = 0
+    augmented = []
+    for original, copies in zip(rows, made, strict=True):
+        kept = tuple(copy.row for copy in copies if not _emptied(copy.row, original))
+        for copy in copies:
+            strategies[copy.strategy] += 1
+            redrawn += copy.redraws > 0
+        unchanged += kept.count(original)
+        dropped += len(copies) - len(kept)
+        augmented.append(kept)
+    return tuple(augmented), Summary(len(rows), sum(map(len, augmented)), strategies, redrawn, unchanged, dropped)
 
 
 def _emptied(copy: Row, original: Row) -> bool:

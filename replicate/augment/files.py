@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from replicate.augment.engine import Options, Row, Summary, augment_rows
 from replicate.augment.lac import Tagger
+from replicate.augment.masked_model import load_masked_model
 from replicate.augment.registry import STRATEGIES
 from replicate.corpus.formats import read_lines
 from replicate.errors import UserError
@@ -45,6 +46,9 @@ def augment_path(
         raise UserError("not a folder", path=target)
     if any(mix.get(name, 0) > 0 and kind.reads_words for name, kind in STRATEGIES.items()):
         options["lac"] = options.get("lac") or Tagger()
+    model = options.get("model")
+    if model is not None and mix.get("ernie_replace", 0) > 0:
+        options["model"] = load_masked_model(model)
     summaries = {}
     for path, table in tables.items():
         augmented, summary = augment_rows(

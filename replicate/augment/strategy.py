@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from replicate.augment.vectors import Vectors
 
+if TYPE_CHECKING:
+    from replicate.augment.masked_model import MaskedModel
+
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 # The share of spans or words that every strategy of `data_aug.py` changes.
 RATE = 0.15
@@ -32,11 +37,36 @@ class Context:
 
     lines: Sequence[Line]
     unk_token: str
-    vectors: Vectors | None
+    vectors: Vectors | None = None
+    model: MaskedModel | None = None
 
 
-# Returns the changed text; may return the text as it was, or nothing of it.
-Strategy = Callable[[Line, Random], str]
+class Lookup(Generic[Key, Value]):
+    """Values that are expensive one at a time and cheap many at a time, such as a net's answers."""
+
+    def __init__(self, find: Callable[[Sequence[Key]], Mapping[Key, Value]]) -> None:
+        """Ask `find` for many keys at a time; it must give a value for each."""
+        self._find = find
+        self._found: dict[Key, Value] = {}
+        # A dict for its order, which is that of the asking and so the same in every process.
+        self._wanted: dict[Key, None] = {}
+
+    def get(self, key: Key) -> Value | None:
+        """The value, or None where it isn't known yet; `resolve` finds it then."""
+        if key not in self._found:
+            self._wanted[key] = None
+        return self._found.get(key)
+
+    def resolve(self) -> None:
+        """Find all values that were asked for and weren't known."""
+        wanted, self._wanted = list(self._wanted), {}
+        if wanted:
+            self._found.update(self._find(wanted))
+
+
+# Returns the changed text, which may be the text as it was, or nothing of it; or a lookup that has to be resolved
+# before the text can be told. Its draws are then the same ones, as far as they don't depend on what is looked up.
+Strategy = Callable[[Line, Random], "str | Lookup[Any, Any]"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +74,16 @@ class Kind:
     """A strategy's place in the registry: how to build it, what it needs, how the command offers it."""
 
     build: Callable[[Context], Strategy]
-    flag: str
-    weight: float
     help: str
+    # Of `data_aug.py`; None where it has no short flag.
+    flag: str | None = None
+    # In the command's default mix.
+    weight: float = 0.0
     reads_words: bool = False
-    reads_vectors: bool = False
+    # The option without which its weight is 0 unless it is named: vectors or model.
+    needs: str | None = None
+    # Whose versions decide what comes out, beside those of every stage.
+    packages: tuple[str, ...] = ()
 
 
 def generator(seed: int, index: int) -> Random:
@@ -68,4 +103,9 @@ def cumulate(weights: Sequence[float]) -> list[float]:
 
 def draw(shares: Sequence[float], random: Random) -> int:
     """An index, as likely as its share in `cumulate`'s result."""
-    return bisect_right(shares, random.random(), hi=len(shares) - 1)
+    return place(shares, random.random())
+
+
+def place(shares: Sequence[float], number: float) -> int:
+    """The index whose share of [0, 1) holds `number`."""
+    return bisect_right(shares, number, hi=len(shares) - 1)

@@ -11,34 +11,30 @@ import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from replicate.augment.neighbours import Floats, nearest_rows
 from replicate.errors import UserError
 from replicate.paths import store_root
 
-Floats = NDArray[np.floating[Any]]
-
 _CONTROL = re.compile("[\t\r\n]")
 _ROWS_READ = 4096
-# Words whose neighbours are searched together: bounds the memory that they take.
-_QUERIES = 2**14
-# Scores held at once while neighbours are searched: 32 MiB of float32.
-_SCORES = 2**23
-# Candidates that are compared again in double precision, so that no last bit of a matrix product decides.
-_SPARE = 5
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Distinct words and their vectors scaled to length 1: float32, one row a word."""
+    """Distinct words and their vectors scaled to length 1: float32, one row a word.
+
+    `mapped` is the file that `matrix` lies in, if it does: reading it needs no more memory than is read at a time.
+    """
 
     words: Sequence[str]
     matrix: Floats
+    mapped: mmap.mmap | None = None
 
     def nearest(self, words: Collection[str], count: int) -> dict[str, tuple[str, ...]]:
         """The `count` other words of greatest cosine, nearest first, for those of `words` that have a vector."""
@@ -47,8 +43,7 @@ class Vectors:
         count = min(count, len(self.words) - 1)
         if count < 1 or not len(rows):
             return {}
-        parts = [rows[start : start + _QUERIES] for start in range(0, len(rows), _QUERIES)]
-        near = np.concatenate([_nearest_rows(self.matrix, part, count) for part in parts])
+        near = nearest_rows(self.matrix, rows, count, partial(_let_go, self.mapped))
         return {
             self.words[row]: tuple(self.words[other] for other in others)
             for row, others in zip(rows.tolist(), near.tolist(), strict=True)
@@ -71,38 +66,15 @@ def load_vectors(path: Path, cache: Path | None = None) -> Vectors:
     if not folder.is_dir():
         _convert(path, folder)
     words = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
-    matrix = np.memmap(folder / "vectors.f32", dtype=np.float32, mode="r")
-    return Vectors(words, matrix.reshape(len(words), -1))
+    with (folder / "vectors.f32").open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return Vectors(words, np.frombuffer(mapped, dtype=np.float32).reshape(len(words), -1), mapped)
 
 
-def _nearest_rows(matrix: Floats, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Row numbers [len(rows), count] of the nearest other rows, from products of all `rows` with a block at a time."""
-    queries = np.ascontiguousarray(matrix[rows])
-    kept = min(count + _SPARE, len(matrix) - 1)
-    scores = np.empty((len(rows), 0), dtype=np.float32)
-    near = np.empty((len(rows), 0), dtype=np.int64)
-    everyone = np.arange(len(rows))
-    step = max(256, _SCORES // len(rows))
-    for start in range(0, len(matrix), step):
-        block = queries @ matrix[start : start + step].T
-        mine = (rows >= start) & (rows < start + step)
-        block[everyone[mine], rows[mine] - start] = -2.0  # below any cosine: no word is its own neighbour
-        better = block > scores[:, -1:] if start else block >= np.partition(block, -kept, axis=1)[:, -kept, None]
-        # Ten times as fast as np.nonzero of two dimensions.
-        query, column = np.divmod(np.flatnonzero(better), block.shape[1])
-        # The best so far and what beats the worst of them, sorted a query at a time; the earlier row wins a tie.
-        all_queries = np.concatenate([np.repeat(everyone, scores.shape[1]), query])
-        all_scores = np.concatenate([scores.ravel(), block[query, column]])
-        all_near = np.concatenate([near.ravel(), column + start])
-        order = np.lexsort((all_near, -all_scores, all_queries))
-        first = np.searchsorted(all_queries[order], everyone)
-        chosen = order[first[:, None] + np.arange(kept)]
-        scores, near = all_scores[chosen], all_near[chosen]
-    exact = np.empty(near.shape)
-    for part in np.array_split(everyone, 1 + len(rows) // _ROWS_READ):
-        exact[part] = np.einsum("qd,qkd->qk", queries[part], matrix[near[part]], dtype=np.float64)
-    order = np.lexsort((near, -exact.round(9)), axis=1)
-    return np.take_along_axis(near, order, axis=1)[:, :count]
+def _let_go(mapped: mmap.mmap | None) -> None:
+    # Pages that were read count as this process's memory until they are given back; the kernel has them cached still.
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _unit(matrix: Floats) -> Floats:
@@ -130,9 +102,12 @@ def _convert(path: Path, folder: Path) -> None:
             complete = Path(scratch, "vectors")
             complete.mkdir()
             with (
+                warnings.catch_warnings(),
                 (complete / "words.txt").open("w", encoding="utf-8", newline="\n") as words,
                 (complete / "vectors.f32").open("wb") as matrix,
             ):
+                # NumPy's way to say that it met something else than numbers.
+                warnings.simplefilter("error", DeprecationWarning)
                 entries = _entries(path)
                 while chunk := list(islice(entries, _ROWS_READ)):
                     fresh = []
@@ -168,7 +143,10 @@ def _entries(path: Path) -> Iterator[tuple[str, Floats]]:
             start = data.tell()
             binary = _parse(data.readline(), size) is None
             data.seek(start)
-            yield from (_binary if binary else _text)(data, path, count, size)
+            for number, entry in enumerate((_binary if binary else _text)(data, path, count, size), start=1):
+                yield entry
+                if number % _ROWS_READ == 0:
+                    _let_go(data)
 
 
 def _text(data: mmap.mmap, path: Path, count: int, size: int) -> Iterator[tuple[str, Floats]]:
@@ -181,12 +159,10 @@ def _text(data: mmap.mmap, path: Path, count: int, size: int) -> Iterator[tuple[
 
 def _parse(line: bytes, size: int) -> tuple[str, Floats] | None:
     word, _, numbers = line.rstrip().partition(b" ")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that it met something else
-        try:
-            vector = np.fromstring(numbers, dtype=np.float32, sep=" ")
-        except (DeprecationWarning, ValueError):
-            return None
+    try:
+        vector = np.fromstring(numbers, dtype=np.float32, sep=" ")
+    except (DeprecationWarning, ValueError):
+        return None
     return (word.decode("utf-8", "replace").strip(), vector) if _finite(vector, size) else None
 
 

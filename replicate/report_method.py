@@ -65,7 +65,7 @@ def _command(record: Record) -> str:
 def _durations(material: Material, profile: Profile) -> str:
     lines = []
     for table in material.tables:
-        for row in table.own_rows:
+        for row in table.rows:
             result = material.result(row, profile)
             seconds = [record.seconds for record in result.records]
             if seconds:

@@ -172,8 +172,14 @@ def judge_claims(table: ResultsTable, records: Sequence[Record], profile: str) -
 
 
 def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
-    """Row `a` minus row `b` over the seeds that both have records of; None where there are none."""
-    seeds = sorted({record.seed for record in a.records} & {record.seed for record in b.records})
+    """Row `a` minus row `b` over the seeds that both have records of; None where there are none.
+
+    Seeds that started from different pretrained nets are no pair: another machine pretrains another net.
+    """
+    starts = {record.seed: _start(record) for record in a.records}
+    seeds = [
+        record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], _start(record))
+    ]
     if not seeds:
         return None
     first, second = ([result.score(seed, metric) for seed in seeds] for result in (a, b))
@@ -181,6 +187,16 @@ def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: 
     if metric == "accuracy" and all(seed in result.scores for seed in seeds for result in (a, b)):
         examples = (a.correctness(seeds), b.correctness(seeds))
     return compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
+
+
+def _start(record: Record) -> str | None:
+    """Digest of the net that a record's row was pretrained to; None where the record says of none."""
+    found = [stage["summary"].get("weights") for stage in record.stages if stage["stage"] == "pretrain"]
+    return found[0] if found else None
+
+
+def _same(start: str | None, other: str | None) -> bool:
+    return start is None or other is None or start == other
 
 
 def _compare(

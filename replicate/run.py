@@ -242,7 +242,7 @@ def selected(
     rows = [
         (tables[table_id], row)
         for table_id in profile.tables
-        for row in tables[table_id].own_rows
+        for row in tables[table_id].rows
         if row.runs_under(profile.id)
     ]
     known = {name for _, row in rows for name in (row.id, row.full_id)}

@@ -153,8 +153,7 @@ class Conclusion:
 class ResultsTable:
     """A published table, or a set of measured rows, with everything that a verdict on it needs.
 
-    `rows` may hold rows of another table, borrowed to be compared with; `neighbours` says what others published of
-    like experiments, and `conclusions` what a source concludes, clause by clause.
+    `neighbours` says what others published of like experiments, `conclusions` what a source concludes, by clauses.
     """
 
     id: str
@@ -170,14 +169,9 @@ class ResultsTable:
     conclusions: tuple[Conclusion, ...] = ()
 
     @property
-    def own_rows(self) -> tuple[Row, ...]:
-        """The rows that are this table's; a borrowed row belongs to another one."""
-        return tuple(row for row in self.rows if row.table == self.id)
-
-    @property
     def is_published(self) -> bool:
-        """Whether the table states published values of its own, and is not only a set of measured rows."""
-        return any(row.published for row in self.own_rows)
+        """Whether the table states published values, and is not only a set of measured rows."""
+        return any(row.published for row in self.rows)
 
     def row(self, row_id: str) -> Row:
         """The row of that id.

@@ -41,30 +41,21 @@ def load_tables(folder: Path = EXPECTED) -> dict[str, ResultsTable]:
         UserError: a table is not valid, or two have one id.
     """
     tables: dict[str, ResultsTable] = {}
-    tops = [read_toml(path) for path in sorted(folder.glob("*.toml"))]
-    # A table that borrows rows is read after those that it may borrow from.
-    for top in sorted(tops, key=_borrows):
-        table = _table(top, tables)
+    for path in sorted(folder.glob("*.toml")):
+        table = load_table(path)
         if table.id in tables:
-            raise UserError(f"id: another table of this folder is called {table.id!r}", path=top.path)
+            raise UserError(f"id: another table of this folder is called {table.id!r}", path=path)
         tables[table.id] = table
     return dict(sorted(tables.items()))
 
 
 def load_table(path: Path) -> ResultsTable:
-    """Loads and validates one table that borrows no rows.
+    """Loads and validates one table.
 
     Raises:
         UserError: naming the file and the key at fault.
     """
-    return _table(read_toml(path), {})
-
-
-def _borrows(top: Section) -> bool:
-    return any("from" in section.data for section in top.sections("rows"))
-
-
-def _table(top: Section, others: Mapping[str, ResultsTable]) -> ResultsTable:
+    top = read_toml(path)
     keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
     top.only(*keys, "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions")
     if top.whole("schema") != SCHEMA:
@@ -77,10 +68,7 @@ def _table(top: Section, others: Mapping[str, ResultsTable]) -> ResultsTable:
     tolerances.only(*METRICS, LATENCY)
     settings = {metric: _only_setting(tolerances, metric) for metric in tolerances.data}
     table_id = top.identifier("id")
-    rows = tuple(
-        _borrowed(section, others) if "from" in section.data else _row(section, table_id, dataset, unit_of)
-        for section in top.sections("rows")
-    )
+    rows = tuple(_row(section, table_id, dataset, unit_of) for section in top.sections("rows"))
     if not rows:
         raise top.fault("rows", "missing")
     _check_rows(top, rows)
@@ -172,18 +160,6 @@ def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str
     if counts:
         _check_counts(published, counts, row.published)
     return row
-
-
-def _borrowed(section: Section, others: Mapping[str, ResultsTable]) -> Row:
-    """A row of another table, as it stands there; its parents must be borrowed too."""
-    section.only("id", "from")
-    name, row_id = section.text("from"), section.identifier("id")
-    if name not in others:
-        raise section.fault("from", f"no table {name!r} that borrows no rows itself")
-    for row in others[name].own_rows:
-        if row.id == row_id:
-            return row
-    raise section.fault("id", f"table {name} has no row {row_id!r}")
 
 
 def _step(section: Section) -> Step:

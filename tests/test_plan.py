@@ -144,7 +144,7 @@ def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_training_sets_are_made_from_each_other() -> None:
     """A sample is drawn before it is augmented, and the model is fine-tuned on what comes out."""
     small = load_profile("small")
-    found = stages("lines-500-augment", profile=small, table=TABLES["augmentation"])
+    found = stages("lines-500-mix", profile=small, table=TABLES["augmentation"])
     assert list(found) == ["sample", "augment", "pretrain", "finetune"]
     assert found["augment"].train is found["sample"]
     assert found["finetune"].train is found["augment"]

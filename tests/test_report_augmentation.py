@@ -45,7 +45,8 @@ minimum_seeds = { value = "3", reason = "few" }
 accuracy = { value = "0.03", reason = "A smaller gain is none" }
 [[rows]]
 id = "base"
-from = "article"
+title = "base"
+recipe = [{ stage = "finetune", select = "accuracy" }]
 """
 ROWS = {
     "again": '{ stage = "duplicate", copies = 4 }',
@@ -98,8 +99,7 @@ def seeds(row: str, wrongs: Sequence[int], examples: int = 60) -> list[Record]:
     for seed, wrong in enumerate(wrongs, start=1):
         one = record(row, seed, wrong, profile="small")
         summary = {"steps": 10, "examples": examples}
-        table = "article" if row == "base" else "study"
-        made.append(replace(one, table=table, stages=({**one.stages[0], "summary": summary},)))
+        made.append(replace(one, table="study", stages=({**one.stages[0], "summary": summary},)))
     return made
 
 
@@ -329,7 +329,7 @@ def test_copies_that_changed_nothing_are_counted(tables: dict[str, ResultsTable]
 
 
 def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> None:
-    """Scores, steps, differences and links are those of the records, borrowed rows included."""
+    """Scores, steps, differences and links are those of the records, its control's included."""
     text = ablated(tables, seeds("base", BASE) + seeds("mixed", moved(*UP)))
     assert "[1](measured/small/article/base/seed-1.json)" in line(text, "| `base`", "0.7900 ± 0.0089 (6)", " 10 ")
     assert "[6](measured/small/study/mixed/seed-6.json)" in line(text, "| `mixed`", "0.8550")

@@ -34,6 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", metavar="P", help="paper, small or smoke (default: paper on a usable GPU, else smoke)")
     group.addoption("--seeds", metavar="1,2,3", help="instead of the profile's seeds")
     group.addoption("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    group.addoption("--timing", choices=("quick", "full"), default="quick", help="how much inference is timed")
     group.addoption("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
 
 

@@ -372,18 +372,51 @@ def _prune(args: argparse.Namespace) -> int:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--params_path", required=True, metavar="DIR", help="model folder that finetune or prune wrote")
-    parser.add_argument("--dataset_dir", metavar="DIR", help="predicts its data.txt")
-    parser.add_argument("--text", action="append", metavar="T", help="predict this text; may be given again")
-    parser.add_argument("--max_seq_length", type=int, default=128)
-    parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    from replicate.predict_command import add_predict_arguments
+
+    add_predict_arguments(parser)
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from replicate.commands import predict_command
+    from replicate.predict_command import predict_command
 
     return predict_command(args)
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    from replicate.serve import add_serve_arguments
+
+    add_serve_arguments(parser)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from replicate.serve import serve_command
+
+    return serve_command(args)
+
+
+def _add_time(parser: argparse.ArgumentParser) -> None:
+    from replicate.timing.arguments import add_time_arguments
+
+    add_time_arguments(parser)
+
+
+def _time(args: argparse.Namespace) -> int:
+    from replicate.timing.cli import time_command
+
+    return time_command(args)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    from replicate.export import add_export_arguments
+
+    add_export_arguments(parser)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from replicate.export import export_command
+
+    return export_command(args)
 
 
 COMMANDS: tuple[
@@ -400,5 +433,8 @@ COMMANDS: tuple[
     ("augment", "augment a training file or a folder of them", _add_augment, _augment),
     ("vectors", "train word vectors on a data set's own words", _add_vectors, _vectors),
     ("prune", "prune a fine-tuned classifier (DynaBERT)", _add_prune, _prune),
-    ("predict", "label texts with a fine-tuned or pruned model", _add_predict, _predict),
+    ("predict", "label texts with a fine-tuned, pruned or exported model", _add_predict, _predict),
+    ("export", "write a model for Paddle Inference or ONNX Runtime", _add_export, _export),
+    ("time", "time models in every runtime", _add_time, _time),
+    ("serve", "answer predictions over HTTP", _add_serve, _serve),
 )

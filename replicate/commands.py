@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,41 +107,6 @@ def prune_command(args: argparse.Namespace) -> int:
         progress = Progress("prune", every=args.logging_steps)
         summary = prune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
     return _tell(summary, target)
-
-
-def predict_command(args: argparse.Namespace) -> int:
-    """`replicate predict`: the texts given, or data.txt of a folder, or standard input."""
-    from tabulate import tabulate
-
-    from replicate.model import set_device
-    from replicate.predict import predict
-
-    texts = _texts(args)
-    set_device(args.device)
-    found = list(predict(args.params_path, texts, args.max_seq_length))
-    rows = ({"text": one.text, "label": one.label, "probability": round(one.probability, 4)} for one in found)
-    if args.json:
-        for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
-    else:
-        print(tabulate(list(rows), headers="keys", disable_numparse=True))
-    return 0
-
-
-def _texts(args: argparse.Namespace) -> tuple[str, ...]:
-    if args.text:
-        return tuple(args.text)
-    if args.dataset_dir:
-        return read_lines(Path(args.dataset_dir) / "data.txt")
-    return tuple(_decoded(sys.stdin.buffer))
-
-
-def _decoded(lines: Iterable[bytes]) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
-        try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise UserError("not UTF-8", path="standard input", line=number) from error
 
 
 def _profile_options(name: str, stage: str) -> dict[str, Any]:

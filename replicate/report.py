@@ -1,4 +1,4 @@
-"""REPORT.md and its pictures: a pure function of the tables, the run records and the profiles."""
+"""REPORT.md and its pictures: a pure function of the tables, the run and timing records, and the profiles."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from replicate.files import write_text
 from replicate.paths import EXPECTED, MEASURED, REPORT
 from replicate.picture import Block, Picture
 from replicate.profile import Profile, load_profile, profile_ids
-from replicate.record import Record, load_records
+from replicate.record import TIMING, Record, load_records
 from replicate.report_augmentation import section_augmentation
+from replicate.report_inference import section_inference
 from replicate.report_method import section_method
 from replicate.results import Material
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
+from replicate.timing.record import TimingRecord, load_timings
 
 SECTIONS: tuple[Callable[[Material], Sequence[Block]], ...] = (
     sections.section_answer,
     sections.section_first_table,
     section_augmentation,
+    section_inference,
     sections.section_profiles,
     sections.section_other_tables,
     section_method,
@@ -36,6 +39,7 @@ def gather(
     records: Sequence[Record],
     profiles: Mapping[str, Profile],
     measured: str = "measured",
+    timings: Sequence[TimingRecord] = (),
 ) -> Material:
     """What a report is made of, in one order whatever that of the arguments.
 
@@ -44,6 +48,7 @@ def gather(
         records: every one has to belong to a row and a profile given here.
         profiles: by id; those that may be compared with published values stand first.
         measured: the records' folder as seen from the report.
+        timings: inference, timed; each is a machine by itself.
 
     Raises:
         UserError: a record of an unknown row or profile.
@@ -57,6 +62,7 @@ def gather(
         tuple(sorted(records, key=lambda record: (record.profile, record.table, record.row, record.seed))),
         tuple(sorted(profiles.values(), key=lambda profile: (not profile.comparable, profile.id))),
         measured,
+        tuple(sorted(timings, key=lambda timing: timing.name)),
     )
 
 
@@ -65,9 +71,10 @@ def render(
     records: Sequence[Record],
     profiles: Mapping[str, Profile],
     measured: str = "measured",
+    timings: Sequence[TimingRecord] = (),
 ) -> str:
     """The report as Markdown; the arguments are those of `gather`, and so are the errors."""
-    return _text(_blocks(gather(tables, records, profiles, measured)))
+    return _text(_blocks(gather(tables, records, profiles, measured, timings)))
 
 
 def write(path: Path = REPORT) -> None:
@@ -98,7 +105,8 @@ def check(path: Path = REPORT) -> int:
 def _current(path: Path) -> Material:
     profiles = {name: load_profile(name) for name in profile_ids()}
     measured = Path(os.path.relpath(MEASURED, path.resolve().parent)).as_posix()
-    return gather(load_tables(EXPECTED), load_records(MEASURED), profiles, measured)
+    timings = load_timings(MEASURED / TIMING)
+    return gather(load_tables(EXPECTED), load_records(MEASURED), profiles, measured, timings)
 
 
 def _blocks(material: Material) -> list[Block]:

@@ -17,6 +17,7 @@ from replicate.profile import Profile
 from replicate.record import Record, unpack_bits
 from replicate.stats import Number, Status, Verdict, compare_to_baseline, judge
 from replicate.table import Claim, ResultsTable, Row, Setting
+from replicate.timing.record import TimingRecord
 
 BASELINE_METRICS = ("accuracy", "f1")
 _WORST_FIRST: tuple[Status, ...] = ("error", "lower", "higher", "inconclusive", "replicated")
@@ -226,6 +227,7 @@ class Material:
     records: tuple[Record, ...]
     profiles: tuple[Profile, ...]
     measured: str
+    timings: tuple[TimingRecord, ...] = ()
 
     def result(self, row: Row, profile: Profile) -> RowResult:
         """The row's records under the profile."""

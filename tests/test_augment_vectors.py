@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,18 @@ from gensim.models import KeyedVectors
 
 from replicate.augment.vectors import load_vectors, vectors_from
 from replicate.errors import UserError
+
+# Prints the process's peak memory in KiB, before and after.
+PEAK = """
+import re, sys
+from pathlib import Path
+from replicate.augment.vectors import load_vectors
+def peak():
+    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+peak()
+load_vectors(Path(sys.argv[1]), Path(sys.argv[2])).nearest([f"w{n}" for n in range(0, 40_000, 400)], 3)
+peak()
+"""
 
 
 def keyed(count: int, size: int) -> KeyedVectors:
@@ -41,6 +55,32 @@ def test_neighbours_are_gensims(count: int, wanted: int) -> None:
     assert list(nearest) == words
     for word in words[:: max(1, wanted // 40)]:
         assert list(nearest[word]) == [near for near, _ in original.similar_by_word(word, topn=3)]
+
+
+def test_mapped_vectors_have_the_same_neighbours(tmp_path: Path) -> None:
+    """Vectors that lie in a file have the neighbours that they have in memory."""
+    original = keyed(9000, 6)
+    original.save_word2vec_format(str(tmp_path / "v"), binary=True)
+    loaded, words = load_vectors(tmp_path / "v", tmp_path / "cache"), original.index_to_key[::4]
+    assert loaded.nearest(words, 3) == vectors_from(original.index_to_key, original.vectors).nearest(words, 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and pages are given back on Linux")
+def test_memory_stays_far_below_the_file(tmp_path: Path) -> None:
+    """Neither reading a file for the first time nor searching it ever holds more than a part of it."""
+    count, size = 40_000, 600
+    path = tmp_path / "v.bin"
+    row = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
+    with path.open("wb") as file:
+        file.write(f"{count} {size}\n".encode())
+        for number in range(count):
+            row[number % size] += 1
+            file.write(f"w{number} ".encode() + row.tobytes() + b"\n")
+    before, after = map(
+        int, subprocess.check_output([sys.executable, "-c", PEAK, path, tmp_path / "cache"], text=True).split()
+    )
+    assert path.stat().st_size > 96_000_000
+    assert after - before < 70_000
 
 
 def test_ties_go_to_the_earlier_word() -> None:

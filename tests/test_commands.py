@@ -1,9 +1,7 @@
-"""Each stage as a command: a whole model folder or nothing, and predictions from wherever the texts come."""
+"""Each stage as a command: a whole model folder or nothing."""
 
 from __future__ import annotations
 
-import io
-import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,6 @@ from replicate.errors import UserError
 from replicate.files import finished_folder
 from replicate.model import digest_of, load_classifier, weights_of
 from replicate.predict import predict
-from replicate.record import unpack_predictions
 from tests.tiny import Made
 
 PROFILE = """
@@ -204,61 +201,3 @@ def test_existing_model_stops_before_training(
     assert main(line.split()) == 2
     assert "already exists" in capsys.readouterr().err
     assert (finetuned.folder / "model.safetensors").stat().st_mtime_ns == before
-
-
-def predicted(capsys: pytest.CaptureFixture[str], *options: str) -> list[dict[str, object]]:
-    """What `replicate predict --json` prints."""
-    assert main(["predict", *options, "--json"]) == 0
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
-    """Bytes on standard input."""
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data), encoding="utf-8"))
-
-
-def test_predict_from_everywhere(
-    finetuned: Made,
-    data_folder: Path,
-    dataset: Dataset,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Texts given, lines of standard input and a folder's data.txt get the same labels, in order."""
-    model = ["--params_path", str(finetuned.folder)]
-    texts = dataset.dev.texts[:5]
-    given = predicted(capsys, *model, *(part for text in texts for part in ("--text", text)))
-    assert [row["text"] for row in given] == list(texts)
-    expected = unpack_predictions(finetuned.summary["evaluation"]["predictions"])[:5]
-    assert [row["label"] for row in given] == [dataset.labels[i] for i in expected]
-    for end in ("\n", "\r\n"):
-        feed(monkeypatch, end.join(texts).encode())
-        assert predicted(capsys, *model) == given
-    found = predicted(capsys, *model, "--dataset_dir", str(data_folder))
-    assert [row["text"] for row in found] == list(dataset.unlabelled)
-
-
-def test_predict_prints_a_table(finetuned: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without --json a table for people; an empty text is a row like any other."""
-    assert main(["predict", "--params_path", str(finetuned.folder), "--text", "007", "--text", ""]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["text", "label", "probability"]
-    assert lines[2].startswith("007 ")
-    assert len(lines) == 4
-
-
-def test_bad_utf8_on_standard_input(
-    finetuned: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Exit code 2 with the number of the line, before anything is printed."""
-    feed(monkeypatch, "胃疼\n".encode() + b"\xff\xfe\n")
-    assert main(["predict", "--params_path", str(finetuned.folder)]) == 2
-    assert capsys.readouterr() == ("", "replicate: standard input:2: not UTF-8\n")
-
-
-def test_nothing_on_standard_input(
-    finetuned: Made, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """No text, no prediction, no error."""
-    feed(monkeypatch, b"")
-    assert predicted(capsys, "--params_path", str(finetuned.folder)) == []

@@ -331,7 +331,7 @@ def test_copies_that_changed_nothing_are_counted(tables: dict[str, ResultsTable]
 def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> None:
     """Scores, steps, differences and links are those of the records, its control's included."""
     text = ablated(tables, seeds("base", BASE) + seeds("mixed", moved(*UP)))
-    assert "[1](measured/small/article/base/seed-1.json)" in line(text, "| `base`", "0.7900 ± 0.0089 (6)", " 10 ")
+    assert "[1](measured/small/study/base/seed-1.json)" in line(text, "| `base`", "0.7900 ± 0.0089 (6)", " 10 ")
     assert "[6](measured/small/study/mixed/seed-6.json)" in line(text, "| `mixed`", "0.8550")
     assert "0.0593 to 0.0707" in line(text, "| `mixed` minus `base`", "+0.0650 ± 0.0055 (6)")
 
@@ -360,8 +360,24 @@ def test_rows_of_the_study_stand_in_no_other_section(tables: dict[str, ResultsTa
 
 
 def test_only_profiles_that_run_the_study_show_it(tables: dict[str, ResultsTable]) -> None:
-    """A profile that has run borrowed rows alone, or runs on other data, is not asked."""
+    """A profile that does not name the study, or runs on other data, is not asked."""
     records = [replace(one, profile="paper") for one in seeds("base", BASE)]
     assert "Under `paper`" not in section(tables, records)
     elsewhere = {**PROFILES, "small": replace(PROFILE, dataset="generated")}
     assert section_augmentation(gather(tables, records, elsewhere)) == []
+
+
+def test_seeds_that_started_from_different_nets_are_no_pair(tables: dict[str, ResultsTable]) -> None:
+    """Another machine pretrains another net, whose difference is none of the row's; the other pairs stay."""
+
+    def started(one: Record, weights: str) -> Record:
+        pretrain = {**one.stages[0], "stage": "pretrain", "summary": {"weights": weights}}
+        return replace(one, stages=(pretrain, *one.stages))
+
+    base = [started(one, "here") for one in seeds("base", BASE)]
+    mixed = [started(one, "here" if one.seed > 2 else "elsewhere") for one in seeds("mixed", moved(*UP))]
+    comparison = contrast(tables, base + mixed, "mixed", "base").comparison
+    assert comparison is not None
+    assert comparison.n == 4
+    everywhere = contrast(tables, base + [started(one, "elsewhere") for one in mixed], "mixed", "base")
+    assert everywhere.word == "not-run"

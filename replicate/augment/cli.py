@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from replicate.augment.engine import UNK_TOKEN
-from replicate.augment.files import augment_path
+from replicate.augment.files import augment_path, columns_of
 from replicate.augment.nlpcda import NLPCDA
 from replicate.augment.registry import STRATEGIES
 from replicate.augment.vectors import load_vectors
@@ -55,16 +55,12 @@ def run(args: argparse.Namespace) -> int:
     from tabulate import tabulate  # type: ignore[import-untyped]
 
     mix = {name: _weight(args, name) for name in STRATEGIES if name not in NLPCDA} | _nlpcda(args.nlpcda)
-    try:
-        columns = [int(column) for column in args.column_number.split(",")]
-    except ValueError:
-        raise UserError(f"not a list of columns: {args.column_number!r}", hint="give 1 or 1,2 and so on") from None
     summaries = augment_path(
         args.input,
         args.output,
         mix,
         args.aug_times,
-        columns=columns,
+        columns=columns_of(args.column_number),
         seed=args.seed,
         unk_token=args.unk_token,
         vectors=load_vectors(args.vectors) if args.vectors and mix["w2v_replace"] > 0 else None,

@@ -39,9 +39,8 @@ def augment_path(
     Raises:
         UserError: bad input; all files are read before one is written, and a file is written whole or not at all.
     """
-    if not columns or min(columns) < 1 or len(set(columns)) < len(columns):
-        raise UserError(f"not a list of text columns: {','.join(map(str, columns))}", hint="give 1 or 1,2 and so on")
-    tables = {path: _read_table(path, columns) for path in _sources(source)}
+    check_columns(columns)
+    tables = {path: read_table(path, columns) for path in sources(source)}
     if target.exists() and not target.is_dir():
         raise UserError("not a folder", path=target)
     if any(mix.get(name, 0) > 0 and kind.reads_words for name, kind in STRATEGIES.items()):
@@ -65,7 +64,24 @@ def augment_path(
     return summaries
 
 
-def _sources(source: Path) -> list[Path]:
+def columns_of(text: str) -> tuple[int, ...]:
+    """`1,2` as numbers of columns; UserError for anything else."""
+    try:
+        columns = tuple(int(column) for column in text.split(","))
+    except ValueError:
+        raise UserError(f"not a list of columns: {text!r}", hint="give 1 or 1,2 and so on") from None
+    check_columns(columns)
+    return columns
+
+
+def check_columns(columns: Sequence[int]) -> None:
+    """Refuse columns that are none, below 1 or named twice."""
+    if not columns or min(columns) < 1 or len(set(columns)) < len(columns):
+        raise UserError(f"not a list of text columns: {','.join(map(str, columns))}", hint="give 1 or 1,2 and so on")
+
+
+def sources(source: Path) -> list[Path]:
+    """A file as it is, or the .txt files of a folder, in the order of their names."""
     if not source.is_dir():
         return [source]
     files = sorted(path for path in source.glob("*.txt") if path.is_file())
@@ -74,7 +90,8 @@ def _sources(source: Path) -> list[Path]:
     return files
 
 
-def _read_table(path: Path, columns: Sequence[int]) -> list[Row]:
+def read_table(path: Path, columns: Sequence[int]) -> list[Row]:
+    """The lines of a file of TAB-separated columns; each must have a text in each of `columns` (from 1)."""
     table = []
     for number, line in enumerate(read_lines(path), start=1):
         row = tuple(line.split("\t"))

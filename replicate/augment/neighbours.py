@@ -19,7 +19,7 @@ _TILE = (1024, 2048)
 _SPARE = 5
 _COMPARED = 2048
 # Rows fetched before their pages are let go: for one row that is touched the kernel may map 2 MiB around it.
-_FETCHED = 64
+_FETCHED = 16
 
 
 def nearest_rows(matrix: Floats, rows: Rows, count: int, let_go: Callable[[], object]) -> Rows:

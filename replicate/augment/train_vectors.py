@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from replicate.augment.files import _read_table, _sources
+from replicate.augment.files import columns_of, read_table, sources
 from replicate.augment.lac import Tagger
 from replicate.errors import UserError
 from replicate.files import write_text
@@ -88,22 +88,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def vectors_command(args: argparse.Namespace) -> int:
     """Train word vectors on the texts of `args.input` and write them to `args.output`; 0 where they are written."""
-    columns = _columns(args.column_number)
-    texts = [
-        row[column - 1] for path in _sources(args.input) for row in _read_table(path, columns) for column in columns
-    ]
+    columns = columns_of(args.column_number)
+    texts = [row[column - 1] for path in sources(args.input) for row in read_table(path, columns) for column in columns]
     words = train_vectors(
         texts, args.output, seed=args.seed, size=args.size, min_count=args.min_count, epochs=args.epochs
     )
     print(f"{args.output}: {words} words x {args.size}, from {len(set(texts))} texts")
     return 0
-
-
-def _columns(text: str) -> Sequence[int]:
-    try:
-        columns = [int(column) for column in text.split(",")]
-    except ValueError:
-        columns = [0]
-    if min(columns) < 1:
-        raise UserError(f"not a list of columns: {text!r}", hint="give 1 or 1,2 and so on")
-    return columns

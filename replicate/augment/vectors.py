@@ -22,7 +22,7 @@ from replicate.errors import UserError
 from replicate.paths import store_root
 
 _CONTROL = re.compile("[\t\r\n]")
-_ROWS_READ = 4096
+_ROWS_READ = 1024
 
 
 @dataclass(frozen=True)

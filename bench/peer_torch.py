@@ -1,0 +1,86 @@
+"""PyTorch's ERNIE, timed beside Paddle's: a program of its own for an environment of its own, with random weights.
+
+It imports nothing of this project and needs torch and transformers. `replicate.timing.contestants` starts it with the
+Python that REPLICATE_TORCH_PYTHON names.
+
+Usage: peer_torch.py CONFIG THREADS DEVICE PRECISION, where CONFIG is a model folder's config.json. It describes itself
+in one line of JSON, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+SHARED = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+    "type_vocab_size",
+    "task_type_vocab_size",
+    "use_task_id",
+)
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def build(fields: dict[str, Any]) -> Any:
+    """Transformers' ERNIE classifier of PaddleNLP's configuration, with SDPA attention, shrunk where that says so."""
+    config = transformers.ErnieConfig(
+        **{name: fields[name] for name in SHARED if name in fields},
+        num_labels=len(fields.get("id2label") or (0, 1)),
+        attn_implementation="sdpa",
+    )
+    network = transformers.ErnieForSequenceClassification(config)
+    if fields.get("kept_heads"):
+        hidden, neurons = config.hidden_size, fields["kept_neurons"]
+        inner = fields["kept_heads"] * hidden // config.num_attention_heads
+        for layer in network.ernie.encoder.layer:
+            attention = layer.attention.self
+            attention.query, attention.key, attention.value = (nn.Linear(hidden, inner) for _ in range(3))
+            layer.attention.output.dense = nn.Linear(inner, hidden)
+            layer.intermediate.dense, layer.output.dense = nn.Linear(hidden, neurons), nn.Linear(neurons, hidden)
+    return network.eval()
+
+
+def main() -> None:
+    """Describe the net, then time a forward for every line of standard input."""
+    path, threads, device, precision = sys.argv[1:]
+    # What libraries print goes to stderr: stdout holds answers only.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    torch.set_num_threads(int(threads))
+    torch.manual_seed(0)
+    fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    where = torch.device("cuda" if device == "gpu" else "cpu")
+    network = build(fields).to(where, PRECISIONS[precision])
+    parameters = list(network.parameters())
+    description = {
+        "parameters": sum(one.numel() for one in parameters),
+        "bytes": sum(one.numel() * one.element_size() for one in parameters),
+        "environment": f"PyTorch {torch.__version__}, Transformers {transformers.__version__}, SDPA",
+    }
+    print(json.dumps(description), file=answers)
+    for line in sys.stdin:
+        batch, length = map(int, line.split())
+        ids = torch.randint(1, fields["vocab_size"], (batch, length), generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            started = time.perf_counter()
+            there = ids.to(where)
+            # The copy to the host waits for the device.
+            network(input_ids=there, attention_mask=(there != 0).long()).logits.float().cpu().numpy()
+            print(time.perf_counter() - started, file=answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""Who can be timed: models in the runtimes of this package, PaddleNLP's default dynamic graph, and PyTorch."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replicate.errors import UserError
+from replicate.export import export
+from replicate.files import read_json
+from replicate.model import WEIGHTS
+from replicate.paths import ROOT
+from replicate.runtime import RUNTIMES, Runtime, open_runtime
+from replicate.shapes import SHAPES, encoder_flops, random_model
+
+# PaddleNLP as it comes: no flag set, freed memory handed back, but as many threads as the others have.
+DEFAULT, PYTORCH = "dygraph-default", "pytorch"
+TORCH_PYTHON = "REPLICATE_TORCH_PYTHON"
+PEER = ROOT / "bench" / "peer_torch.py"
+# What compat.prepare() sets beside the number of threads.
+_SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE")
+_KINDS = {"paddle-inference": "paddle", "onnxruntime": "onnx"}
+_ENVIRONMENTS = {"dygraph": "this package's flags", "paddle-inference": "static graph", "onnxruntime": "ONNX graph"}
+_DESCRIPTION: Mapping[str, Callable[[Any], Any]] = {"parameters": int, "bytes": int, "environment": str}
+# As many as KUAKE-QIC has.
+LABELS = tuple(f"label {number}" for number in range(11))
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Who should take part: a runtime of the package, `dygraph-default` or `pytorch`, its precision and a model.
+
+    `model` is a width (`1`, `2/3`) of the comparison's shape, or the number of one of the user's models.
+    """
+
+    runtime: str
+    precision: str = "fp32"
+    model: str = "1"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model folder and what is said of it: its name, shape and width, and whether its weights are `trained`."""
+
+    name: str
+    folder: Path
+    shape: str
+    width: str
+    weights: str
+    architecture: Mapping[str, Any]
+
+    def flops(self, batch: int, length: int) -> int:
+        """Of the encoder's matrix products on a batch."""
+        return encoder_flops(self.architecture, Fraction(self.width), batch, length)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A contestant that is ready: what it is made of, and calls on token ids of one size.
+
+    `runtime` is None where it runs in a process of its own; `call` gives a function for `race.race`.
+    """
+
+    parameters: int
+    bytes: int
+    environment: str
+    call: Callable[[int, int], Callable[[], float | None]]
+    runtime: Runtime | None = None
+
+
+def describe(folder: Path, name: str = "") -> Subject:
+    """A model folder as a subject; UserError where its config.json is none of a classifier."""
+    path = folder / "config.json"
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(
+            f"not a model folder: {WEIGHTS} is missing", path=folder, hint="name what finetune or prune wrote"
+        )
+    config = read_json(path)
+    try:
+        heads, layers, hidden = (
+            int(config[key]) for key in ("num_attention_heads", "num_hidden_layers", "hidden_size")
+        )
+        width = Fraction(config.get("kept_heads") or heads, heads)
+        encoder_flops(config, width, 1, 1)
+    except (TypeError, KeyError, AttributeError, ValueError, ZeroDivisionError) as error:
+        raise UserError("not the configuration of an ERNIE classifier", path=path) from error
+    return Subject(name or folder.name, folder, shape_name(config), str(width), "trained", config)
+
+
+def shape_name(architecture: Mapping[str, Any]) -> str:
+    """`ernie-3.0-base` for a published shape, else layers and hidden size."""
+    for name, known in SHAPES.items():
+        if all(architecture.get(key) == value for key, value in known.items()):
+            return f"ernie-3.0-{name}"
+    return f"{architecture['num_hidden_layers']} x {architecture['hidden_size']}"
+
+
+@dataclass
+class Models:
+    """Nets with random weights and exported folders, made when they are first asked for, and kept until the end.
+
+    Attributes:
+        scratch: an empty folder for them; a Base and its exports take about 2 GB.
+        tell: told what is being made.
+    """
+
+    scratch: Path
+    tell: Callable[[str], None] = lambda _: None
+    _subjects: dict[tuple[str, str], Subject] = field(default_factory=dict)
+    _exports: dict[tuple[Path, str, bool], Path] = field(default_factory=dict)
+
+    def random(self, architecture: Mapping[str, Any], width: str) -> Subject:
+        """A net of that shape and width with random weights."""
+        shape = shape_name(architecture)
+        if (shape, width) not in self._subjects:
+            self.tell(f"{shape}, width {width}: random weights")
+            folder = self.scratch / f"{shape}-{width.replace('/', '-')}".replace(" ", "")
+            share = Fraction(width)
+            random_model(architecture, share if share != 1 else None, LABELS, folder)
+            self._subjects[shape, width] = Subject(shape, folder, shape, width, "random", dict(architecture))
+        return self._subjects[shape, width]
+
+    def exported(self, subject: Subject, kind: str, int8: bool) -> Path:
+        """The subject's exported folder of that kind."""
+        key = (subject.folder, kind, int8)
+        if key not in self._exports:
+            self.tell(f"{subject.name}, width {subject.width}: {kind}{' int8' if int8 else ''}")
+            folder = self.scratch / f"export-{len(self._exports)}"
+            export(subject.folder, folder, kind, int8=int8)
+            self._exports[key] = folder
+        return self._exports[key]
+
+
+def make(subject: Subject, entrant: Entrant, models: Models) -> Path:
+    """The folder that the entrant reads, made now unless it is there.
+
+    Raises:
+        UserError: there is no such export.
+    """
+    kind, int8 = _KINDS.get(entrant.runtime), entrant.precision == "int8"
+    if kind is None and int8:
+        raise UserError(f"{entrant.runtime} has no int8")
+    return models.exported(subject, kind, int8) if kind else subject.folder
+
+
+@contextlib.contextmanager
+def opened(subject: Subject, entrant: Entrant, models: Models, device: str, threads: int) -> Iterator[Opened]:
+    """The contestant, ready to run; it is gone from memory afterwards.
+
+    Raises:
+        UserError: it can't run here, or not so.
+    """
+    if entrant.runtime in RUNTIMES:
+        yield _local(subject, entrant, models, device, threads)
+        # Nets hold cycles, and the next ones need the room.
+        gc.collect()
+    else:
+        with _child(subject, entrant, device, threads) as child:
+            yield child
+
+
+def _local(subject: Subject, entrant: Entrant, models: Models, device: str, threads: int) -> Opened:
+    folder = make(subject, entrant, models)
+    runtime = open_runtime(folder, entrant.runtime, device=device, precision=entrant.precision, threads=threads)
+
+    def call(batch: int, length: int) -> Callable[[], None]:
+        ids = token_ids(int(subject.architecture["vocab_size"]), batch, length)
+
+        def once() -> None:
+            runtime.logits(ids)
+
+        return once
+
+    return Opened(runtime.parameters, runtime.bytes, _ENVIRONMENTS[entrant.runtime], call, runtime)
+
+
+def token_ids(vocabulary: int, batch: int, length: int) -> NDArray[np.int64]:
+    """Token ids [batch, length], none of them padding."""
+    return np.random.default_rng(0).integers(1, vocabulary, size=(batch, length), dtype=np.int64)
+
+
+@contextlib.contextmanager
+def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Iterator[Opened]:
+    environment = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
+    environment["OMP_NUM_THREADS"] = str(threads)
+    if entrant.runtime == DEFAULT:
+        command = [sys.executable, "-m", "replicate.timing.child", str(subject.folder)]
+        # The child has to find this package wherever it was found here.
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        environment["GLOG_minloglevel"] = "2"
+    else:
+        python = os.environ.get(TORCH_PYTHON, "")
+        if not python:
+            raise UserError(f"{TORCH_PYTHON} is not set", hint="name the Python of an environment with PyTorch")
+        if not PEER.is_file():
+            raise UserError("is part of a checkout only", path=PEER)
+        command = [python, str(PEER), str(subject.folder / "config.json")]
+        environment.pop("PYTHONPATH", None)
+    command += [str(threads), device, entrant.precision]
+    with Child.start(command, environment) as child:
+        yield Opened(
+            child.description["parameters"],
+            child.description["bytes"],
+            child.description["environment"],
+            lambda batch, length: lambda: child.seconds(batch, length),
+        )
+
+
+@dataclass
+class Child:
+    """A contestant in a process of its own, which answers each `batch length` with the seconds that it took.
+
+    Attributes:
+        process: the program, which described itself in its first line.
+        errors: what it says on stderr.
+        description: `parameters`, `bytes` and `environment`.
+    """
+
+    process: subprocess.Popen[str]
+    errors: Any
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    @contextlib.contextmanager
+    def start(cls, command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Child]:
+        """Starts the program, and ends it afterwards.
+
+        Raises:
+            UserError: it can't be started, or says nothing that describes it.
+        """
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+            try:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+                )
+            except OSError as error:
+                raise UserError(f"can't be started: {error.strerror}", path=command[0]) from error
+            with process:
+                child = cls(process, errors)
+                try:
+                    child.description = child._described()
+                    yield child
+                finally:
+                    # It holds nothing that a kill could spoil, and a forward may take half a minute.
+                    process.kill()
+
+    def seconds(self, batch: int, length: int) -> float:
+        """Has it run once.
+
+        Raises:
+            UserError: it ended instead.
+        """
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(batch, length, file=self.process.stdin, flush=True)
+        return float(self._line())
+
+    def _described(self) -> dict[str, Any]:
+        line = self._line()
+        try:
+            found = json.loads(line)
+            return {name: kind(found[name]) for name, kind in _DESCRIPTION.items()}
+        except (ValueError, TypeError, KeyError):
+            raise UserError(f"the process {self._name} does not describe itself: {line.strip()!r}") from None
+
+    @property
+    def _name(self) -> str:
+        return Path(self.process.args[0]).name  # type: ignore[index, arg-type]
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line.endswith("\n"):
+            self.errors.seek(0)
+            said = [text.strip() for text in self.errors if text.strip()] or ["without a word"]
+            raise UserError(f"the process {self._name} ended: {said[-1]}")
+        return line

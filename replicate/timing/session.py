@@ -1,0 +1,77 @@
+"""One sitting at the timer: where its models are made, what its record says, and where that is kept."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from replicate.paths import MEASURED, store_root
+from replicate.record import TIMING, commit, machine, versions
+from replicate.run import device_facts
+from replicate.timing.contestants import Models, Subject
+from replicate.timing.grid import Field, field_of
+from replicate.timing.record import Comparison, DatasetComparison, TimingRecord, write_timing
+
+
+@contextmanager
+def field_for(device: str, threads: int, quiet: bool, subjects: Mapping[str, Subject] | None = None) -> Iterator[Field]:
+    """A field whose models are made in the store, not in /tmp, which may be memory; they are gone afterwards."""
+
+    def tell(what: str) -> None:
+        if not quiet:
+            print(f"time · making {what}", file=sys.stderr, flush=True)
+
+    root = store_root()
+    root.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".timing-", dir=root) as scratch,
+        field_of(Models(Path(scratch), tell), device, threads, subjects) as field,
+    ):
+        yield field
+
+
+def record_of(
+    name: str,
+    started: str,
+    command: Sequence[str],
+    device: str,
+    threads: int,
+    comparisons: Sequence[Comparison],
+    datasets: Sequence[DatasetComparison] = (),
+) -> TimingRecord:
+    """What was timed here, with where and when."""
+    head, dirty = commit()
+    return TimingRecord(
+        name=name,
+        started=started,
+        finished=now(),
+        commit=head,
+        dirty=dirty,
+        command=tuple(command),
+        machine=machine(),
+        device={**device_facts(device), "threads": threads},
+        threads=threads,
+        versions=versions(),
+        comparisons=tuple(comparisons),
+        datasets=tuple(datasets),
+    )
+
+
+def keep_record(record: TimingRecord, accept: bool) -> Path:
+    """Writes the record into the store, or where it is accepted into `measured/timing/`, and REPORT.md."""
+    if not accept:
+        return write_timing(record, store_root() / TIMING)
+    from replicate import report
+
+    path = write_timing(record, MEASURED / TIMING)
+    report.write()
+    return path
+
+
+def now() -> str:
+    """The time in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,91 @@
+"""What a timing record says, as rows: milliseconds, speed-ups with their intervals, padding, goals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from replicate.stats import RatioInterval
+from replicate.timing.goals import BATCH, GoalResult
+from replicate.timing.race import speed_up, unstable
+from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison
+
+
+def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
+    """One row a contestant: milliseconds, speed-up over its base and over the first, and what FLOPs promise."""
+    rows = []
+    first = comparison.contestants[0]
+    for one in comparison.contestants:
+        samples, base = comparison.seconds[one.label], comparison.base_of(one)
+        row = {
+            "shape": comparison.shape,
+            "batch × length": f"{comparison.batch} × {comparison.length}",
+            **_names(one),
+            "ms": round(median(samples) * 1000, 2),
+            "speed-up": _figures(speed_up(comparison.seconds, one.label, base.label) if base else None),
+            "ideal": round(base.flops / one.flops, 2) if base else None,
+            "over first": _figures(None if one is first else speed_up(comparison.seconds, one.label, first.label)),
+            "stable": not unstable(samples),
+        }
+        rows.append(row)
+    return rows
+
+
+def dataset_rows(comparison: DatasetComparison) -> list[dict[str, Any]]:
+    """One row a contestant: seconds of either batching, their ratio, and the shares of padding."""
+    rows = []
+    for one in comparison.contestants:
+        seconds, padded = comparison.seconds[one.label], comparison.padded[one.label]
+        plain, sorted_ = BATCHINGS
+        rows.append(
+            {
+                "dataset": comparison.dataset,
+                "texts": comparison.texts,
+                **_names(one),
+                **{f"s, {how}": round(median(seconds[how]), 3) for how in BATCHINGS},
+                "speed-up": _figures(speed_up(seconds, sorted_, plain)),
+                **{f"padding, {how}": round(padded[how], 4) for how in BATCHINGS},
+                "stable": not any(map(unstable, seconds.values())),
+            }
+        )
+    return rows
+
+
+def _names(one: Contestant) -> dict[str, str]:
+    return {"model": one.model, "width": one.width, "runtime": one.runtime, "precision": one.precision}
+
+
+def _figures(ratio: RatioInterval | None) -> list[float] | None:
+    """Median, both ends and coverage."""
+    if ratio is None:
+        return None
+    return [round(one, 3) for one in (ratio.median, ratio.low, ratio.high, ratio.coverage)]
+
+
+def shown(value: Any) -> str:
+    """A value of a row as a cell: a ratio with its interval, a dash for none, a mark for what is not stable."""
+    if value is None:
+        return "-"
+    if isinstance(value, list):
+        middle, low, high, coverage = value
+        return f"{middle:.2f} ({low:.2f} to {high:.2f}{'' if coverage >= 0.95 else f', {coverage:.0%}'})"
+    return ("" if value else "unstable") if isinstance(value, bool) else str(value)
+
+
+def goal_table(results: Sequence[GoalResult]) -> str:
+    """The goals beside what was reached."""
+    from tabulate import tabulate
+
+    lines = [
+        (
+            one.goal.words,
+            f"{BATCH} × {one.length}",
+            f"≥ {one.goal.at_least:g}",
+            shown(_figures(one.found)),
+            one.status,
+            one.words,
+        )
+        for one in results
+    ]
+    return str(tabulate(lines, headers=("goal", "batch", "wanted", "reached", "", "of"), disable_numparse=True))

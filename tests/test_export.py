@@ -1,0 +1,191 @@
+"""An export computes what the dynamic net computes, is written whole or not at all, and says how near it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from replicate import export as module
+from replicate.corpus.formats import Dataset, Split
+from replicate.errors import UserError
+from replicate.evaluation import probabilities
+from replicate.export import KINDS, TOLERANCE, add_export_arguments, export, export_command
+from replicate.exported import MANIFEST, read_exported
+from replicate.model import encode, load_classifier
+from replicate.runtime import Runtime, open_runtime
+from tests.tiny import ARCHITECTURE, Made
+
+# Sizes and lengths that no probe of `export` has; the middle row of a batch is the shortest.
+SHAPES = ((1, 2), (5, 48), (2, 7), (33, 11), (5, 48), (1, 128))
+
+
+def batches(runtime: Runtime) -> list[np.ndarray]:
+    """Token ids of each shape, with padded rows."""
+    rng = np.random.default_rng(5)
+    found = []
+    for size, length in SHAPES:
+        ids = rng.integers(0, len(runtime.tokenizer.vocab), (size, length))
+        ids[size // 2, max(2, length // 3) :] = runtime.tokenizer.pad_token_id
+        found.append(ids)
+    return found
+
+
+def labels_of(runtime: Runtime, dev: Split) -> np.ndarray:
+    """Class indices of the dev texts."""
+    rows = encode(runtime.tokenizer, dev.texts, 48)
+    return probabilities(runtime.logits, rows, runtime.tokenizer.pad_token_id).argmax(axis=1)
+
+
+def check_agreement(checkpoint: Path, folder: Path, kind: str, dev: Split) -> None:
+    """The exported graph gives the dynamic net's logits to 1e-5 and all its labels on dev."""
+    manifest = export(checkpoint, folder, kind)
+    dynamic, static = open_runtime(checkpoint), open_runtime(folder)
+    assert static.name == {"paddle": "paddle-inference", "onnx": "onnxruntime"}[kind]
+    spread = 0.0
+    # Twice: what a runtime keeps of one shape must not reach another.
+    for ids in batches(dynamic) * 2:
+        expected, found = dynamic.logits(ids), static.logits(ids)
+        assert found.dtype == np.float32
+        assert np.abs(expected - found).max() <= TOLERANCE
+        spread = max(spread, float(np.ptp(expected, axis=0).max()))
+    assert spread > 1e-2, "a net that ignores its input would agree too"
+    assert np.array_equal(labels_of(dynamic, dev), labels_of(static, dev))
+    assert manifest.max_difference <= TOLERANCE
+    assert manifest.agreement == 1
+    assert manifest == read_exported(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_finetuned_graph_agrees(finetuned: Made, dataset: Dataset, tmp_path: Path, kind: str) -> None:
+    """A fine-tuned net's graph gives its logits and its labels."""
+    check_agreement(finetuned.folder, tmp_path / "out", kind, dataset.dev)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pruned_graph_agrees(pruned: Made, dataset: Dataset, tmp_path: Path, kind: str) -> None:
+    """So does a pruned net's, of each width."""
+    check_agreement(pruned.folder, tmp_path / "out", kind, dataset.dev)
+
+
+def test_int8_agrees_on_most_labels(pruned: Made, dataset: Dataset, tmp_path: Path) -> None:
+    """A pruned net in 8 bits gives nearly every label of its own, and the manifest says how many."""
+    manifest = export(pruned.folder, tmp_path / "out", "onnx", int8=True, calibration=dataset.dev.texts)
+    dynamic, small = open_runtime(pruned.folder), open_runtime(tmp_path / "out")
+    assert (small.name, small.precision) == ("onnxruntime", "int8")
+    share = float((labels_of(dynamic, dataset.dev) == labels_of(small, dataset.dev)).mean())
+    assert share >= 0.9
+    assert manifest.probe == len(dataset.dev.texts)
+    assert manifest.agreement >= 0.9
+    assert TOLERANCE < manifest.max_difference < 1
+
+
+def test_int8_reaches_every_matrix_product(pruned: Made, tmp_path: Path) -> None:
+    """All products with weights are of integers: six a layer, the pooler and the classifier."""
+    export(pruned.folder, tmp_path / "out", "onnx", int8=True)
+    nodes = Counter(node.op_type for node in onnx.load(tmp_path / "out" / "model.onnx").graph.node)
+    layers = ARCHITECTURE["num_hidden_layers"]
+    assert nodes["MatMulInteger"] == 6 * layers + 2
+    # Scores and their weighted sum have no weights.
+    assert nodes["MatMul"] == 2 * layers
+
+
+def test_onnx_graph_takes_any_batch_of_token_ids(finetuned: Made, tmp_path: Path) -> None:
+    """One input, int64, both axes free; the word embeddings are stored once, and nothing is that isn't read."""
+    export(finetuned.folder, tmp_path / "out", "onnx")
+    graph = onnx.load(tmp_path / "out" / "model.onnx").graph
+    (source,), (target,) = graph.input, graph.output
+    kind = source.type.tensor_type
+    assert (source.name, kind.elem_type) == ("input_ids", onnx.TensorProto.INT64)
+    assert [axis.dim_param for axis in kind.shape.dim] == ["batch", "length"]
+    assert (target.name, target.type.tensor_type.shape.dim[0].dim_param) == ("logits", "batch")
+    words = load_classifier(finetuned.folder).network.ernie.embeddings.word_embeddings.weight.shape
+    assert [list(one.dims) for one in graph.initializer].count(words) == 1
+    read = {name for node in graph.node for name in node.input}
+    assert {one.name for one in graph.initializer} <= read
+    assert "Constant" not in {node.op_type for node in graph.node}
+
+
+@pytest.mark.parametrize(("kind", "int8"), [("paddle", False), ("onnx", False), ("onnx", True)])
+def test_same_net_same_bytes(finetuned: Made, tmp_path: Path, kind: str, int8: bool) -> None:
+    """Two exports of one net are equal, file by file, manifest included."""
+    for name in ("one", "two"):
+        export(finetuned.folder, tmp_path / name, kind, int8)
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+
+
+def test_folder_holds_what_predicting_needs(finetuned: Made, tmp_path: Path) -> None:
+    """Graph, tokenizer, labels and manifest, and nothing that is read by unpickling."""
+    export(finetuned.folder, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"model.pdmodel", "model.pdiparams", "vocab.txt", "tokenizer_config.json", "label.txt"} <= names
+    assert not [name for name in names if name.endswith(".info")]
+    fields = json.loads((tmp_path / "out" / MANIFEST).read_text(encoding="utf-8"))
+    assert set(fields["files"]) == names - {MANIFEST}
+    assert fields["weights"] == finetuned.summary["weights"]
+    assert fields["parameters"] == finetuned.summary["parameters"]
+
+
+@pytest.mark.parametrize("error", [1e-4, float("nan")])
+def test_wrong_graph_is_not_written(
+    finetuned: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: float
+) -> None:
+    """A graph whose logits are off, or not numbers, is refused and leaves no folder."""
+    reopened = module._reopened
+    monkeypatch.setattr(module, "_reopened", lambda *args: lambda ids: reopened(*args)(ids) + np.float32(error))
+    with pytest.raises(UserError, match="logits differ by"):
+        export(finetuned.folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_encoder_is_refused(pretrained: Made, tmp_path: Path) -> None:
+    """A pretrained encoder has no labels, so there is nothing to export."""
+    with pytest.raises(UserError, match=r"label\.txt"):
+        export(pretrained.folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_impossible_exports_are_refused(finetuned: Made, tmp_path: Path) -> None:
+    """An unknown format, int8 for Paddle, and a folder that holds something are named before anything is made."""
+    with pytest.raises(UserError, match="format is 'tflite'"):
+        export(finetuned.folder, tmp_path / "out", "tflite")
+    with pytest.raises(UserError, match="use --format onnx --int8"):
+        export(finetuned.folder, tmp_path / "out", int8=True)
+    with pytest.raises(UserError, match="already exists"):
+        export(finetuned.folder, Path(shutil.copytree(finetuned.folder, tmp_path / "full")))
+    assert not (tmp_path / "out").exists()
+
+
+def run(*words: object) -> int:
+    """`replicate export` with these arguments."""
+    parser = argparse.ArgumentParser()
+    add_export_arguments(parser)
+    return export_command(parser.parse_args([str(word) for word in words]))
+
+
+def test_command_says_what_it_wrote(
+    finetuned: Made, data_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two lines: the difference, and what was written; upstream's own chatter is not among them."""
+    texts = data_folder / "data.txt"
+    words = (finetuned.folder, tmp_path / "out", "--format", "onnx", "--int8", "--calibration", texts)
+    assert run(*words) == 0
+    printed = capfd.readouterr()
+    first, second = printed.out.splitlines()
+    assert first.startswith("largest difference of a logit to the dynamic net: ")
+    assert first.endswith("of 200 probe rows")
+    assert second.endswith(f"MB of weights in {tmp_path / 'out'}")
+    assert printed.err == ""
+
+
+def test_calibration_needs_int8(finetuned: Made, tmp_path: Path) -> None:
+    """Texts for a comparison that isn't made are a mistake."""
+    with pytest.raises(UserError, match="--calibration is for --int8"):
+        run(finetuned.folder, tmp_path / "out", "--calibration", "texts.txt")

@@ -27,7 +27,7 @@ from replicate.files import finished_folder
 from replicate.finetune import check_choice
 from replicate.model import Classifier, digest_of, encode, load_classifier, set_device, weights_of
 from replicate.quantisation import quantise_onnx, quantise_paddle
-from replicate.runtime import Logits, onnx_logits, paddle_logits, silent_stdout
+from replicate.runtime import Logits, onnx_logits, paddle_logits, silenced
 
 KINDS = tuple(GRAPHS)
 TOLERANCE = 1e-5
@@ -162,7 +162,7 @@ def _save_onnx(static: Path, path: Path, int8: bool, scratch: Path) -> None:
     import paddle2onnx
 
     graph, weights = (str(static / name) for name in GRAPHS["paddle"])
-    with silent_stdout():
+    with silenced():
         data = paddle2onnx.export(graph, weights, opset_version=OPSET, auto_upgrade_opset=False)
     model = onnx.load_from_string(data)
     _tidy(model.graph)

@@ -223,7 +223,7 @@ def paddle_logits(
                 raise UserError("this CPU has no instructions for bf16", hint="use fp32")
             config.enable_mkldnn_bfloat16()
     try:
-        with silent_stdout():
+        with silenced():
             predictor = inference.create_predictor(config)
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError("Paddle Inference can't load the graph", path=graph, hint="export it again") from error
@@ -273,17 +273,20 @@ def onnx_logits(graph: Path, device: str, precision: str, threads: int) -> Logit
 
 
 @contextlib.contextmanager
-def silent_stdout() -> Iterator[None]:
-    """Hides what C++ code writes to standard output, which belongs to the command's result."""
+def silenced() -> Iterator[None]:
+    """Hides what C++ code writes to standard output and standard error; its exceptions still come through."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    sys.stderr.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    kept = [os.dup(number) for number in (1, 2)]
     try:
-        os.dup2(nowhere, 1)
+        for number in (1, 2):
+            os.dup2(nowhere, number)
         yield
     finally:
-        # What C++ has not written yet would otherwise come out later.
+        # What C has not written yet would otherwise come out later.
         ctypes.CDLL(None).fflush(None)
-        os.dup2(kept, 1)
+        for number, old in zip((1, 2), kept, strict=True):
+            os.dup2(old, number)
+            os.close(old)
         os.close(nowhere)
-        os.close(kept)

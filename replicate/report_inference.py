@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from replicate.figures import COLOURS, Estimate, Series, bars
-from replicate.markdown import cell, plural, sentence, table_of
+from replicate.markdown import cell, number, plural, sentence, table_of
 from replicate.picture import Block, Picture
 from replicate.record import TIMING
 from replicate.results import Material
@@ -19,7 +19,7 @@ from replicate.timing.goals import BATCH, goals, pick
 from replicate.timing.pruned import WHOLE, Pruned, largest, net_name, pruned_of
 from replicate.timing.race import speed_up, unstable
 from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison, TimingRecord
-from replicate.timing.summary import dataset_rows, rows_of, shown
+from replicate.timing.summary import ANSWERS, dataset_rows, rows_of, shown
 
 _READING = (
     "Each record is one machine by itself; none of its figures is compared with another record's. Within a record "
@@ -274,13 +274,21 @@ def _padding(record: TimingRecord) -> list[str]:
         for one, row in zip(comparison.contestants, dataset_rows(comparison), strict=True):
             figures = [f"{row[name]:.1%}" if name.startswith("padding") else f"{row[name]:,.3f}" for name in of_each]
             names = [one.model, f"width {one.width}", one.runtime, one.precision]
-            lines.append([*names, *figures, shown(row["speed-up"]), shown(row["stable"])])
+            answers = [number(row[name]) if row[name] is not None else "" for name in ANSWERS if name in row]
+            lines.append([*names, *figures, shown(row["speed-up"]), shown(row["stable"]), *answers])
+        trained = comparison.weights == "trained"
         head = ["net", "", "runtime", "precision", *of_each, "by length over file order", ""]
+        head += ["accuracy", "share of labels equal", "p of equal accuracy"] if trained else []
         blocks += [
             f"{comparison.texts:,} dev texts of `{comparison.dataset}` in batches of {comparison.batch}, cut after "
             f"{comparison.max_length} tokens, {comparison.weights} weights, {plural(comparison.rounds, 'round')}:",
             table_of(head, lines),
         ]
+        if trained:
+            blocks.append(
+                "Labels and accuracy are compared with the first line of the same net; p is McNemar's, exact, on these "
+                "texts and not corrected."
+            )
     return blocks
 
 

@@ -105,7 +105,8 @@ def open_runtime(
     compat.quiet()
     # compat.prepare() has set the variable where the user had not.
     threads = threads or int(os.environ["OMP_NUM_THREADS"])
-    set_device(device)
+    if reader != "onnxruntime":
+        set_device(device)
     if manifest is None:
         return _dygraph(folder, device, precision, threads)
     graphs = [folder / file for file in GRAPHS[manifest.kind]]
@@ -215,8 +216,7 @@ def paddle_logits(
         config.set_mkldnn_cache_capacity(1)
         if precision == "int8":
             config.enable_mkldnn_int8()
-            # With the rest in 8 bits too it is faster by a quarter, and gives other labels to four texts in ten: the
-            # mask's -10,000 then stretches the range of the attention scores.
+            # With all that oneDNN can compute in 8 bits it is faster by a quarter, but four labels in ten change.
             config.set_mkldnn_op({"fc", "mul", "matmul_v2"})
         if precision == "bf16":
             if not core.supports_bfloat16_fast_performance():
@@ -264,6 +264,9 @@ def onnx_logits(graph: Path, device: str, precision: str, threads: int) -> Logit
         session = onnxruntime.InferenceSession(model, options, providers=[provider])
     except Exception as error:  # its exceptions have no common class but this
         raise UserError("ONNX Runtime can't load the graph", path=graph, hint="export it again") from error
+    if provider not in session.get_providers():
+        # It would otherwise fall back to the CPU, and only log that.
+        raise UserError("ONNX Runtime can't start on the GPU", hint="its CUDA libraries must be on LD_LIBRARY_PATH")
     source = session.get_inputs()[0].name
 
     def logits(ids: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -64,7 +64,7 @@ def random_model(
     from paddlenlp.transformers import ErnieConfig, ErnieForSequenceClassification
 
     size = architecture.pop("vocab_size")
-    # Han characters from U+4E00 on, and beyond their block whatever comes next: the tokens only have to be distinct.
+    # No text has these words, so its characters become [UNK]: as many tokens as a real vocabulary gives Chinese.
     vocabulary = [*SPECIAL_TOKENS, *(f"t{number}" for number in range(size - len(SPECIAL_TOKENS)))]
     seed_everything(seed)
     network = ErnieForSequenceClassification(

@@ -74,16 +74,18 @@ def test_pruned_graph_agrees(pruned: Made, dataset: Dataset, tmp_path: Path, kin
     check_agreement(pruned.folder, tmp_path / "out", kind, dataset.dev)
 
 
-def test_int8_agrees_on_most_labels(pruned: Made, dataset: Dataset, tmp_path: Path) -> None:
-    """A pruned net in 8 bits gives nearly every label of its own, and the manifest says how many."""
-    manifest = export(pruned.folder, tmp_path / "out", "onnx", int8=True, calibration=dataset.dev.texts)
+@pytest.mark.parametrize(("kind", "least"), [("paddle", 0.6), ("onnx", 0.9)])
+def test_int8_agrees_on_most_labels(pruned: Made, dataset: Dataset, tmp_path: Path, kind: str, least: float) -> None:
+    """A pruned net in 8 bits gives most labels of its own on texts that it wasn't made with; the manifest says so."""
+    manifest = export(pruned.folder, tmp_path / "out", kind, int8=True, calibration=dataset.train.texts)
     dynamic, small = open_runtime(pruned.folder), open_runtime(tmp_path / "out")
-    assert (small.name, small.precision) == ("onnxruntime", "int8")
+    assert small.precision == manifest.precision == "int8"
     share = float((labels_of(dynamic, dataset.dev) == labels_of(small, dataset.dev)).mean())
-    assert share >= 0.9
-    assert manifest.probe == len(dataset.dev.texts)
-    assert manifest.agreement >= 0.9
-    assert TOLERANCE < manifest.max_difference < 1
+    assert share >= least
+    assert manifest.probe == len(dataset.train.texts)
+    assert manifest.agreement >= least
+    # In fp32 it would be smaller, and an unquantised graph would pass for a good one.
+    assert manifest.max_difference > TOLERANCE
 
 
 def test_int8_reaches_every_matrix_product(pruned: Made, tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_onnx_graph_takes_any_batch_of_token_ids(finetuned: Made, tmp_path: Path
 
 @pytest.mark.parametrize(("kind", "int8"), [("paddle", False), ("onnx", False), ("onnx", True)])
 def test_same_net_same_bytes(finetuned: Made, tmp_path: Path, kind: str, int8: bool) -> None:
-    """Two exports of one net are equal, file by file, manifest included."""
+    """Two exports of one net are equal, file by file, manifest included; only Paddle's quantiser orders by address."""
     for name in ("one", "two"):
         export(finetuned.folder, tmp_path / name, kind, int8)
     one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
@@ -153,11 +155,9 @@ def test_encoder_is_refused(pretrained: Made, tmp_path: Path) -> None:
 
 
 def test_impossible_exports_are_refused(finetuned: Made, tmp_path: Path) -> None:
-    """An unknown format, int8 for Paddle, and a folder that holds something are named before anything is made."""
+    """An unknown format and a folder that holds something are named before anything is made."""
     with pytest.raises(UserError, match="format is 'tflite'"):
         export(finetuned.folder, tmp_path / "out", "tflite")
-    with pytest.raises(UserError, match="use --format onnx --int8"):
-        export(finetuned.folder, tmp_path / "out", int8=True)
     with pytest.raises(UserError, match="already exists"):
         export(finetuned.folder, Path(shutil.copytree(finetuned.folder, tmp_path / "full")))
     assert not (tmp_path / "out").exists()
@@ -170,12 +170,12 @@ def run(*words: object) -> int:
     return export_command(parser.parse_args([str(word) for word in words]))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_command_says_what_it_wrote(
-    finetuned: Made, data_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    finetuned: Made, data_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str
 ) -> None:
     """Two lines: the difference, and what was written; upstream's own chatter is not among them."""
-    texts = data_folder / "data.txt"
-    words = (finetuned.folder, tmp_path / "out", "--format", "onnx", "--int8", "--calibration", texts)
+    words = (finetuned.folder, tmp_path / "out", "--format", kind, "--int8", "--calibration", data_folder / "data.txt")
     assert run(*words) == 0
     printed = capfd.readouterr()
     first, second = printed.out.splitlines()
@@ -185,7 +185,18 @@ def test_command_says_what_it_wrote(
     assert printed.err == ""
 
 
-def test_calibration_needs_int8(finetuned: Made, tmp_path: Path) -> None:
-    """Texts for a comparison that isn't made are a mistake."""
+def test_calibration_and_int8_belong_together(finetuned: Made, tmp_path: Path) -> None:
+    """Texts for a comparison that isn't made are a mistake, and so are Paddle's 8 bits without texts."""
     with pytest.raises(UserError, match="--calibration is for --int8"):
         run(finetuned.folder, tmp_path / "out", "--calibration", "texts.txt")
+    with pytest.raises(UserError, match="name them with --calibration"):
+        run(finetuned.folder, tmp_path / "out", "--int8")
+
+
+def test_examples_are_taken_evenly(finetuned: Made) -> None:
+    """Of many texts about 512 are read, from the whole of the file; a handful is read whole."""
+    classifier = load_classifier(finetuned.folder)
+    rows = [row for ids in module._text_probe(classifier, ["病"] * 4000 + ["病病"] * 1000) for row in ids]
+    assert 512 <= len(rows) < 1024
+    assert 0.1 < sum(int(np.count_nonzero(row)) == 4 for row in rows) / len(rows) < 0.3
+    assert sum(len(ids) for ids in module._text_probe(classifier, ["病"] * 3)) == 3

@@ -21,7 +21,7 @@ from tests.tiny import Made
 
 
 @pytest.fixture(scope="session")
-def exports(finetuned: Made, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def exports(finetuned: Made, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The fine-tuned net for Paddle Inference, for ONNX Runtime, and in 8 bits."""
     root = tmp_path_factory.mktemp("exports")
     for name, kind, int8 in (("paddle", "paddle", False), ("onnx", "onnx", False), ("int8", "onnx", True)):
@@ -128,6 +128,14 @@ def test_folder_decides_the_runtime(finetuned: Made, exports: dict[str, Path]) -
         open_runtime(finetuned.folder / "none")
 
 
+def on_gpu() -> bool:
+    """Whether Paddle and ONNX Runtime are built for GPUs here."""
+    import onnxruntime
+    import paddle
+
+    return bool(paddle.is_compiled_with_cuda() or "CUDAExecutionProvider" in onnxruntime.get_available_providers())
+
+
 @pytest.mark.parametrize(
     ("name", "device", "precision", "message"),
     [
@@ -139,6 +147,8 @@ def test_folder_decides_the_runtime(finetuned: Made, exports: dict[str, Path]) -
         ("onnx", "gpu", "bf16", "no bf16"),
         ("int8", "cpu", "fp32", "holds int8, not fp32"),
         ("int8", "gpu", None, "int8 is for the CPU"),
+        ("paddle", "gpu", None, "no CUDA"),
+        ("onnx", "gpu", None, "no CUDA"),
         ("onnx", "tpu", None, "device is 'tpu'"),
         ("onnx", "cpu", "fp64", "precision is 'fp64'"),
     ],
@@ -147,6 +157,8 @@ def test_precision_must_exist(
     finetuned: Made, exports: dict[str, Path], name: str, device: str, precision: str | None, message: str
 ) -> None:
     """A precision that the folder, the runtime or the device lacks is refused before anything is loaded."""
+    if message == "no CUDA" and on_gpu():
+        pytest.skip("this machine has one")
     with pytest.raises(UserError, match=message):
         open_runtime({"model": finetuned.folder, **exports}[name], device=device, precision=precision)
 

@@ -147,6 +147,8 @@ def example(*comparisons: Comparison, **changes: Any) -> TimingRecord:
         (one,),
         {one.label: {"file order": (2.0, 2.2), "by length": (1.0, 1.1)}},
         {one.label: {"file order": 0.5, "by length": 0.125}},
+        " ".join(["0", "1"] * 35),
+        {one.label: " ".join(["0"] * 70)},
     )
     whole = TimingRecord(
         name="cpu-2",
@@ -259,6 +261,14 @@ LABEL = "dygraph fp32 1"
         (
             set_to("datasets", 0, "padded", value={}),
             r"datasets\[0\]\.padded\.paddle-inference fp32 1: not of file order",
+        ),
+        (
+            set_to("datasets", 0, "predictions", value={}),
+            r"datasets\[0\]\.predictions: not those of the contestants",
+        ),
+        (
+            set_to("datasets", 0, "gold", value="0 1"),
+            r"datasets\[0\]\.gold: not 70 label indices",
         ),
         (set_to("command", value=[1]), "command: not made of texts"),
     ],

@@ -13,6 +13,7 @@ from replicate import batching
 from replicate.corpus.formats import Dataset
 from replicate.errors import UserError
 from replicate.model import encode
+from replicate.record import pack_predictions
 from replicate.runtime import Runtime
 from replicate.timing.grid import PAUSE, Field, Heat
 from replicate.timing.race import race
@@ -66,6 +67,7 @@ def compare_dataset(
     entered, _ = field.enter(heat)
     calls: dict[str, Callable[[], None]] = {}
     padded: dict[str, dict[str, float]] = {}
+    predictions: dict[str, str] = {}
     contestants = []
     for label, (contestant, ready) in entered.items():
         if (runtime := ready.runtime) is None:
@@ -73,6 +75,10 @@ def compare_dataset(
         longest = min(heat.length, runtime.positions)
         lengths = [len(row) for row in encode(runtime.tokenizer, texts, longest)]
         padded[label] = {how: round(padded_share(lengths, heat.batch, how), 6) for how in BATCHINGS}
+        labels = label_texts(runtime, texts, heat.batch, "by length", longest)
+        # A model may know its labels in another order; one that the data set lacks counts as the one after its last.
+        known = {name: index for index, name in enumerate(dataset.labels)}
+        predictions[label] = pack_predictions([known.get(name, len(known)) for name in labels])
         contestants.append(replace(contestant, flops=0))
         for how in BATCHINGS:
             calls[f"{label} {how}"] = _call(runtime, texts, heat.batch, how, longest)
@@ -95,6 +101,8 @@ def compare_dataset(
             for label in padded
         },
         padded=padded,
+        gold=pack_predictions(dataset.dev.labels[:limit]),
+        predictions=predictions,
     )
 
 

@@ -61,6 +61,8 @@ TABLE = ("1", "3/4", "2/3", "1/2")
 _PEERS = (Entrant(DEFAULT), *cross((PYTORCH,), ("fp32",), PRUNED))
 _STATIC = cross(("paddle-inference", "onnxruntime"), ("fp32",), PRUNED)
 _INT8 = cross(("onnxruntime",), ("int8",), PRUNED)
+# Half precision on a CPU is for those that have instructions for it; elsewhere it is left out, with that reason.
+_LOW = cross(("paddle-inference",), ("bf16", "int8"), PRUNED)
 _EVERYONE = (*_STATIC, *cross(("dygraph",), ("fp32",), PRUNED), *_INT8, *_PEERS)
 # At 32 × 128 a round of everyone takes more than a minute, so those that can't be the best are left at home.
 _FASTEST = (*cross(("paddle-inference",), ("fp32",), PRUNED), *_INT8, Entrant(PYTORCH))
@@ -89,7 +91,7 @@ def grid(name: str, device: str) -> tuple[Heat, ...]:
     return (
         Heat(base, 1, 32, _EVERYONE, rounds=12),
         Heat(base, 1, 128, _EVERYONE, rounds=7),
-        Heat(base, 32, 32, _EVERYONE, rounds=9, warmups=1),
+        Heat(base, 32, 32, (*_EVERYONE, *_LOW), rounds=9, warmups=1),
         Heat(base, 32, 128, _FASTEST, rounds=7, warmups=1),
         Heat(medium, 1, 32, _MEDIUM, rounds=12),
         Heat(medium, 32, 32, _MEDIUM, rounds=9, warmups=1),

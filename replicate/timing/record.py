@@ -101,6 +101,8 @@ class DatasetComparison:
         contestants: the first is the base.
         seconds: of each contestant and batching, one a round.
         padded: share of the computed tokens that are padding, of each contestant and batching.
+        gold: label index of each text, as `record.pack_predictions` writes them.
+        predictions: those of each contestant, in the same form; the index is that of the data set's labels.
     """
 
     dataset: str
@@ -115,6 +117,8 @@ class DatasetComparison:
     contestants: tuple[Contestant, ...]
     seconds: Mapping[str, Mapping[str, tuple[float, ...]]]
     padded: Mapping[str, Mapping[str, float]]
+    gold: str
+    predictions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,8 @@ _TYPES: dict[type, dict[str, Any]] = {
         **{"dataset": str, "digest": str, "weights": str, "texts": int, "batch": int, "max_length": int},
         **_COMMON,
         "padded": dict,
+        "gold": str,
+        "predictions": dict,
     },
     TimingRecord: {
         **dict.fromkeys(("name", "started", "finished", "commit"), str),
@@ -317,4 +323,8 @@ def _dataset(place: _Place) -> DatasetComparison:
             place.require(shares[name] < 1, f"padded.{label}.{name}", "not below 1")
         padded[label] = {name: float(shares[name]) for name in BATCHINGS}
     place.require(set(padded) == set(found["padded"]), "padded", "not those of the contestants")
+    place.require(set(padded) == set(found["predictions"]), "predictions", "not those of the contestants")
+    for key, item in (("gold", found["gold"]), *found["predictions"].items()):
+        indices = isinstance(item, str) and all(word.isdecimal() for word in item.split())
+        place.require(indices and len(item.split()) == found["texts"], key, f"not {found['texts']} label indices")
     return DatasetComparison(**{**found, "contestants": contestants, "seconds": seconds, "padded": padded})

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from replicate.paired import mcnemar
+from replicate.record import unpack_predictions
 from replicate.stats import RatioInterval
 from replicate.timing.goals import BATCH, GoalResult
 from replicate.timing.race import speed_up, unstable
 from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison
+
+# What a data set comparison of trained nets says of their answers.
+ANSWERS = ("accuracy", "equal labels", "p, McNemar")
 
 
 def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
@@ -33,9 +38,21 @@ def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def dataset_rows(comparison: DatasetComparison) -> list[dict[str, Any]]:
-    """One row a contestant: seconds of either batching, their ratio, and the shares of padding."""
+    """One row a contestant: seconds of either batching, their ratio, the shares of padding, and how it answers.
+
+    Its answers are compared with those of the model's first contestant: the share of equal labels, and the exact
+    McNemar p of equal accuracy. With random weights answers say nothing, and are left out.
+    """
     rows = []
+    gold, found = unpack_predictions(comparison.gold), {}
     for one in comparison.contestants:
+        found[one.label] = unpack_predictions(comparison.predictions[one.label])
+        first = found[next(other.label for other in comparison.contestants if other.model == one.model)]
+        mine, answers = found[one.label], {}
+        if comparison.weights == "trained":
+            tested = mcnemar(mine == gold, first == gold).p if mine is not first else None
+            figures = (float((mine == gold).mean()), float((mine == first).mean()), tested)
+            answers = dict(zip(ANSWERS, figures, strict=True))
         seconds, padded = comparison.seconds[one.label], comparison.padded[one.label]
         plain, sorted_ = BATCHINGS
         rows.append(
@@ -46,6 +63,7 @@ def dataset_rows(comparison: DatasetComparison) -> list[dict[str, Any]]:
                 **{f"s, {how}": round(median(seconds[how]), 3) for how in BATCHINGS},
                 "speed-up": _figures(speed_up(seconds, sorted_, plain)),
                 **{f"padding, {how}": round(padded[how], 4) for how in BATCHINGS},
+                **answers,
                 "stable": not any(map(unstable, seconds.values())),
             }
         )

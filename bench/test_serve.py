@@ -10,13 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from replicate.export import export
 from replicate.shapes import SHAPES, random_model
 from replicate.timing.race import race, speed_up
 from tests.load import Load, Service, load, service
@@ -97,9 +97,11 @@ def services(size: Size, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
     with ExitStack() as stack:
         running = {}
         for name, width in WIDTHS.items():
-            folder: Path = tmp_path_factory.mktemp("model") / "model"
-            random_model(shape, width, LABELS, folder)
-            running[name] = stack.enter_context(service(folder, "--max_batch", str(CLIENTS)))
+            folder = tmp_path_factory.mktemp("model")
+            random_model(shape, width, LABELS, folder / "model")
+            # For Paddle Inference oneDNN would prepare the weights again whenever the size of the batch changes.
+            export(folder / "model", folder / "exported", "onnx")
+            running[name] = stack.enter_context(service(folder / "exported", "--max_batch", str(CLIENTS)))
         yield running
 
 

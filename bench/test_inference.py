@@ -118,6 +118,8 @@ def test_heat(heat: Heat, timings: Timings, benchmark: Any) -> None:
     """Everyone gives their seconds; only PyTorch, and precisions that a runtime lacks, may be left out."""
     comparison = compare(heat, timings.contestants, driven_by(benchmark))
     timings.comparisons.append(comparison)
+    # What is timed so far is not lost with what comes.
+    timings.path = keep_record(timings.record(), False)
     benchmark.extra_info["rows"] = rows_of(comparison)
     assert not [label for label in comparison.left_out if " fp32 " in label and not label.startswith(PYTORCH)]
     assert all(len(samples) == heat.rounds for samples in comparison.seconds.values())

@@ -59,7 +59,9 @@ def time_command(args: argparse.Namespace) -> int:
                     comparisons.append(compare(heat, field, tell=progress.step))
             finally:
                 progress.close()
-    record = record_of(name, started, _command(args, subjects), args.device, threads, comparisons, datasets)
+            # What is timed so far is not lost with what comes.
+            record = record_of(name, started, _command(args, subjects), args.device, threads, comparisons, datasets)
+            keep_record(record, False)
     path = keep_record(record, args.accept)
     rows = [row for one in comparisons for row in rows_of(one)] + [row for one in datasets for row in dataset_rows(one)]
     if args.json:

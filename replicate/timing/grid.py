@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from replicate import compat
 from replicate.errors import UserError
 from replicate.model import set_device
 from replicate.shapes import SHAPES
@@ -117,7 +118,6 @@ class Field:
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _open: dict[tuple[Path, Entrant], Opened] = field(default_factory=dict)
     _refused: dict[tuple[Path, Entrant], str] = field(default_factory=dict)
-    _shape: str = ""
 
     def subject(self, architecture: Mapping[str, Any], model: str) -> Subject:
         """The model that an entrant names."""
@@ -151,6 +151,7 @@ class Field:
         """Closes every contestant."""
         self._open.clear()
         self._stack.close()
+        compat.give_memory_back()
 
     def enter(self, heat: Heat) -> tuple[dict[str, tuple[Contestant, Opened]], dict[str, str]]:
         """The heat's contestants by label, and those that can't take part with the reason.
@@ -158,9 +159,9 @@ class Field:
         Raises:
             UserError: none can.
         """
-        if (shape := shape_name(heat.architecture)) != self._shape:
+        # Nets that stay at home cost gigabytes, and opening the others again only seconds.
+        if set(self._open) - {(self.subject(heat.architecture, one.model).folder, one) for one in heat.entrants}:
             self.close()
-            self._shape = shape
         # All exports before the first net is opened: to make one takes several times the memory of running it.
         for entrant in heat.entrants:
             with contextlib.suppress(UserError):

@@ -111,7 +111,7 @@ def test_command_reads_files_and_folders(tmp_path: Path, capfd: pytest.CaptureFi
         (["{tmp}/kept", "{tmp}/kept"], "kept: already exists; name a new file"),
         (["{tmp}/kept", "{tmp}/new", "-c", "2"], "kept:1: no column 2"),
         (["{tmp}/kept", "{tmp}/new", "-c", "x"], "not a list of columns: 'x'; give 1 or 1,2"),
-        (["{tmp}/kept", "{tmp}/new", "-c", "0"], "not a list of columns"),
+        (["{tmp}/kept", "{tmp}/new", "-c", "0"], "not a list of text columns"),
         (["{tmp}/kept", "{tmp}/new", "--size", "0"], "size is 0; it must be above 0"),
         (["{tmp}/kept", "{tmp}/new", "--seed", "-1"], "seed is -1; it must be from 0"),
         (["{tmp}/kept", "{tmp}/new", "--min_count", "99"], "no word occurs 99 times or more; lower --min_count"),

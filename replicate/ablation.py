@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from replicate.paired import RowComparison, holm
 from replicate.profile import Profile
-from replicate.results import Material, RowResult, compare
+from replicate.results import Material, RowResult, compare, paired_seeds
 from replicate.table import ResultsTable, Row, Setting
 
 METRIC = "accuracy"
@@ -75,9 +75,10 @@ class Contrast:
 
     @property
     def differences(self) -> tuple[float, ...]:
-        """One a seed that both have, in the order of the seeds."""
+        """One a pair of seeds that gave scores, in the order of the seeds: those of the comparison."""
         a, b = self.arm.result.scores, self.control.result.scores
-        return tuple(a[seed][METRIC] - b[seed][METRIC] for seed in sorted(set(a) & set(b)))
+        pairs = paired_seeds(self.arm.result, self.control.result)
+        return tuple(a[seed][METRIC] - b[seed][METRIC] for seed in pairs if seed in a and seed in b)
 
     @property
     def name(self) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from replicate.errors import UserError
-from replicate.files import read_json, to_json
+from replicate.files import describe_file, read_json, to_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -56,7 +55,7 @@ class Manifest:
 def describe(folder: Path) -> dict[str, dict[str, Any]]:
     """Digest and size of every file of a folder, by name; the manifest itself is left out."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != MANIFEST)
-    return {name: _describe(folder / name) for name in names}
+    return {name: describe_file(folder / name) for name in names}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -91,15 +90,6 @@ def read_exported(folder: Path) -> Manifest:
             raise UserError("missing, but manifest.json names it", path=folder / name, hint=_AGAIN)
         if (folder / name).stat().st_size != size:
             raise UserError(f"not the {size} bytes that manifest.json says", path=folder / name, hint=_AGAIN)
-        if _describe(folder / name)["sha256"] != digest:
+        if describe_file(folder / name)["sha256"] != digest:
             raise UserError("does not match its digest in manifest.json", path=folder / name, hint=_AGAIN)
     return manifest
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-    return {"sha256": digest.hexdigest(), "bytes": size}

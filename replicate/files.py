@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -51,6 +52,18 @@ def read_json(path: Path) -> Any:
         raise UserError(f"not JSON: {error}", path=path) from error
     except OSError as error:
         raise UserError(f"can't be read: {error.strerror}", path=path) from error
+
+
+def describe_file(path: Path, *, durable: bool = False) -> dict[str, Any]:
+    """SHA-256 and size in bytes of a file; with `durable` its contents are on the disk when this returns."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+        if durable:
+            os.fsync(file.fileno())
+    return {"sha256": digest.hexdigest(), "bytes": size}
 
 
 def sync(path: Path) -> None:

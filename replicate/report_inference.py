@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import astuple, replace
+from dataclasses import replace
 from statistics import median
 from typing import Any
 from urllib.parse import quote
@@ -13,13 +13,12 @@ from replicate.markdown import cell, number, plural, sentence, table_of
 from replicate.picture import Block, Picture
 from replicate.record import TIMING
 from replicate.results import Material
-from replicate.stats import RatioInterval
 from replicate.table import LATENCY
-from replicate.timing.goals import BATCH, goals, pick
+from replicate.timing.goals import goals, pick
 from replicate.timing.pruned import WHOLE, Pruned, largest, net_name, pruned_of
 from replicate.timing.race import speed_up, unstable
 from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison, TimingRecord
-from replicate.timing.summary import ANSWERS, dataset_rows, rows_of, shown
+from replicate.timing.summary import ANSWERS, dataset_rows, goal_rows, rows_of, shown, shown_ratio
 
 _READING = (
     "Each record is one machine by itself; none of its figures is compared with another record's. Within a record "
@@ -200,17 +199,7 @@ def _goals(record: TimingRecord) -> list[str]:
     if all(one.status == "not measured" for one in results):
         reasons = "; ".join(dict.fromkeys(one.words for one in results))
         return [f"Goals, which this record measures none of: {sentence(reasons)}"]
-    lines = [
-        [
-            one.goal.words,
-            f"{BATCH} × {one.length}",
-            f"≥ {one.goal.at_least:g}",
-            _shown(one.found),
-            f"**{one.status}**",
-            one.words,
-        ]
-        for one in results
-    ]
+    lines = [[*cells[:4], f"**{cells[4]}**", cells[5]] for cells in goal_rows(results)]
     head = ["goal", "batch × length", "wanted", "reached", "verdict", "of"]
     words = "`reached` or `missed`: the whole interval is on that side of what is wanted; `undecided`: it is on both."
     return ["#### Goals beside what was reached", words, table_of(head, lines)]
@@ -238,7 +227,7 @@ def _tables(record: TimingRecord) -> list[str]:
                 f"{row['ms']:,.2f}",
                 shown(row["speed-up"]),
                 "-" if row["ideal"] is None else f"{row['ideal']:.2f}",
-                _shown(speed_up(comparison.seconds, one.label, best.label) if best and one != best else None),
+                shown_ratio(speed_up(comparison.seconds, one.label, best.label) if best and one != best else None),
                 shown(row["stable"]),
             ]
             for one, row in zip(comparison.contestants, rows_of(comparison), strict=True)
@@ -362,11 +351,7 @@ def _over(comparison: Comparison, one: Contestant, over: Contestant) -> str:
     """A speed-up with its interval, marked where either side is unstable."""
     found = speed_up(comparison.seconds, one.label, over.label)
     wanders = any(unstable(comparison.seconds[side.label]) for side in (one, over))
-    return f"{_shown(found)}{', unstable' if wanders else ''}"
-
-
-def _shown(found: RatioInterval | None) -> str:
-    return shown(None if found is None else list(astuple(found)))
+    return f"{shown_ratio(found)}{', unstable' if wanders else ''}"
 
 
 def _estimate(row: Mapping[str, Any] | None) -> Estimate | None:

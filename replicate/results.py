@@ -172,15 +172,18 @@ def judge_claims(table: ResultsTable, records: Sequence[Record], profile: str) -
     return [ClaimResult(*parts) for parts in zip(table.claims, verdicts, compared, strict=True)]
 
 
-def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
-    """Row `a` minus row `b` over the seeds that both have records of; None where there are none.
+def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
+    """The seeds that both rows have records of, in order.
 
-    Seeds that started from different pretrained nets are no pair: another machine pretrains another net.
+    Those that started from different pretrained nets are no pair: another machine pretrains another net.
     """
     starts = {record.seed: _start(record) for record in a.records}
-    seeds = [
-        record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], _start(record))
-    ]
+    return [record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], _start(record))]
+
+
+def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
+    """Row `a` minus row `b` over their pairs of seeds; None where there are none."""
+    seeds = paired_seeds(a, b)
     if not seeds:
         return None
     first, second = ([result.score(seed, metric) for seed in seeds] for result in (a, b))

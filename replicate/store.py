@@ -21,7 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from replicate.errors import UserError
-from replicate.files import plain, sync, to_json
+from replicate.files import describe_file, plain, sync, to_json
 
 FORMAT = 1
 RESULT = "result.json"
@@ -118,7 +118,7 @@ class Store:
             seconds = time.perf_counter() - started
             with self._disk():
                 (partial / RESULT).write_text(to_json(summary), encoding="utf-8")
-                files = {name: _describe(partial / name, durable=True) for name in _files(partial)}
+                files = {name: describe_file(partial / name, durable=True) for name in _files(partial)}
                 manifest = {
                     "format": FORMAT,
                     "stage": stage,
@@ -153,7 +153,7 @@ class Store:
             for name, expected in manifest["files"].items():
                 if (path / name).stat().st_size != expected["bytes"]:
                     raise Damaged(f"{name} has the wrong size")
-                if (path, digest) not in self._checked and _describe(path / name) != expected:
+                if (path, digest) not in self._checked and describe_file(path / name) != expected:
                     raise Damaged(f"{name} doesn't match its digest")
             summary = json.loads((path / RESULT).read_bytes())
         except FileNotFoundError as error:
@@ -201,14 +201,3 @@ class Store:
 
 def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _describe(path: Path, *, durable: bool = False) -> dict[str, Any]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-        if durable:
-            os.fsync(file.fileno())
-    return {"sha256": digest.hexdigest(), "bytes": size}

@@ -379,5 +379,6 @@ def test_seeds_that_started_from_different_nets_are_no_pair(tables: dict[str, Re
     comparison = contrast(tables, base + mixed, "mixed", "base").comparison
     assert comparison is not None
     assert comparison.n == 4
+    assert len(contrast(tables, base + mixed, "mixed", "base").differences) == 4
     everywhere = contrast(tables, base + [started(one, "elsewhere") for one in mixed], "mixed", "base")
     assert everywhere.word == "not-run"

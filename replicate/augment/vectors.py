@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import mmap
 import os
 import re
@@ -19,6 +18,7 @@ import numpy as np
 
 from replicate.augment.neighbours import Floats, nearest_rows
 from replicate.errors import UserError
+from replicate.files import describe_file
 from replicate.paths import store_root
 
 _CONTROL = re.compile("[\t\r\n]")
@@ -61,7 +61,10 @@ def load_vectors(path: Path, cache: Path | None = None) -> Vectors:
     Raises:
         UserError: the file can't be read or isn't in the format.
     """
-    digest = _digest(path)
+    try:
+        digest = str(describe_file(path)["sha256"])
+    except OSError as error:
+        raise UserError(f"can't read the vectors ({error.strerror})", path=path) from error
     folder = (cache or store_root() / "vectors") / digest
     if not folder.is_dir():
         _convert(path, folder)
@@ -80,17 +83,6 @@ def _let_go(mapped: mmap.mmap | None) -> None:
 def _unit(matrix: Floats) -> Floats:
     length = np.linalg.norm(matrix.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(matrix / np.where(length > 0, length, 1), dtype=np.float32)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    except OSError as error:
-        raise UserError(f"can't read the vectors ({error.strerror})", path=path) from error
-    return digest.hexdigest()
 
 
 def _convert(path: Path, folder: Path) -> None:

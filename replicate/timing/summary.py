@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from statistics import median
 from typing import Any
 
@@ -91,19 +92,29 @@ def shown(value: Any) -> str:
     return ("" if value else "unstable") if isinstance(value, bool) else str(value)
 
 
+def shown_ratio(ratio: RatioInterval | None) -> str:
+    """A ratio with its interval as a cell, a dash for none."""
+    return shown(None if ratio is None else list(astuple(ratio)))
+
+
+def goal_rows(results: Sequence[GoalResult]) -> list[list[str]]:
+    """A line a goal: its words, batch and length, what is wanted, what was reached, the verdict, and of what."""
+    return [
+        [
+            one.goal.words,
+            f"{BATCH} × {one.length}",
+            f"≥ {one.goal.at_least:g}",
+            shown_ratio(one.found),
+            one.status,
+            one.words,
+        ]
+        for one in results
+    ]
+
+
 def goal_table(results: Sequence[GoalResult]) -> str:
     """The goals beside what was reached."""
     from tabulate import tabulate
 
-    lines = [
-        (
-            one.goal.words,
-            f"{BATCH} × {one.length}",
-            f"≥ {one.goal.at_least:g}",
-            shown(_figures(one.found)),
-            one.status,
-            one.words,
-        )
-        for one in results
-    ]
-    return str(tabulate(lines, headers=("goal", "batch", "wanted", "reached", "", "of"), disable_numparse=True))
+    headers = ("goal", "batch", "wanted", "reached", "", "of")
+    return str(tabulate(goal_rows(results), headers=headers, disable_numparse=True))

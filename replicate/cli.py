@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from replicate.errors import UserError
 from replicate.paths import MEASURED, REPORT, store_root
@@ -263,12 +265,6 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
 
 
-def _pretrain(args: argparse.Namespace) -> int:
-    from replicate.commands import pretrain_command
-
-    return pretrain_command(args)
-
-
 def _add_finetune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset_dir", metavar="DIR", help="train.txt, dev.txt, label.txt (default: KUAKE-QIC)")
     parser.add_argument(
@@ -304,36 +300,6 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _finetune(args: argparse.Namespace) -> int:
-    from replicate.commands import finetune_command
-
-    return finetune_command(args)
-
-
-def _add_augment(parser: argparse.ArgumentParser) -> None:
-    from replicate.augment.cli import add_arguments
-
-    add_arguments(parser)
-
-
-def _augment(args: argparse.Namespace) -> int:
-    from replicate.augment.cli import run
-
-    return run(args)
-
-
-def _add_vectors(parser: argparse.ArgumentParser) -> None:
-    from replicate.augment.train_vectors import add_arguments
-
-    add_arguments(parser)
-
-
-def _vectors(args: argparse.Namespace) -> int:
-    from replicate.augment.train_vectors import vectors_command
-
-    return vectors_command(args)
-
-
 def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params_dir", required=True, metavar="DIR", help="model folder of the fine-tuned parent")
     parser.add_argument("--width_mult", required=True, metavar="W", help="share to keep: 1/2, 2/3, 0.75")
@@ -365,58 +331,13 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _prune(args: argparse.Namespace) -> int:
-    from replicate.commands import prune_command
+def late(module: str, name: str) -> Callable[[Any], Any]:
+    """A function of a module that is imported when it is first called: no command waits for another's imports."""
 
-    return prune_command(args)
+    def call(argument: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(argument)
 
-
-def _add_predict(parser: argparse.ArgumentParser) -> None:
-    from replicate.predict_command import add_predict_arguments
-
-    add_predict_arguments(parser)
-
-
-def _predict(args: argparse.Namespace) -> int:
-    from replicate.predict_command import predict_command
-
-    return predict_command(args)
-
-
-def _add_serve(parser: argparse.ArgumentParser) -> None:
-    from replicate.serve import add_serve_arguments
-
-    add_serve_arguments(parser)
-
-
-def _serve(args: argparse.Namespace) -> int:
-    from replicate.serve import serve_command
-
-    return serve_command(args)
-
-
-def _add_time(parser: argparse.ArgumentParser) -> None:
-    from replicate.timing.arguments import add_time_arguments
-
-    add_time_arguments(parser)
-
-
-def _time(args: argparse.Namespace) -> int:
-    from replicate.timing.cli import time_command
-
-    return time_command(args)
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    from replicate.export import add_export_arguments
-
-    add_export_arguments(parser)
-
-
-def _export(args: argparse.Namespace) -> int:
-    from replicate.export import export_command
-
-    return export_command(args)
+    return call
 
 
 COMMANDS: tuple[
@@ -428,13 +349,43 @@ COMMANDS: tuple[
     ("report", "write REPORT.md from expected/ and measured/", _add_report, _report),
     ("doctor", "say whether a profile can run here, and what mends it", _add_doctor, _doctor),
     ("data", "write a data set in the local format", _add_data, _data),
-    ("pretrain", "pretrain a net on unlabelled text", _add_pretrain, _pretrain),
-    ("finetune", "fine-tune a classifier", _add_finetune, _finetune),
-    ("augment", "augment a training file or a folder of them", _add_augment, _augment),
-    ("vectors", "train word vectors on a data set's own words", _add_vectors, _vectors),
-    ("prune", "prune a fine-tuned classifier (DynaBERT)", _add_prune, _prune),
-    ("predict", "label texts with a fine-tuned, pruned or exported model", _add_predict, _predict),
-    ("export", "write a model for Paddle Inference or ONNX Runtime", _add_export, _export),
-    ("time", "time models in every runtime", _add_time, _time),
-    ("serve", "answer predictions over HTTP", _add_serve, _serve),
+    ("pretrain", "pretrain a net on unlabelled text", _add_pretrain, late("replicate.commands", "pretrain_command")),
+    ("finetune", "fine-tune a classifier", _add_finetune, late("replicate.commands", "finetune_command")),
+    (
+        "augment",
+        "augment a training file or a folder of them",
+        late("replicate.augment.cli", "add_arguments"),
+        late("replicate.augment.cli", "run"),
+    ),
+    (
+        "vectors",
+        "train word vectors on a data set's own words",
+        late("replicate.augment.train_vectors", "add_arguments"),
+        late("replicate.augment.train_vectors", "vectors_command"),
+    ),
+    ("prune", "prune a fine-tuned classifier (DynaBERT)", _add_prune, late("replicate.commands", "prune_command")),
+    (
+        "predict",
+        "label texts with a fine-tuned, pruned or exported model",
+        late("replicate.predict_command", "add_predict_arguments"),
+        late("replicate.predict_command", "predict_command"),
+    ),
+    (
+        "export",
+        "write a model for Paddle Inference or ONNX Runtime",
+        late("replicate.export", "add_export_arguments"),
+        late("replicate.export", "export_command"),
+    ),
+    (
+        "time",
+        "time models in every runtime",
+        late("replicate.timing.arguments", "add_time_arguments"),
+        late("replicate.timing.cli", "time_command"),
+    ),
+    (
+        "serve",
+        "answer predictions over HTTP",
+        late("replicate.serve", "add_serve_arguments"),
+        late("replicate.serve", "serve_command"),
+    ),
 )

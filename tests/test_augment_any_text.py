@@ -16,14 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replicate import compat
 from replicate.augment import STRATEGIES, augment_path, augment_texts
 from replicate.augment.lac import Tagger
 from replicate.augment.masked_model import MaskedModel
 from replicate.augment.vectors import Vectors, vectors_from
 from replicate.corpus.formats import read_lines
-from replicate.model import build_config, build_tokenizer, build_vocabulary, save_model, seed_everything
-from tests.tiny import ARCHITECTURE
+from tests.tiny import write_masked_model
 
 # The other two ask a service, or a net that isn't there.
 LOCAL = tuple(name for name in STRATEGIES if name not in ("translate", "simbert"))
@@ -75,14 +73,8 @@ def load(model: str | Path) -> Loaded:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A masked language model with random weights."""
-    compat.quiet()
-    from paddlenlp.transformers import ErnieForMaskedLM
-
-    seed_everything(1)
     folder = tmp_path_factory.mktemp("masked")
-    vocabulary = build_vocabulary(QUERIES, 1)
-    network = ErnieForMaskedLM(build_config(ARCHITECTURE, len(vocabulary)))
-    save_model(network, build_tokenizer(vocabulary, folder), folder)
+    write_masked_model(folder, QUERIES)
     return folder
 
 

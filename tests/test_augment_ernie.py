@@ -12,15 +12,14 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from scipy import stats
 
-from replicate import compat
 from replicate.augment import STRATEGIES, augment_texts
 from replicate.augment.lac import Tagger
 from replicate.augment.masked_model import TOP, Choices, Ids, MaskedModel
 from replicate.augment.strategy import RATE, Context, Line, Lookup, generator
 from replicate.cli import main
 from replicate.errors import UserError
-from replicate.model import WEIGHTS, build_config, build_tokenizer, build_vocabulary, save_model, seed_everything
-from tests.tiny import ARCHITECTURE
+from replicate.model import WEIGHTS
+from tests.tiny import write_masked_model
 
 CORPUS = ("感冒怎么治疗", "头痛吃什么药好", "湿疹会传染给孩子吗", "aids 怎么预防", "CT检查多少钱😄")
 WORDS = (("感冒", "n"), ("怎么", "r"), ("治疗", "v"), (" ", "w"), ("aids", "nz"), ("吃", "v"), ("药", "n"))
@@ -30,14 +29,8 @@ LINE = Line("".join(word for word, _ in WORDS), WORDS)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A masked language model with random weights in a folder such as `pretrain` writes."""
-    compat.quiet()
-    from paddlenlp.transformers import ErnieForMaskedLM
-
-    seed_everything(1)
     made = tmp_path_factory.mktemp("masked")
-    vocabulary = build_vocabulary(CORPUS, 1)
-    network = ErnieForMaskedLM(build_config(ARCHITECTURE, len(vocabulary)))
-    save_model(network, build_tokenizer(vocabulary, made), made)
+    write_masked_model(made, CORPUS)
     return made
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from replicate import compat
 from replicate.corpus.formats import Dataset
 from replicate.finetune import FinetuneOptions, finetune
-from replicate.model import load_classifier, seed_everything
+from replicate.model import (
+    build_config,
+    build_tokenizer,
+    build_vocabulary,
+    load_classifier,
+    save_model,
+    seed_everything,
+)
 from replicate.progress import Progress
 from replicate.prune import PruneOptions, prune
 
@@ -45,3 +54,14 @@ def run_prune(dataset: Dataset, parent: Path, folder: Path, options: PruneOption
     seed_everything(seed)
     classifier = load_classifier(parent, dataset.labels)
     return Made(folder, prune(classifier, dataset.train, dataset.dev, options, seed, folder, QUIET))
+
+
+def write_masked_model(folder: Path, texts: Sequence[str]) -> None:
+    """A masked language model of the texts' characters, with random weights, in a folder such as `pretrain` writes."""
+    compat.quiet()
+    from paddlenlp.transformers import ErnieForMaskedLM
+
+    seed_everything(1)
+    vocabulary = build_vocabulary(texts, 1)
+    network = ErnieForMaskedLM(build_config(ARCHITECTURE, len(vocabulary)))
+    save_model(network, build_tokenizer(vocabulary, folder), folder)

@@ -1,122 +1,145 @@
 """The service under load on this machine: a pruned against a whole net, each in a process of its own, on loopback.
 
-`--timing quick` (the default) shows that it runs, with two layers; `--timing full` is on the published Base.
+`--timing quick` (the default) shows that it runs, with two layers; `--timing full` is on the published Base, and with
+`--accept` keeps the record in `measured/timing/`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from pathlib import Path
 
-import numpy as np
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate.export import export
-from replicate.shapes import SHAPES, random_model
-from replicate.timing.race import race, speed_up
+from replicate import compat
+from replicate.run import device_facts
+from replicate.shapes import SHAPES
+from replicate.timing.contestants import Entrant, Models, opened
+from replicate.timing.race import race
+from replicate.timing.record import Contestant, ServiceComparison, TimingRecord
+from replicate.timing.session import keep_record, now, record_of
+from replicate.timing.summary import service_rows, shown
 from tests.load import Load, Service, load, service
 
-LABELS = ("one", "two")
-WIDTHS = {"base": None, "1/2": Fraction(1, 2)}
+WIDTHS = ("1", "2/3", "1/2")
+# For Paddle Inference oneDNN would prepare the weights again whenever the size of the batch changes.
+RUNTIME = "onnxruntime"
 CLIENTS = 32
+LENGTH = 32
+PAUSE = 0.25
 # Every character is a token; with [CLS] and [SEP] a text has 32 of them.
-TEXTS = tuple(chr(0x4E00 + number) * 30 for number in range(64))
+TEXTS = tuple(chr(0x4E00 + number) * (LENGTH - 2) for number in range(64))
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done: the net's layers and vocabulary, requests of a round, rounds that count and warm-ups."""
+    """How much is done: what differs from the published Base, requests of a round, rounds that count and warm-ups."""
 
-    layers: int
-    vocabulary: int
+    changes: dict[str, int]
     requests: int
     rounds: int
     warmups: int
 
 
-SIZES = {"quick": Size(2, 1000, 64, 3, 1), "full": Size(12, 40000, 256, 7, 1)}
+SIZES = {
+    "quick": Size({"num_hidden_layers": 2, "vocab_size": 1000}, 64, 3, 1),
+    "full": Size({}, 256, 7, 1),
+}
 
 
 @dataclass(eq=False)
-class Loads:
-    """What every round of every model came to; told when pytest ends."""
+class Told:
+    """The record of the load; told when pytest ends."""
 
-    size: Size
-    seconds: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    loads: dict[str, list[Load]] = field(default_factory=lambda: {name: [] for name in WIDTHS})
-
-    def latency(self, name: str, share: float) -> float:
-        """Milliseconds in which that share of a model's answers came."""
-        return 1000 * float(np.quantile([one for each in self.loads[name] for one in each.latencies], share))
+    record: TimingRecord
+    path: Path
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
-        """Requests in a second and latencies of each model, and how many times as fast the pruned one is."""
-        if not self.seconds:
-            return
+        """Requests in a second and latencies of each model, and how many times as fast the pruned ones are."""
         from tabulate import tabulate
 
-        rows: list[dict[str, Any]] = [
-            {
-                "model": name,
-                "requests/s": f"{self.size.requests / np.median(seconds):.1f}",
-                "p50 ms": f"{self.latency(name, 0.5):.0f}",
-                "p99 ms": f"{self.latency(name, 0.99):.0f}",
-            }
-            for name, seconds in self.seconds.items()
-        ]
         terminalreporter.section("replicate: the service under load")
-        terminalreporter.write_line(tabulate(rows, headers="keys", disable_numparse=True))
-        for name in list(WIDTHS)[1:]:
-            ratio = speed_up(self.seconds, name, "base")
-            interval = f"{ratio.low:.2f} to {ratio.high:.2f}"
+        for one in self.record.services:
+            rows = [{key: shown(value) for key, value in row.items()} for row in service_rows(one)]
+            terminalreporter.write_line(tabulate(rows, headers="keys", disable_numparse=True))
             terminalreporter.write_line(
-                f"{name} answers {ratio.median:.2f} times as many requests as base ({interval})"
+                f"{one.clients} clients, {one.requests} requests a round, {one.rounds} rounds in turn, texts of "
+                f"{one.length} tokens, {one.shape}, random weights: speed does not depend on the values; record in "
+                f"{self.path}"
             )
-        size = self.size
-        terminalreporter.write_line(
-            f"{CLIENTS} clients, {size.requests} requests a round, {size.rounds} rounds in turn, texts of 32 tokens, "
-            f"{size.layers} layers, random weights: speed does not depend on the values"
-        )
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service, and what it serves."""
+
+    service: Service
+    contestant: Contestant
 
 
 @pytest.fixture(scope="module")
-def size(pytestconfig: pytest.Config) -> Size:
-    """As `--timing` asks."""
-    return SIZES[pytestconfig.getoption("--timing", "quick")]
+def timing(pytestconfig: pytest.Config) -> str:
+    """`quick` or `full`."""
+    return str(pytestconfig.getoption("--timing"))
 
 
 @pytest.fixture(scope="module")
-def services(size: Size, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Service]]:
-    """A service of each width; the one that is not asked costs nothing."""
-    shape = {**SHAPES["base"], "num_hidden_layers": size.layers, "vocab_size": size.vocabulary}
+def running(timing: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Running]]:
+    """A service of each width; one that is not asked costs nothing."""
+    models, shape = Models(tmp_path_factory.mktemp("models")), {**SHAPES["base"], **SIZES[timing].changes}
     with ExitStack() as stack:
-        running = {}
-        for name, width in WIDTHS.items():
-            folder = tmp_path_factory.mktemp("model")
-            random_model(shape, width, LABELS, folder / "model")
-            # For Paddle Inference oneDNN would prepare the weights again whenever the size of the batch changes.
-            export(folder / "model", folder / "exported", "onnx")
-            running[name] = stack.enter_context(service(folder / "exported", "--max_batch", str(CLIENTS)))
-        yield running
+        found = {}
+        for width in WIDTHS:
+            subject, entrant = models.random(shape, width), Entrant(RUNTIME, "fp32", width)
+            with opened(subject, entrant, models, "cpu", 1) as one:
+                label = f"{RUNTIME} fp32 {width}"
+                contestant = Contestant(
+                    label, subject.name, RUNTIME, "fp32", width, one.parameters, one.bytes, 0, one.environment
+                )
+            folder = models.exported(subject, "onnx", False)
+            started = stack.enter_context(service(folder, "--max_batch", str(CLIENTS)))
+            found[label] = Running(started, contestant)
+        yield found
 
 
-def test_load(size: Size, services: dict[str, Service], pytestconfig: pytest.Config) -> None:
+def test_load(timing: str, running: dict[str, Running], pytestconfig: pytest.Config) -> None:
     """Every request of every client is answered, whichever model it asks."""
-    loads = Loads(size)
+    size, started = SIZES[timing], now()
+    loads: dict[str, list[Load]] = {label: [] for label in running}
 
-    def once(name: str) -> float:
-        loads.loads[name].append(load(services[name].url, TEXTS, CLIENTS, size.requests))
-        return loads.loads[name][-1].seconds
+    def once(label: str) -> float:
+        loads[label].append(load(running[label].service.url, TEXTS, CLIENTS, size.requests))
+        return loads[label][-1].seconds
 
-    contestants = {name: partial(once, name) for name in WIDTHS}
-    found = race(contestants, size.rounds, size.warmups)
-    for each in loads.loads.values():
+    seconds = race({label: partial(once, label) for label in running}, size.rounds, size.warmups, pause=PAUSE)
+    for each in loads.values():
         assert all((len(one.answers), one.lost, one.statuses) == (size.requests, [], []) for one in each)
-        del each[: size.warmups]
-    loads.seconds = found
-    pytestconfig.pluginmanager.register(loads, "replicate-loads")
+    contestants = tuple(one.contestant for one in running.values())
+    comparison = ServiceComparison(
+        shape=contestants[0].model,
+        weights="random",
+        clients=CLIENTS,
+        requests=size.requests,
+        length=LENGTH,
+        max_batch=CLIENTS,
+        rounds=size.rounds,
+        warmups=size.warmups,
+        pause=PAUSE,
+        contestants=contestants,
+        seconds=seconds,
+        latencies={
+            label: tuple(round(took, 5) for one in each[size.warmups :] for took in one.latencies)
+            for label, each in loads.items()
+        },
+    )
+    compat.prepare()
+    threads = int(device_facts("cpu")["threads"])
+    name = f"{'' if timing == 'full' else 'quick-'}service-cpu-{threads}"
+    command = ("pytest", "bench/test_serve.py", "--timing", timing)
+    record = record_of(name, started, command, "cpu", threads, services=[comparison])
+    path = keep_record(record, pytestconfig.getoption("--accept") and timing == "full")
+    pytestconfig.pluginmanager.register(Told(record, path), "replicate-loads")

@@ -17,8 +17,15 @@ from replicate.table import LATENCY
 from replicate.timing.goals import goals, pick
 from replicate.timing.pruned import WHOLE, Pruned, largest, net_name, pruned_of
 from replicate.timing.race import speed_up, unstable
-from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison, TimingRecord
-from replicate.timing.summary import ANSWERS, dataset_rows, goal_rows, rows_of, shown, shown_ratio
+from replicate.timing.record import (
+    BATCHINGS,
+    Comparison,
+    Contestant,
+    DatasetComparison,
+    ServiceComparison,
+    TimingRecord,
+)
+from replicate.timing.summary import ANSWERS, dataset_rows, goal_rows, rows_of, service_rows, shown, shown_ratio
 
 _READING = (
     "Each record is one machine by itself; none of its figures is compared with another record's. Within a record "
@@ -51,6 +58,7 @@ def section_inference(material: Material) -> list[Block]:
             *_goals(record),
             *_tables(record),
             *_padding(record),
+            *_services(record),
             *_exceptions(record),
             *_method(material, record),
         ]
@@ -84,6 +92,8 @@ def _published(material: Material) -> list[str]:
 
 def _answer(record: TimingRecord) -> list[str]:
     """In plain words what pruning buys in the largest batches, and whether something else buys more."""
+    if not record.comparisons:
+        return []
     found = largest(record)
     if not found:
         return ["**Not known from this record.** No whole net in fp32 stands beside a pruned one of its runtime."]
@@ -195,6 +205,8 @@ def _everyone(record: TimingRecord, found: Pruned) -> Picture:
 
 def _goals(record: TimingRecord) -> list[str]:
     """The goals beside what was reached; one line where the record is about none of them."""
+    if not record.comparisons:
+        return []
     results = goals(record)
     if all(one.status == "not measured" for one in results):
         reasons = "; ".join(dict.fromkeys(one.words for one in results))
@@ -281,6 +293,31 @@ def _padding(record: TimingRecord) -> list[str]:
     return blocks
 
 
+def _services(record: TimingRecord) -> list[str]:
+    """The HTTP service with a pruned and a whole net under the same load."""
+    if not record.services:
+        return []
+    blocks = [
+        "#### The service under load",
+        "`replicate serve`, a process for each net on loopback, loaded in turn by the same clients, each of which "
+        "waits for its answer before it asks again; service and clients share the cores. The rate is that of the "
+        "median round, p50 and p99 are over all answers, and `over the first` is the median of the rounds' ratios.",
+    ]
+    head = ["net", "", "runtime", "precision", "requests/s", "p50 ms", "p99 ms", "over the first", ""]
+    for comparison in record.services:
+        blocks += [
+            f"{comparison.shape}, {comparison.weights} weights: {plural(comparison.clients, 'client')}, "
+            f"{comparison.requests:,} requests a round, {plural(comparison.rounds, 'round')}, texts of "
+            f"{comparison.length} tokens, at most {comparison.max_batch} computed together:",
+            table_of(head, [[shown(one) for one in _service_cells(row)] for row in service_rows(comparison)]),
+        ]
+    return blocks
+
+
+def _service_cells(row: Mapping[str, Any]) -> list[Any]:
+    return [row["model"], f"width {row['width']}", *list(row.values())[2:]]
+
+
 def _exceptions(record: TimingRecord) -> list[str]:
     """Who could not take part and why, and whose milliseconds wandered."""
     left_out: dict[str, dict[str, None]] = {}
@@ -291,6 +328,10 @@ def _exceptions(record: TimingRecord) -> list[str]:
     wandering = [
         (_title(comparison), [f"`{one}`" for one, samples in comparison.seconds.items() if unstable(samples)])
         for comparison in record.comparisons
+    ]
+    wandering += [
+        ("the service", [f"`{one}`" for one, samples in comparison.seconds.items() if unstable(samples)])
+        for comparison in record.services
     ]
     wandering += [
         (
@@ -309,7 +350,11 @@ def _method(material: Material, record: TimingRecord) -> list[str]:
     for one in record.comparisons:
         words = f"{plural(one.rounds, 'round')} after {plural(one.warmups, 'warm-up')}"
         rounds.setdefault(words, []).append(_title(one))
-    races: list[Comparison | DatasetComparison] = [*record.comparisons, *record.datasets]
+    races: list[Comparison | DatasetComparison | ServiceComparison] = [
+        *record.comparisons,
+        *record.datasets,
+        *record.services,
+    ]
     pauses = dict.fromkeys(f"{race.pause:g} s" for race in races)
     ran = dict.fromkeys(f"{one.runtime} {one.environment}" for race in races for one in race.contestants)
     path = quote(f"{material.measured}/{TIMING}/{record.name}.json")

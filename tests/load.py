@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-import numpy as np
 
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
@@ -82,15 +81,6 @@ class Load:
     def sent(self) -> int:
         """Requests whose connection was taken."""
         return len(self.answers) + len(self.statuses) + len(self.lost)
-
-    @property
-    def rate(self) -> float:
-        """Answers in a second."""
-        return len(self.answers) / self.seconds
-
-    def percentile(self, share: float) -> float:
-        """Seconds in which that share of the answers came."""
-        return float(np.quantile(self.latencies, share))
 
 
 def load(

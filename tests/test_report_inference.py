@@ -120,10 +120,11 @@ def test_int8_and_pruning_together_are_told(tables: dict[str, ResultsTable]) -> 
 
 
 def test_without_a_pruned_net_there_is_no_answer(tables: dict[str, ResultsTable]) -> None:
-    """A record of whole nets alone, or of a data set alone, answers nothing and draws nothing."""
-    for record in (example(comparison(32, {"paddle-inference fp32 1": 0.8})), example()):
-        assert "**Not known from this record.**" in section(tables, record)
-        assert pictures(tables, record) == []
+    """A record of whole nets alone says so; one of a data set alone is asked nothing; neither draws anything."""
+    of_whole_nets = example(comparison(32, {"paddle-inference fp32 1": 0.8}))
+    assert "**Not known from this record.**" in section(tables, of_whole_nets)
+    assert "Not known" not in section(tables, example())
+    assert pictures(tables, of_whole_nets) == pictures(tables, example()) == []
 
 
 def test_published_ratios_have_their_source(tables: dict[str, ResultsTable]) -> None:
@@ -266,3 +267,15 @@ def test_the_report_needs_no_paddle(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "[cpu-2](measured/timing/cpu-2.json)" in (tmp_path / "REPORT.md").read_text(encoding="utf-8")
     assert len(list((tmp_path / "docs" / "figures").glob("inference-*-cpu-2.svg"))) == 2
+
+
+def test_the_service_under_load(tables: dict[str, ResultsTable]) -> None:
+    """Rates and latencies of each net; a record of nothing else claims nothing of goals or speed-ups."""
+    text = section(tables, example(datasets=()))
+    assert "4 clients, 4 requests a round, 2 rounds, texts of 32 tokens, at most 4 computed together:" in text
+    cells = [one.strip() for one in line(text, "| ernie-3.0-base | width 1/2").strip("|").split("|")]
+    assert cells[4:7] == ["20.0", "100.0", "937.0"]
+    assert cells[7].startswith("2.00 (")
+    assert "Goals" not in text
+    assert "Not known" not in text
+    assert "#### The service under load" not in section(tables, replace(measured(), services=()))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from replicate.errors import UserError
@@ -20,12 +21,13 @@ from replicate.timing.record import (
     Comparison,
     Contestant,
     DatasetComparison,
+    ServiceComparison,
     TimingRecord,
     load_timings,
     read_timing,
     write_timing,
 )
-from replicate.timing.summary import dataset_rows, rows_of, shown
+from replicate.timing.summary import dataset_rows, rows_of, service_rows, shown
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
@@ -150,6 +152,20 @@ def example(*comparisons: Comparison, **changes: Any) -> TimingRecord:
         " ".join(["0", "1"] * 35),
         {one.label: " ".join(["0"] * 70)},
     )
+    service = ServiceComparison(
+        shape="ernie-3.0-base",
+        weights="random",
+        clients=4,
+        requests=4,
+        length=32,
+        max_batch=4,
+        rounds=2,
+        warmups=1,
+        pause=0.25,
+        contestants=(one, replace(one, label="half", width="1/2")),
+        seconds={one.label: (0.4, 0.4), "half": (0.2, 0.2)},
+        latencies={one.label: (0.1, 0.2, 0.3, 0.4) * 2, "half": (0.1,) * 7 + (1.0,)},
+    )
     whole = TimingRecord(
         name="cpu-2",
         started="2026-01-01T00:00:00+00:00",
@@ -163,6 +179,7 @@ def example(*comparisons: Comparison, **changes: Any) -> TimingRecord:
         versions={"numpy": "1.26.4"},
         comparisons=comparisons,
         datasets=(dataset,),
+        services=(service,),
     )
     return replace(whole, **changes)
 
@@ -244,7 +261,7 @@ LABEL = "dygraph fp32 1"
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (set_to("schema", value=2), "schema: is 2, this version reads 1"),
+        (set_to("schema", value=1), "schema: is 1, this version reads 2"),
         (set_to("extra", value=1), "extra: unknown key"),
         (lambda found: found.pop("threads"), "threads: missing"),
         (set_to("threads", value=True), "threads: not a whole number"),
@@ -270,6 +287,15 @@ LABEL = "dygraph fp32 1"
             set_to("datasets", 0, "gold", value="0 1"),
             r"datasets\[0\]\.gold: not 70 label indices",
         ),
+        (
+            set_to("services", 0, "latencies", "half", value=[0.1]),
+            r"services\[0\]\.latencies\.half: not 8 positive numbers",
+        ),
+        (
+            set_to("services", 0, "latencies", value={}),
+            r"services\[0\]\.latencies: not those of the contestants",
+        ),
+        (set_to("services", 0, "clients", value=0), r"services\[0\]\.clients: not positive"),
         (set_to("command", value=[1]), "command: not made of texts"),
     ],
 )
@@ -315,3 +341,13 @@ def test_rows() -> None:
     assert row["speed-up"][0] == 2
     assert row["padding, file order"] == 0.5
     assert shown(row["speed-up"]).endswith("50%)")
+
+
+def test_service_row_counts_answers_and_their_latency() -> None:
+    """Requests in a second of the median round, percentiles over all answers, and the rate over the first's."""
+    whole, half = service_rows(example().services[0])
+    assert (whole["requests/s"], half["requests/s"]) == (10, 20)
+    assert (whole["p50 ms"], half["p50 ms"]) == (250, 100)
+    assert half["p99 ms"] == pytest.approx(1000 * np.percentile([0.1] * 7 + [1.0], 99), abs=0.1)
+    assert whole["over first"] is None
+    assert half["over first"][0] == 2

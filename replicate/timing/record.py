@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from replicate.files import plain, read_json, to_json, write_text
 from replicate.paths import MEASURED
 from replicate.record import TIMING
 
-SCHEMA = 1
+SCHEMA = 2
 WEIGHTS = ("random", "trained")
 # Texts in the order of their file, or sorted by length before they are cut into batches.
 BATCHINGS = ("file order", "by length")
@@ -122,6 +122,39 @@ class DatasetComparison:
 
 
 @dataclass(frozen=True)
+class ServiceComparison:
+    """Services that took turns under the same load, each in a process of its own; the first is the base.
+
+    Attributes:
+        shape: published shape of the nets, or their layers and hidden size.
+        weights: of the nets, `random` or `trained`.
+        clients: how many ask at once, each with a connection of its own.
+        requests: of a round, one text each.
+        length: tokens of a text.
+        max_batch: most texts that a service computes together.
+        rounds: in each of which every service had the whole load once.
+        warmups: rounds before them that are not kept.
+        pause: idle seconds before each load.
+        contestants: the first is the base.
+        seconds: of each contestant, from the first request of a round to its last answer.
+        latencies: seconds in which each answer came, of each contestant, all rounds together.
+    """
+
+    shape: str
+    weights: str
+    clients: int
+    requests: int
+    length: int
+    max_batch: int
+    rounds: int
+    warmups: int
+    pause: float
+    contestants: tuple[Contestant, ...]
+    seconds: Mapping[str, tuple[float, ...]]
+    latencies: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class TimingRecord:
     """Everything timed by one command on one machine; nothing in it is compared with another record."""
 
@@ -137,6 +170,7 @@ class TimingRecord:
     versions: Mapping[str, str]
     comparisons: tuple[Comparison, ...]
     datasets: tuple[DatasetComparison, ...]
+    services: tuple[ServiceComparison, ...] = ()
 
 
 def check_name(name: str) -> None:
@@ -213,13 +247,19 @@ _TYPES: dict[type, dict[str, Any]] = {
         "gold": str,
         "predictions": dict,
     },
+    ServiceComparison: {
+        **{"shape": str, "weights": str},
+        **dict.fromkeys(("clients", "requests", "length", "max_batch"), int),
+        **_COMMON,
+        "latencies": dict,
+    },
     TimingRecord: {
         **dict.fromkeys(("name", "started", "finished", "commit"), str),
         "schema": int,
         "dirty": bool,
         "threads": int,
         **dict.fromkeys(("machine", "device", "versions"), dict),
-        **dict.fromkeys(("command", "comparisons", "datasets"), list),
+        **dict.fromkeys(("command", "comparisons", "datasets", "services"), list),
     },
 }
 
@@ -278,7 +318,8 @@ def _record(value: Any, path: Path) -> TimingRecord:
     place.texts("command", found["command"])
     place.texts("versions", found["versions"].values())
     del found["schema"]
-    parts = {"comparisons": place.each("comparisons", _comparison), "datasets": place.each("datasets", _dataset)}
+    kinds = {"comparisons": _comparison, "datasets": _dataset, "services": _service}
+    parts = {key: place.each(key, build) for key, build in kinds.items()}
     return TimingRecord(**{**found, **parts, "command": tuple(found["command"])})
 
 
@@ -298,12 +339,32 @@ def _comparison(place: _Place) -> Comparison:
     contestants = _contestants(place, found)
     place.require(min(found["batch"], found["length"]) > 0, "batch, length", "not positive")
     place.texts("left_out", found["left_out"].values())
-    # In the contestants' order, whatever the file's.
-    seconds = {
+    return Comparison(**{**found, "contestants": contestants, "seconds": _seconds(place, found, contestants)})
+
+
+def _seconds(
+    place: _Place, found: Mapping[str, Any], contestants: Sequence[Contestant]
+) -> dict[str, tuple[float, ...]]:
+    """One number a round of each contestant, in their order, whatever the file's."""
+    return {
         one.label: place.samples(f"seconds.{one.label}", found["seconds"][one.label], found["rounds"])
         for one in contestants
     }
-    return Comparison(**{**found, "contestants": contestants, "seconds": seconds})
+
+
+def _service(place: _Place) -> ServiceComparison:
+    found = place.checked(ServiceComparison)
+    contestants = _contestants(place, found)
+    for key in ("clients", "requests", "length", "max_batch"):
+        place.require(found[key] > 0, key, "not positive")
+    place.require(set(found["latencies"]) == set(found["seconds"]), "latencies", "not those of the contestants")
+    answers = found["rounds"] * found["requests"]
+    latencies = {
+        one.label: place.samples(f"latencies.{one.label}", found["latencies"][one.label], answers)
+        for one in contestants
+    }
+    seconds = _seconds(place, found, contestants)
+    return ServiceComparison(**{**found, "contestants": contestants, "seconds": seconds, "latencies": latencies})
 
 
 def _dataset(place: _Place) -> DatasetComparison:

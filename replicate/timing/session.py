@@ -14,7 +14,7 @@ from replicate.record import TIMING, commit, machine, versions
 from replicate.run import device_facts
 from replicate.timing.contestants import Models, Subject
 from replicate.timing.grid import Field, field_of
-from replicate.timing.record import Comparison, DatasetComparison, TimingRecord, write_timing
+from replicate.timing.record import Comparison, DatasetComparison, ServiceComparison, TimingRecord, write_timing
 
 
 @contextmanager
@@ -40,8 +40,9 @@ def record_of(
     command: Sequence[str],
     device: str,
     threads: int,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Comparison] = (),
     datasets: Sequence[DatasetComparison] = (),
+    services: Sequence[ServiceComparison] = (),
 ) -> TimingRecord:
     """What was timed here, with where and when."""
     head, dirty = commit()
@@ -58,6 +59,7 @@ def record_of(
         versions=versions(),
         comparisons=tuple(comparisons),
         datasets=tuple(datasets),
+        services=tuple(services),
     )
 
 

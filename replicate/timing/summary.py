@@ -1,4 +1,4 @@
-"""What a timing record says, as rows: milliseconds, speed-ups with their intervals, padding, goals."""
+"""What a timing record says, as rows: milliseconds, speed-ups with their intervals, padding, services, goals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from dataclasses import astuple
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from replicate.paired import mcnemar
 from replicate.record import unpack_predictions
 from replicate.stats import RatioInterval
 from replicate.timing.goals import BATCH, GoalResult
 from replicate.timing.race import speed_up, unstable
-from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison
+from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison, ServiceComparison
 
 # What a data set comparison of trained nets says of their answers.
 ANSWERS = ("accuracy", "equal labels", "p, McNemar")
@@ -66,6 +68,25 @@ def dataset_rows(comparison: DatasetComparison) -> list[dict[str, Any]]:
                 **{f"padding, {how}": round(padded[how], 4) for how in BATCHINGS},
                 **answers,
                 "stable": not any(map(unstable, seconds.values())),
+            }
+        )
+    return rows
+
+
+def service_rows(comparison: ServiceComparison) -> list[dict[str, Any]]:
+    """One row a contestant: requests in a second, p50 and p99 of their latency, and the rate over the first's."""
+    rows = []
+    for one in comparison.contestants:
+        seconds, latencies = comparison.seconds[one.label], comparison.latencies[one.label]
+        first = comparison.contestants[0]
+        ratio = None if one is first else speed_up(comparison.seconds, one.label, first.label)
+        rows.append(
+            {
+                **_names(one),
+                "requests/s": round(comparison.requests / median(seconds), 1),
+                **{f"p{share} ms": round(1000 * float(np.percentile(latencies, share)), 1) for share in (50, 99)},
+                "over first": _figures(ratio),
+                "stable": not unstable(seconds),
             }
         )
     return rows

@@ -304,6 +304,15 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--params_dir", required=True, metavar="DIR", help="model folder of the fine-tuned parent")
     parser.add_argument("--width_mult", required=True, metavar="W", help="share to keep: 1/2, 2/3, 0.75")
     parser.add_argument(
+        "--engine",
+        choices=("paddlenlp", "native"),
+        default="paddlenlp",
+        help="PaddleNLP's own pruning, as in the article (default), or this project's, which is faster",
+    )
+    parser.add_argument(
+        "--depth_mult", default="1", metavar="D", help="share of layers to keep (native; --width_mult may then be 1)"
+    )
+    parser.add_argument(
         "--output_dir",
         type=Path,
         default=Path("prune"),
@@ -328,6 +337,12 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--select", choices=("accuracy", "f1"), default="f1", help="score that picks the best state")
     parser.add_argument(
         "--batching", choices=("random", "length"), default="random", help="length pads less and is faster"
+    )
+    parser.add_argument(
+        "--importance",
+        choices=("dev", "train"),
+        default="dev",
+        help="examples that the importance of heads is computed on (default: dev, as in the article)",
     )
 
 

@@ -84,7 +84,7 @@ def finetune_command(args: argparse.Namespace) -> int:
 def prune_command(args: argparse.Namespace) -> int:
     """`replicate prune`."""
     from replicate.model import load_classifier, seed_everything, set_device
-    from replicate.prune import PruneOptions, parse_width, prune, width_folder
+    from replicate.prune import PruneOptions, folder_of, prune
 
     settings = PruneOptions(
         width=args.width_mult,
@@ -95,9 +95,12 @@ def prune_command(args: argparse.Namespace) -> int:
         save_steps=args.save_steps,
         select=args.select,
         batching=args.batching,
+        importance=args.importance,
+        engine=args.engine,
+        depth=args.depth_mult,
     )
     dataset = _dataset(args.dataset_dir)
-    target = args.output_dir / width_folder(parse_width(args.width_mult))
+    target = args.output_dir / folder_of(settings)
     set_device(args.device)
     with finished_folder(target) as folder, _divergence():
         seed_everything(args.seed)

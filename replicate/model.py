@@ -176,9 +176,7 @@ def load_pretrained(
         raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
     tokenizer = read_tokenizer(folder / "vocab.txt", config)
     try:
-        network = kind(config)
-        if kept := getattr(config, "kept_heads", None):
-            shrink(network, kept, config.kept_neurons)
+        network = network_of(kind, config)
     except (AssertionError, AttributeError, TypeError, ValueError) as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"no net has this configuration ({what})", path=folder / "config.json") from error
@@ -229,20 +227,37 @@ def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> 
 
 def restart(classifier: Classifier) -> Classifier:
     """A classifier of the same shape, vocabulary and labels with random weights, from the current seed."""
-    return Classifier(type(classifier.network)(classifier.network.config), classifier.tokenizer, classifier.labels)
+    network = network_of(type(classifier.network), classifier.network.config)
+    return Classifier(network, classifier.tokenizer, classifier.labels)
+
+
+def network_of(kind: Any, config: Any) -> Any:
+    """A net of PaddleNLP class `kind` with random weights, pruned where its configuration says so."""
+    network = kind(config)
+    if kept := getattr(config, "kept_heads", None):
+        shrink(network, kept, config.kept_neurons)
+    return network
 
 
 def shrink(network: Any, heads: int, neurons: int) -> None:
-    """Replace every encoder layer's linear maps by ones of `heads` attention heads and `neurons` hidden units."""
-    from paddle import nn
+    """Replace every encoder layer's linear maps by ones of `heads` attention heads and `neurons` hidden units.
+
+    Their weights are random, drawn as PaddleNLP draws those of a whole net.
+    """
+    from paddle import ParamAttr, nn
+
+    normal = ParamAttr(initializer=nn.initializer.Normal(std=network.config.initializer_range))
+
+    def linear(inputs: int, outputs: int) -> Any:
+        return nn.Linear(inputs, outputs, weight_attr=normal)
 
     for layer in network.base_model.encoder.layers:
         attention = layer.self_attn
         hidden, inner = attention.embed_dim, heads * attention.head_dim
         attention.num_heads = heads
-        attention.q_proj, attention.k_proj, attention.v_proj = (nn.Linear(hidden, inner) for _ in range(3))
-        attention.out_proj = nn.Linear(inner, hidden)
-        layer.linear1, layer.linear2 = nn.Linear(hidden, neurons), nn.Linear(neurons, hidden)
+        attention.q_proj, attention.k_proj, attention.v_proj = (linear(hidden, inner) for _ in range(3))
+        attention.out_proj = linear(inner, hidden)
+        layer.linear1, layer.linear2 = linear(hidden, neurons), linear(neurons, hidden)
 
 
 def weights_of(network: Any) -> dict[str, np.ndarray]:

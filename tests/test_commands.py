@@ -136,12 +136,21 @@ def test_finetune_from_a_checkpoint_or_from_nothing(
     assert load_classifier(tmp_path / "b").network.config.hidden_size == 24
 
 
+@pytest.mark.parametrize("engine", ["paddlenlp", "native"])
 def test_prune_command(
-    finetuned: Made, data_folder: Path, dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finetuned: Made,
+    data_folder: Path,
+    dataset: Dataset,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    engine: str,
 ) -> None:
     """The model lies in DIR/0.67, as in the article, and the figures printed are its own."""
     line = f"prune --params_dir {finetuned.folder} --dataset_dir {data_folder} --output_dir {tmp_path / 'prune'}"
-    assert main([*line.split(), *"--width_mult 2/3 --num_train_epochs 1 --max_seq_length 48".split()]) == 0
+    assert (
+        main([*line.split(), *f"--width_mult 2/3 --num_train_epochs 1 --max_seq_length 48 --engine {engine}".split()])
+        == 0
+    )
     folder = tmp_path / "prune" / "0.67"
     assert names(folder.parent) == {"0.67"}
     found = list(predict(folder, dataset.dev.texts, 48))

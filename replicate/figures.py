@@ -1,4 +1,4 @@
-"""Kinds of pictures: differences about a line, bars against an ideal, a curve.
+"""Kinds of pictures: differences about a line, bars against an ideal, a curve, points with their front.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; each series has a marker of its own too.
 """
@@ -43,6 +43,23 @@ class Series:
 
     label: str
     estimates: tuple[Estimate | None, ...]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point of a scatter: what it is called, its place to the right, and the estimate that is its height."""
+
+    label: str
+    place: float
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The points of one colour and marker."""
+
+    label: str
+    spots: tuple[Spot, ...]
 
 
 def forest(
@@ -204,7 +221,58 @@ def curve(
     return Picture(name, title, finding, height, draw)
 
 
-def _entries(series: Sequence[Series]) -> list[tuple[str, str, str]]:
+def scatter(
+    name: str,
+    title: str,
+    finding: str,
+    axes_names: tuple[str, str],
+    clouds: Sequence[Cloud],
+    front: Sequence[Spot],
+) -> Picture:
+    """Points with their intervals, and the front that joins those that no other beats, which alone are named.
+
+    Args:
+        name: of the file.
+        title: stands above it.
+        finding: the text alternative.
+        axes_names: what runs to the right, from 0, and what runs upwards.
+        clouds: the points, by what they are.
+        front: those of them on the front, from the left.
+    """
+    height = 380.0
+
+    def draw(figure: Any) -> None:
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+        left = MARGIN + 40
+        axes = _axes(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
+        path = [spot.place for spot in front], [spot.estimate.value for spot in front]
+        axes.step(*path, where="post", color=RULE, linewidth=1.2, zorder=1)
+        for cloud, (_, colour, marker) in zip(clouds, _entries(clouds), strict=True):
+            for spot in cloud.spots:
+                if all(map(math.isfinite, spot.estimate.interval)):
+                    ends = spot.estimate.interval
+                    axes.plot([spot.place] * 2, ends, color=colour, linewidth=1.2, alpha=0.6, zorder=2)
+                axes.plot([spot.place], [spot.estimate.value], marker, color=colour, markersize=7, zorder=4)
+        top = max(spot.place for cloud in clouds for spot in cloud.spots)
+        for spot in front:
+            # Above and to the left of the front there is nothing, but for what is near the axis there is no room.
+            side, shift = ("left", 2) if spot.place < 0.15 * top else ("right", -6)
+            at = (spot.place, spot.estimate.value)
+            axes.annotate(spot.label, at, (shift, 6), textcoords="offset points", ha=side, size=SIZE - 1, zorder=5)
+        axes.set_xlim(0, 1.08 * top)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.grid(axis="y", color=BAND, linewidth=0.8)
+        axes.set_xlabel(axes_names[0])
+        write(figure, MARGIN, height - HEAD - 2, axes_names[1], va="center", color=QUIET, size=SIZE - 1)
+        _legend(figure, height, [*_entries(clouds), ("Pareto front", RULE, "_")])
+
+    return Picture(name, title, finding, height, draw)
+
+
+def _entries(series: Sequence[Series | Cloud]) -> list[tuple[str, str, str]]:
     """Label, colour and marker of each series; more than there are colours is an error."""
     return list(zip([one.label for one in series], COLOURS[: len(series)], MARKERS[: len(series)], strict=True))
 
@@ -252,7 +320,7 @@ def _legend(figure: Any, height: float, entries: Sequence[tuple[str, str, str]])
     x, y = MARGIN + 4, height - MARGIN - 2 * LEADING
     for label, colour, marker in entries:
         sign = Line2D([x], [y], color=colour, marker=marker, markersize=7, linewidth=0, transform=None)
-        if marker == "|":
+        if marker in "|_":
             sign.set(markersize=11, markeredgewidth=2.2)
         figure.add_artist(sign)
         write(figure, x + 10, y, label, va="center_baseline", size=SIZE)

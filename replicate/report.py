@@ -16,6 +16,7 @@ from replicate.picture import Block, Picture
 from replicate.profile import Profile, load_profile, profile_ids
 from replicate.record import TIMING, Record, load_records
 from replicate.report_augmentation import section_augmentation
+from replicate.report_compression import section_compression
 from replicate.report_inference import section_inference
 from replicate.report_method import section_method
 from replicate.results import Material
@@ -29,6 +30,7 @@ SECTIONS: tuple[Callable[[Material], Sequence[Block]], ...] = (
     section_augmentation,
     section_inference,
     sections.section_profiles,
+    section_compression,
     sections.section_other_tables,
     section_method,
 )

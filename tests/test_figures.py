@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from replicate.errors import UserError
-from replicate.figures import COLOURS, Estimate, Series, bars, curve, forest
+from replicate.figures import COLOURS, Cloud, Estimate, Series, Spot, bars, curve, forest, scatter
 from replicate.picture import CARD, FONTS, QUIET, TEXT, Picture, width_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,7 +39,23 @@ def a_curve(series: tuple[Series, ...] = SERIES) -> Picture:
     return curve("c", "Curve", "It rises.", ("lines", "accuracy"), (500, 2000, 6931), series)
 
 
-KINDS = pytest.mark.parametrize("kind", [a_forest, some_bars, a_curve])
+def a_scatter(series: tuple[Series, ...] = SERIES) -> Picture:
+    """Clouds of two points each; the first is the front."""
+    clouds = [
+        Cloud(
+            one.label,
+            tuple(
+                Spot(group, place, estimate)
+                for group, place, estimate in zip(GROUPS, (1.5, 2.0, 8.0), one.estimates, strict=True)
+                if estimate is not None and math.isfinite(estimate.value)
+            ),
+        )
+        for one in series
+    ]
+    return scatter("s", "Scatter", "Less is more.", ("ms", "accuracy"), clouds, clouds[0].spots)
+
+
+KINDS = pytest.mark.parametrize("kind", [a_forest, some_bars, a_curve, a_scatter])
 Kind = Callable[..., Picture]
 
 
@@ -74,7 +90,7 @@ def test_text_stays_text(kind: Kind) -> None:
     svg = kind().svg()
     found = texts(svg)
     assert {"治疗 & <one>", "two"} <= set(found)
-    if kind is not a_curve:
+    if kind in (a_forest, some_bars):
         assert set(GROUPS) <= set(found)
     assert "DejaVu" not in svg
     assert FONTS.endswith("sans-serif")
@@ -85,7 +101,7 @@ def test_the_same_numbers_give_the_same_bytes_in_two_processes() -> None:
     """Neither a process's hash seed nor its date or settings of Matplotlib change a byte."""
     code = (
         "import matplotlib, sys; matplotlib.rcParams['lines.linewidth'] = 9; from tests.test_figures import *;"
-        "sys.stdout.buffer.write(''.join(kind().svg() for kind in (a_forest, some_bars, a_curve)).encode())"
+        "sys.stdout.buffer.write(''.join(kind().svg() for kind in (a_forest, some_bars, a_curve, a_scatter)).encode())"
     )
     runs = [
         subprocess.run(
@@ -96,7 +112,7 @@ def test_the_same_numbers_give_the_same_bytes_in_two_processes() -> None:
         ).stdout
         for seed in ("1", "2")
     ]
-    assert runs[0] == runs[1] == "".join(kind().svg() for kind in (a_forest, some_bars, a_curve)).encode()
+    assert runs[0] == runs[1] == "".join(kind().svg() for kind in (a_forest, some_bars, a_curve, a_scatter)).encode()
 
 
 @KINDS
@@ -128,6 +144,13 @@ def test_a_forest_tells_its_band_and_seeds() -> None:
         for seeds in ((0.5,), (0.5, -0.5, 0.2))
     )
     assert many - few == 2
+
+
+def test_a_scatter_names_its_front_alone() -> None:
+    """Points on the front have their names; the axis begins at 0, and the legend says what the line is."""
+    found = texts(a_scatter().svg())
+    assert found.count(GROUPS[0]) == found.count(GROUPS[2]) == 1
+    assert {"0", "ms", "accuracy", "Pareto front"} <= set(found)
 
 
 def test_it_is_legible() -> None:

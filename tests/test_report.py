@@ -343,7 +343,7 @@ def test_every_published_table_renders() -> None:
         assert (f"## {table.title}" in text) is table.is_published
         for row in table.rows:
             assert all(value.printed in text for value in row.published.values())
-    claims = [table for table in tables.values() if table.claims]
+    claims = [table for table in tables.values() if table.is_published and table.claims]
     assert text.split("\n## ")[1].startswith(claims[0].title)
 
 

@@ -1,0 +1,206 @@
+"""The report's section on compression: every pruned and distilled row beside the net that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from replicate.compression import BYTES, METRIC, Compressed, compressed_rows, parameters, pareto
+from replicate.figures import Cloud, Estimate, Spot, scatter
+from replicate.markdown import interval, number, plural, sentence, spread, table_of, tally
+from replicate.picture import Block, Picture
+from replicate.profile import Profile
+from replicate.results import Material, RowResult, judge_claims
+from replicate.stats import t_interval
+from replicate.table import ResultsTable
+from replicate.timing.summary import shown_ratio
+
+_READING = (
+    "Each row beside the net that it was made from, mean ± standard deviation (seeds). A megabyte is a million bytes, "
+    f"{BYTES} a parameter. `times as fast` is measured, of nets with as many parameters, in the runtime in which the "
+    "whole net is fastest in fp32; where no record has both it says not-run, and the share of parameters beside it is "
+    "no estimate of it.",
+    "Differences in accuracy are paired by seed; the interval is about other seeds on this dev set. `gains` and "
+    "`loses`: the paired t-test's p, corrected over the rows of a table (Holm), is at most the table's level; `loses "
+    "little`: that, and shown to lie within the tolerance. Else `keeps`: shown to lie within it (two one-sided tests, "
+    "not corrected). How they are made: [docs/statistics.md](docs/statistics.md).",
+)
+# Settings of a last stage that say what a row is; others are the profile's.
+_TOLD = ("engine", "width", "depth", "start", "targets", "importance", "student")
+
+
+def section_compression(material: Material) -> list[Block]:
+    """What a smaller net costs and buys, for each profile and table with such rows; nothing where there are none."""
+    blocks: list[Block] = []
+    for profile in material.profiles:
+        of_tables = {
+            table.id: rows
+            for table in material.tables
+            if table.id in profile.tables and material.same_data(table, profile)
+            if (rows := compressed_rows(material, table, profile))
+        }
+        if not of_tables:
+            continue
+        everyone = [one for rows in of_tables.values() for one in rows]
+        blocks += [f"### Under `{profile.id}`", _answer(profile, everyone), *_picture(material, profile, everyone)]
+        for table in material.tables:
+            if table.id in of_tables:
+                blocks += _rows(material, table, profile, of_tables[table.id])
+    return ["## What compression costs and buys", *_READING, *blocks] if blocks else []
+
+
+def _answer(profile: Profile, rows: Sequence[Compressed]) -> str:
+    """How many rows keep their parent's accuracy, and which is the smallest and the fastest of these."""
+    count = plural(len(rows), "compressed row")
+    if all(one.word == "not-run" for one in rows):
+        return f"**Not known yet.** None of {count} has been run together with the net that it was made from."
+    answer = f"Of {count}, accuracy against the net that it was made from: {tally(one.word for one in rows)}."
+    kept = [one for one in rows if one.word in ("keeps", "gains", "loses little")]
+    shares = {one.row.full_id: share for one in kept if (share := _share(one))}
+    if shares:
+        smallest = min(shares, key=lambda name: shares[name])
+        answer += (
+            f" The smallest that is not worse by the tolerance: `{smallest}`, {shares[smallest]:.0%} of the parameters."
+        )
+    ratios = {one.row.full_id: one.latency.ratio for one in kept if one.latency}
+    if ratios:
+        fastest = max(ratios, key=lambda name: ratios[name].median)
+        answer += f" The fastest of them: `{fastest}`, {shown_ratio(ratios[fastest])} times as fast."
+    else:
+        answer += " How fast they are: **not-run**."
+    return answer if profile.comparable else f"{answer} What that is about: {sentence(profile.reason)}"
+
+
+def _rows(material: Material, table: ResultsTable, profile: Profile, rows: Sequence[Compressed]) -> list[str]:
+    """The rows with their parents, their differences, and what is claimed of them; their names where none was run."""
+    if not any(one.result.records for one in rows):
+        return [f"Rows of *{table.title}*, **not-run**: {', '.join(f'`{one.row.id}`' for one in rows)}."]
+    parents = {one.parent.row.id: one.parent for one in rows if one.parent}
+    lines = [[*_scores(result), "", "", material.links(result.records)] for result in parents.values()]
+    made = {one.row.id: _made(table, one) for one in rows}
+    for one in rows:
+        share = _share(one)
+        speed = shown_ratio(one.latency.ratio) + f", {_where(one)}" if one.latency else "not-run"
+        of = f"{share:.0%}" if share else ""
+        lines.append([*_scores(one.result, made[one.row.id]), of, speed, material.links(one.result.records)])
+    head = [
+        "row",
+        "made by",
+        "accuracy",
+        "macro-F1",
+        "F1 of class 1",
+        "parameters",
+        "MB",
+        "share of parameters",
+        "times as fast",
+        "records",
+    ]
+    differences = []
+    for one in rows:
+        cells = ["not-run", "", "", ""]
+        if (c := one.comparison) is not None:
+            cells = [spread(c.difference, c.sd, c.n, "+.4f"), interval(c.ci), number(c.p, ".2g"), number(one.p, ".2g")]
+        against = (
+            f"`{one.row.id}` minus `{one.parent.row.id}`" if one.parent else f"`{one.row.id}`, no row is its parent"
+        )
+        differences.append([against, *cells, f"**{one.word}**: {one.reason}"])
+    return [
+        f"Rows of *{table.title}*, and their differences:",
+        table_of(head, lines),
+        table_of(["difference", "mean (pairs)", "interval", "p", "p, corrected", "verdict"], differences),
+        *_claims(material, table, profile),
+    ]
+
+
+def _claims(material: Material, table: ResultsTable, profile: Profile) -> list[str]:
+    """The claims of a table of measured rows; those of a published one stand in its own section."""
+    if table.is_published or not table.claims:
+        return []
+    lines = []
+    for result in judge_claims(table, material.records, profile.id):
+        measured = [
+            f"{metric} {number(c.difference, '+.4f')}" + (f" ({interval(c.ci)})" if interval(c.ci) else "")
+            for metric, c in result.comparisons.items()
+        ]
+        shown = f"; `{result.claim.row}` minus `{result.claim.against}`: {', '.join(measured)}" if measured else ""
+        lines.append(f"- {result.claim.text} **{result.verdict.status}**: {result.verdict.reason}{shown}")
+    return ["What is claimed of these rows, corrected over the claims (Holm):", "\n".join(lines)]
+
+
+def _scores(result: RowResult, made: str = "") -> list[str]:
+    """Name, scores and size of a row."""
+    count = parameters(result)
+    scores = [spread(*result.summary(metric)) if result.records else "not-run" for metric in (METRIC, "macro_f1", "f1")]
+    size = [f"{count:,}", f"{BYTES * count / 1e6:.2f}"] if count else ["", ""]
+    return [f"`{result.row.id}`", made, *scores, *size]
+
+
+def _made(table: ResultsTable, one: Compressed) -> str:
+    """The last stage in words."""
+    step = table.chain(one.row.id)[-1]
+    return " ".join([step.stage, *(f"{name} {step.options[name]}" for name in _TOLD if name in step.options)])
+
+
+def _share(one: Compressed) -> float | None:
+    """Its parameters over its parent's."""
+    own, whole = parameters(one.result), parameters(one.parent) if one.parent else None
+    return own / whole if own and whole else None
+
+
+def _where(one: Compressed) -> str:
+    """What its speed was measured on."""
+    assert one.latency is not None
+    comparison = one.latency.comparison
+    return f"{comparison.batch} × {comparison.length}, `{one.latency.small.runtime}`, `{one.latency.record.name}`"
+
+
+def _picture(material: Material, profile: Profile, rows: Sequence[Compressed]) -> list[Picture]:
+    """Accuracy against latency with the Pareto front; against size where two latencies are not there."""
+    alpha = float(material.tables[0].statistics.alpha.value)
+    unit, costs = _latencies(rows)
+    timed = bool(costs)
+    if not timed:
+        unit = "megabytes of fp32 weights; speed: not-run"
+        results = [result for one in rows for result in (one.result, one.parent) if result]
+        costs = {one.row.full_id: BYTES * count / 1e6 for one in results if (count := parameters(one))}
+    spots: dict[str, dict[str, Spot]] = {}
+    for one in rows:
+        for kind, result in (("whole", one.parent), (one.kind, one.result)):
+            if result is None or result.row.full_id not in costs or not result.scores:
+                continue
+            values = tuple(score[METRIC] for score in result.scores.values())
+            estimate = Estimate(result.summary(METRIC)[0], t_interval(values, alpha))
+            spot = Spot(result.row.id, costs[result.row.full_id], estimate)
+            # The same stages in two tables are one net, whose seeds have the same scores.
+            spots.setdefault(kind, {}).setdefault(f"{spot.place} {values}", spot)
+    points = [spot for of_kind in spots.values() for spot in of_kind.values()]
+    if len(points) < 2:
+        return []
+    chosen = pareto((spot.place, spot.estimate.value) for spot in points)
+    front = sorted(
+        (spot for spot in points if (spot.place, spot.estimate.value) in chosen), key=lambda spot: spot.place
+    )
+    named = ", ".join(f"{spot.label} {spot.estimate.value:.3f} at {spot.place:.3g}" for spot in front)
+    return [
+        scatter(
+            f"compression-{profile.id}",
+            f"Accuracy by {'latency' if timed else 'size'}: whole, pruned and distilled nets",
+            f"Accuracy by {unit}; on the Pareto front: {named}.",
+            (unit, f"accuracy on dev (mean over seeds, {100 * (1 - alpha):g} % interval)"),
+            [Cloud(kind, tuple(of_kind.values())) for kind, of_kind in spots.items()],
+            front,
+        )
+    ]
+
+
+def _latencies(rows: Iterable[Compressed]) -> tuple[str, Mapping[str, float]]:
+    """Milliseconds of the rows and parents that took turns in one runtime, where most of them did; and their unit."""
+    groups: dict[str, dict[str, float]] = {}
+    for one in rows:
+        if one.latency is None or one.parent is None:
+            continue
+        batch, length = one.latency.comparison.batch, one.latency.comparison.length
+        runtime, record = one.latency.small.runtime, one.latency.record.name
+        group = groups.setdefault(f"ms for {plural(batch, 'text')} of {length} tokens, {runtime} ({record})", {})
+        group[one.row.full_id] = 1000 * one.latency.seconds
+        group[one.parent.row.full_id] = 1000 * one.latency.seconds_of_whole
+    return max(groups.items(), key=lambda item: len(item[1]), default=("", {}))

@@ -1,7 +1,8 @@
 """Build, load and save an ERNIE text classifier with its tokenizer and labels.
 
-A model folder holds `config.json` (PaddleNLP's configuration; a pruned net adds `kept_heads` and `kept_neurons`),
-`model.safetensors`, `vocab.txt`, `tokenizer_config.json` and, for a classifier, `label.txt`.
+A model folder holds `config.json` (PaddleNLP's configuration; a pruned net adds `kept_heads` and `kept_neurons`, and a
+student that is no ERNIE has a `students.StudentConfig`), `model.safetensors`, `vocab.txt`, `tokenizer_config.json` and,
+for a classifier, `label.txt`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MAX_POSITIONS = 128
 _NOT_KEPT = ("id2label", "label2id", "paddlenlp_version")
 # Parts that a checkpoint may lack: a pretrained encoder has no classifier, a classifier no language-model head.
 HEADS = ("classifier.", "cls.")
-_WRITERS = "name a folder that finetune, prune or pretrain wrote"
+_WRITERS = "name a folder that finetune, prune, distill or pretrain wrote"
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Classifier:
     """A network with everything that turns texts into labels.
 
     Attributes:
-        network: `ErnieForSequenceClassification` (or what PaddleNLP's `AutoModel` gives for a name).
+        network: `ErnieForSequenceClassification` (or what PaddleNLP's `AutoModel` gives for a name), or a student.
         tokenizer: PaddleNLP tokenizer.
         labels: label names; index = class.
     """
@@ -147,7 +148,9 @@ def load_pretrained(
         UserError: the folder is not a model, or the name can't be fetched.
     """
     compat.quiet()
-    from paddlenlp.transformers import AutoTokenizer, ErnieConfig
+    from paddlenlp.transformers import AutoTokenizer, ErnieConfig, ErnieForSequenceClassification
+
+    from replicate.students import StudentConfig, student_class
 
     folder = Path(source)
     head = (
@@ -169,9 +172,15 @@ def load_pretrained(
     for name in ("config.json", WEIGHTS, "vocab.txt"):
         if not (folder / name).is_file():
             raise UserError(f"not a model folder: {name} is missing", path=folder, hint=_WRITERS)
+    config: Any
     try:
         fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config = ErnieConfig.from_dict({**fields, **head})
+        if "student" in fields and labels is not None and kind is ErnieForSequenceClassification:
+            kind, config = student_class(), StudentConfig.from_dict({**fields, "num_labels": len(labels)})
+        elif "student" in fields:
+            raise ValueError(f"a {fields['student']} student, where an ERNIE is needed")
+        else:
+            config = ErnieConfig.from_dict({**fields, **head})
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
     tokenizer = read_tokenizer(folder / "vocab.txt", config)

@@ -25,6 +25,7 @@ from replicate.model import WEIGHTS
 from replicate.paths import ROOT
 from replicate.runtime import RUNTIMES, Runtime, open_runtime
 from replicate.shapes import SHAPES, encoder_flops, random_model
+from replicate.students import StudentConfig, student_flops
 
 # PaddleNLP as it comes: no flag set, freed memory handed back, but as many threads as the others have.
 DEFAULT, PYTORCH = "dygraph-default", "pytorch"
@@ -63,7 +64,9 @@ class Subject:
     architecture: Mapping[str, Any]
 
     def flops(self, batch: int, length: int) -> int:
-        """Of the encoder's matrix products on a batch."""
+        """Of the encoder's matrix products on a batch; of all of them for a student that is no ERNIE."""
+        if "student" in self.architecture:
+            return student_flops(self.architecture, batch, length)
         return encoder_flops(self.architecture, Fraction(self.width), batch, length)
 
 
@@ -89,6 +92,12 @@ def describe(folder: Path, name: str = "") -> Subject:
             f"not a model folder: {WEIGHTS} is missing", path=folder, hint="name what finetune or prune wrote"
         )
     config = read_json(path)
+    if isinstance(config, dict) and "student" in config:
+        try:
+            StudentConfig.from_dict(config)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"not the configuration of a student ({error})", path=path) from error
+        return Subject(name or folder.name, folder, shape_name(config), "1", "trained", config)
     try:
         heads, layers, hidden = (
             int(config[key]) for key in ("num_attention_heads", "num_hidden_layers", "hidden_size")
@@ -101,7 +110,9 @@ def describe(folder: Path, name: str = "") -> Subject:
 
 
 def shape_name(architecture: Mapping[str, Any]) -> str:
-    """`ernie-3.0-base` for a published shape, else layers and hidden size."""
+    """`ernie-3.0-base` for a published shape, the kind of a student, else layers and hidden size."""
+    if "student" in architecture:
+        return str(architecture["student"])
     for name, known in SHAPES.items():
         if all(architecture.get(key) == value for key, value in known.items()):
             return f"ernie-3.0-{name}"

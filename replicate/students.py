@@ -1,0 +1,237 @@
+"""Small classifiers that learn from a large one: bag of words, TextCNN and BiLSTM over the teacher's token ids.
+
+Each is `embedding -> paddlenlp.seq2vec encoder -> tanh -> dense layer -> tanh -> classifier`, as in the examples of
+`paddlenlp.seq2vec`. Padding never changes an answer: padded positions are zero vectors, which a sum doesn't see, a
+convolution without bias maps to zero, the least that ReLU gives, and an LSTM that is told the lengths doesn't read.
+
+Sources: Kim, "Convolutional Neural Networks for Sentence Classification" (2014), for the TextCNN; Tang et al.,
+"Distilling Task-Specific Knowledge from BERT into Simple Neural Networks" (2019), for the BiLSTM.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from replicate import compat
+from replicate.errors import UserError
+from replicate.model import Classifier, build_config, weights_of
+
+ERNIE = "ernie"
+_DENSE = {"embedding_size": 128, "hidden_size": 128, "dropout": 0.1}
+# Every setting of a student's shape with its default. `max_window`: convolutions span 2 to so many tokens.
+DEFAULT_SHAPES: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
+    {
+        "bow": MappingProxyType({**_DENSE}),
+        "cnn": MappingProxyType({**_DENSE, "filters": 128, "max_window": 5}),
+        "bilstm": MappingProxyType({**_DENSE, "lstm_size": 128, "num_layers": 1}),
+        ERNIE: MappingProxyType(
+            {
+                "hidden_size": 96,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 6,
+                "intermediate_size": 384,
+                "hidden_dropout_prob": 0.1,
+                "attention_probs_dropout_prob": 0.1,
+            }
+        ),
+    }
+)
+STUDENTS = tuple(DEFAULT_SHAPES)
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """What `config.json` says of a student that is no ERNIE.
+
+    Attributes:
+        student: `bow`, `cnn` or `bilstm`.
+        shape: every setting of `DEFAULT_SHAPES[student]`.
+        vocab_size: tokens of the teacher's vocabulary.
+        num_labels: classes.
+        pad_token_id: the token that counts as nothing.
+        max_position_embeddings: longest text in tokens, as the teacher reads it; no weight depends on it.
+    """
+
+    student: str
+    shape: Mapping[str, int | float]
+    vocab_size: int
+    num_labels: int
+    pad_token_id: int
+    max_position_embeddings: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `config.json` holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> StudentConfig:
+        """The configuration in a `config.json`; the names of labels, of which `label.txt` tells, are left out.
+
+        Raises:
+            UserError: no such student, or no such shape.
+            TypeError, ValueError: a field is missing, unknown or no number.
+        """
+        own = {name: value for name, value in fields.items() if name not in ("id2label", "label2id")}
+        config = cls(**own)
+        if config.student not in STUDENTS or config.student == ERNIE:
+            raise ValueError(f"student is {config.student!r}")
+        numbers = (config.vocab_size, config.num_labels, config.max_position_embeddings)
+        if not all(type(number) is int and number > 0 for number in numbers):
+            raise ValueError("vocab_size, num_labels and max_position_embeddings are whole numbers above 0")
+        if type(config.pad_token_id) is not int or not 0 <= config.pad_token_id < config.vocab_size:
+            raise ValueError(f"pad_token_id is {config.pad_token_id!r}")
+        if set(config.shape) != set(DEFAULT_SHAPES[config.student]):
+            raise ValueError(f"the shape of a {config.student} has {', '.join(DEFAULT_SHAPES[config.student])}")
+        shape_of(config.student, config.shape)
+        return config
+
+
+def shape_of(student: str, changes: Mapping[str, Any]) -> dict[str, int | float]:
+    """A student's shape: its defaults with these changes.
+
+    Raises:
+        UserError: a setting that the student lacks, or a value that no net can have.
+    """
+    defaults = DEFAULT_SHAPES[student]
+    for name, value in changes.items():
+        if name not in defaults:
+            raise UserError(f"a {student} student has no {name!r}", hint=f"its shape: {', '.join(defaults)}")
+        if isinstance(defaults[name], float):
+            if type(value) not in (int, float) or not 0 <= value < 1:
+                raise UserError(f"{name} is {value!r}", hint="it must be at least 0 and below 1")
+        elif type(value) is not int or value < 1:
+            raise UserError(f"{name} is {value!r}", hint="it must be a whole number above 0")
+    shape = {**defaults, **changes}
+    if student == ERNIE and shape["hidden_size"] % shape["num_attention_heads"]:
+        raise UserError(f"hidden_size {shape['hidden_size']} is not whole by {shape['num_attention_heads']} heads")
+    if shape.get("max_window", 2) < 2:
+        raise UserError("max_window is 1", hint="convolutions span 2 tokens or more")
+    return shape
+
+
+def build_student(student: str, changes: Mapping[str, Any], teacher: Classifier) -> Classifier:
+    """A student with random weights over its teacher's tokens and labels; call `seed_everything` first.
+
+    Args:
+        student: one of `STUDENTS`.
+        changes: settings of its shape that differ from `DEFAULT_SHAPES[student]`.
+        teacher: whose tokenizer, labels and longest text it takes over.
+    """
+    compat.quiet()
+    from paddlenlp.transformers import ErnieForSequenceClassification
+
+    shape, positions = shape_of(student, changes), teacher.network.config.max_position_embeddings
+    # A teacher's embeddings may have rows to spare, which no token asks for.
+    size, labels = teacher.network.config.vocab_size, teacher.labels
+    if student == ERNIE:
+        config = build_config({**shape, "max_position_embeddings": positions}, size, len(labels))
+        network = ErnieForSequenceClassification(config)
+    else:
+        pad = teacher.tokenizer.pad_token_id
+        network = student_class()(StudentConfig(student, shape, size, len(labels), pad, positions))
+    return Classifier(network, teacher.tokenizer, labels)
+
+
+@cache
+def student_class() -> Any:
+    """The Paddle layer of every student that is no ERNIE, made from a `StudentConfig`."""
+    compat.quiet()
+    import paddle
+    from paddle import nn
+    from paddlenlp import seq2vec
+
+    def bow(width: int) -> Any:
+        return seq2vec.BoWEncoder(width)
+
+    def cnn(width: int, filters: int, max_window: int) -> Any:
+        # As many zeros at both ends as the widest window could see, so that padding adds no new window.
+        kinds = {"conv_layer_activation": nn.ReLU(), "bias_attr": False, "padding": (max_window - 1, 0)}
+        return seq2vec.CNNEncoder(width, filters, tuple(range(2, max_window + 1)), **kinds)
+
+    def bilstm(width: int, lstm_size: int, num_layers: int) -> Any:
+        encoder = seq2vec.LSTMEncoder(width, lstm_size, num_layers=num_layers, direction="bidirect")
+        # Its cells hold the same parameters under a second name, and every file would have them twice.
+        del encoder.lstm_layer[:]
+        return encoder
+
+    encoders: dict[str, Callable[..., Any]] = {"bow": bow, "cnn": cnn, "bilstm": bilstm}
+
+    class Student(nn.Layer):  # type: ignore[misc]  # Paddle is untyped
+        """Token ids [batch, length] to logits [batch, classes]."""
+
+        def __init__(self, config: StudentConfig) -> None:
+            super().__init__()
+            self.config = config
+            shape = {name: value for name, value in config.shape.items() if name not in _DENSE}
+            width, hidden = config.shape["embedding_size"], config.shape["hidden_size"]
+            self.embeddings = nn.Embedding(config.vocab_size, width)
+            self.seq2vec = encoders[config.student](width, **shape)
+            self.dense = nn.Linear(self.seq2vec.get_output_dim(), hidden)
+            self.dropout = nn.Dropout(config.shape["dropout"])
+            self.classifier = nn.Linear(hidden, config.num_labels)
+
+        @property
+        def base_model(self) -> Any:
+            """The net without a head of its own, as PaddleNLP's nets name it: a student is one piece."""
+            return self
+
+        def forward(self, input_ids: Any) -> Any:
+            mask = (input_ids != self.config.pad_token_id).astype("float32")
+            vectors = self.embeddings(input_ids) * mask.unsqueeze(-1)
+            more = (mask.sum(axis=-1).astype("int64"),) if self.config.student == "bilstm" else ()
+            encoded = paddle.tanh(self.seq2vec(vectors, *more))
+            return self.classifier(self.dropout(paddle.tanh(self.dense(encoded))))
+
+    return Student
+
+
+def student_flops(config: Mapping[str, Any], batch: int, length: int) -> int:
+    """Floating-point operations of a student's matrix products on `batch` texts of `length` tokens.
+
+    A multiplication and an addition count as two. A bag of words has no more than its dense layer and its classifier.
+    """
+    shape = config["shape"]
+    width, found, encoded = shape["embedding_size"], 0, shape["embedding_size"]
+    if config["student"] == "cnn":
+        padding = 2 * (shape["max_window"] - 1)
+        windows = range(2, shape["max_window"] + 1)
+        found = sum(window * width * shape["filters"] * (length + padding - window + 1) for window in windows)
+        encoded = len(windows) * shape["filters"]
+    elif config["student"] == "bilstm":
+        size = shape["lstm_size"]
+        inputs = [width, *[2 * size] * (shape["num_layers"] - 1)]
+        found = sum(2 * 4 * size * (read + size) for read in inputs) * length
+        encoded = 2 * size
+    return int(2 * batch * (found + shape["hidden_size"] * (encoded + config["num_labels"])))
+
+
+def start_from_teacher(student: Classifier, teacher: Classifier) -> None:
+    """Give an ERNIE student its teacher's weights, of the layers an even choice from the first one on.
+
+    After Sanh et al., "DistilBERT" (2019), who take one layer of two.
+
+    Raises:
+        UserError: the student is not as wide as its teacher, or no ERNIE.
+    """
+    own, source = student.network.config, teacher.network.config
+    hint = "a start from the teacher is for an ERNIE with the teacher's hidden_size, heads and intermediate_size"
+    if not all(hasattr(config, "num_attention_heads") for config in (own, source)):
+        raise UserError("teacher and student are not both an ERNIE", hint=hint)
+    if own.num_attention_heads != source.num_attention_heads:
+        raise UserError(f"{own.num_attention_heads} attention heads, not {source.num_attention_heads}", hint=hint)
+    weights, taken = weights_of(teacher.network), {}
+
+    def of_teacher(layer: re.Match[str]) -> str:
+        return str(int(layer[0]) * source.num_hidden_layers // own.num_hidden_layers)
+
+    for name, value in weights_of(student.network).items():
+        found = weights.get(re.sub(r"(?<=encoder\.layers\.)\d+", of_teacher, name))
+        if found is None or found.shape != value.shape:
+            raise UserError(f"the teacher has no {name} of {list(value.shape)}", hint=hint)
+        taken[name] = found
+    student.network.set_state_dict(taken)

@@ -163,7 +163,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         rows = [table.row(row) for table, row in selected(tables, profile, ())]
         metafunc.parametrize("row", rows, ids=[row.full_id for row in rows])
     if "claim" in metafunc.fixturenames:
-        claims = [(tables[name], claim) for name in profile.tables for claim in tables[name].claims]
+        claims = [(tables[name], claim) for name in profile.tables for claim in tables[name].claims_under(profile.id)]
         metafunc.parametrize(("table", "claim"), claims, ids=[f"{table.id}/{claim.id}" for table, claim in claims])
 
 

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 def test_claim(table: ResultsTable, claim: Claim, bench: Bench, pytestconfig: pytest.Config) -> None:
     """The claim is supported; under a profile that replicates nothing its verdict is told, and fails nobody."""
-    # All rows of the table's claims, of those that the profile runs: the correction is over the whole family.
-    rows = {name for one in table.claims for name in (one.row, one.against)}
-    named = {name for name in rows if table.row(name).runs_under(bench.profile.id)}
+    # All rows of the table's claims: the correction is over the whole family.
+    named = {name for one in table.claims_under(bench.profile.id) for name in (one.row, one.against)}
     records = [record for name in sorted(named) for record in bench.result(table.row(name)).records]
     result = next(one for one in judge_claims(table, records, bench.profile.id) if one.claim == claim)
     words = f"{result.verdict.status}: {result.verdict.reason}"

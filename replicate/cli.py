@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -346,6 +347,52 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_distill(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--teacher", required=True, metavar="DIR", help="model folder of a fine-tuned classifier")
+    add("--student", required=True, choices=("bow", "cnn", "bilstm", "ernie"), help="what kind of net learns from it")
+    add("--output_dir", type=Path, required=True, metavar="DIR", help="where the student is written")
+    add("--dataset_dir", metavar="DIR", help="train.txt, dev.txt, label.txt, data.txt (default: KUAKE-QIC)")
+    add("--unlabelled", type=Path, metavar="FILE", help="more unlabelled texts, one a line, beside data.txt")
+    add("--unlabelled_per_text", type=float, default=0.25, metavar="N", help="unlabelled texts a training text")
+    add("--copies", type=int, default=4, metavar="N", help="augmented copies of each training text")
+    add(
+        "--mix",
+        type=settings_of,
+        metavar="S=W,…",
+        help="weights of strategies (default: word_unk, word_pos, n_sampling)",
+    )
+    add("--shape", type=settings_of, default={}, metavar="KEY=N,…", help="of the student, such as hidden_size=64")
+    add("--start", choices=("random", "teacher"), default="random", help="ernie only: begin with the teacher's layers")
+    add("--alpha", type=float, default=0.9, help="weight of the soft loss; 0 learns from hard labels alone")
+    add("--temperature", type=float, default=2.0, help="that logits are divided by in the soft loss")
+    add("--learning_rate", type=float, default=1e-3)
+    add("--batch_size", type=int, default=64)
+    add("--epochs", type=int, default=6)
+    add("--max_seq_length", type=int, default=128)
+    add("--warmup_proportion", type=float, default=0.1, help="share of the steps in which the learning rate rises")
+    add("--weight_decay", type=float, default=0.01)
+    add("--early_stop_nums", type=int, default=0, help="epochs without a better score before it stops; 0 never does")
+    add("--select", choices=("accuracy", "f1"), default="accuracy", help="score that picks the best state")
+    add("--evaluations_per_epoch", type=int, default=1)
+    add("--batching", choices=("random", "length"), default="length", help="length pads less and is faster")
+    add("--logging_steps", type=int, default=0, help="print the loss every so many steps")
+    add("--seed", type=int, default=3)
+    add("--device", default="cpu", help="cpu (default) or gpu")
+
+
+def settings_of(text: str) -> dict[str, int | float]:
+    """`a=1,b=0.5` as names and numbers."""
+    found: dict[str, int | float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            found[name.strip()] = int(value) if re.fullmatch(r"\s*\d+\s*", value) else float(value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{part!r} is not a name and a number such as hidden_size=64") from None
+    return found
+
+
 def late(module: str, name: str) -> Callable[[Any], Any]:
     """A function of a module that is imported when it is first called: no command waits for another's imports."""
 
@@ -380,8 +427,14 @@ COMMANDS: tuple[
     ),
     ("prune", "prune a fine-tuned classifier (DynaBERT)", _add_prune, late("replicate.commands", "prune_command")),
     (
+        "distill",
+        "train a small student on what a fine-tuned classifier says of labelled, augmented and unlabelled text",
+        _add_distill,
+        late("replicate.commands", "distill_command"),
+    ),
+    (
         "predict",
-        "label texts with a fine-tuned, pruned or exported model",
+        "label texts with a fine-tuned, pruned, distilled or exported model",
         late("replicate.predict_command", "add_predict_arguments"),
         late("replicate.predict_command", "predict_command"),
     ),

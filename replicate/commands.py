@@ -112,6 +112,52 @@ def prune_command(args: argparse.Namespace) -> int:
     return _tell(summary, target)
 
 
+def distill_command(args: argparse.Namespace) -> int:
+    """`replicate distill`."""
+    from replicate.distill import DistillOptions, distill
+    from replicate.model import load_classifier, set_device
+
+    settings = DistillOptions(
+        student=args.student,
+        shape=args.shape,
+        start=args.start,
+        alpha=args.alpha,
+        temperature=args.temperature,
+        copies=args.copies,
+        unlabelled=args.unlabelled_per_text,
+        **({"mix": args.mix} if args.mix else {}),
+        learning_rate=args.learning_rate,
+        batch_size=args.batch_size,
+        epochs=args.epochs,
+        max_seq_length=args.max_seq_length,
+        warmup_proportion=args.warmup_proportion,
+        weight_decay=args.weight_decay,
+        early_stop_nums=args.early_stop_nums,
+        select=args.select,
+        evaluations_per_epoch=args.evaluations_per_epoch,
+        batching=args.batching,
+    )
+    dataset = _dataset(args.dataset_dir)
+    unlabelled = (*dataset.unlabelled, *(read_lines(args.unlabelled) if args.unlabelled else ()))
+    set_device(args.device)
+    with finished_folder(args.output_dir) as folder, _divergence():
+        teacher = load_classifier(args.teacher)
+        if teacher.labels != dataset.labels:
+            raise UserError("the teacher has other labels than the data", path=args.teacher)
+        progress = Progress("distill", every=args.logging_steps)
+        summary = distill(
+            teacher, dataset.train, dataset.dev, lambda: unlabelled, settings, args.seed, folder, progress
+        )
+    found, taught = scores(summary["evaluation"]["counts"]), summary["teacher"]
+    print(
+        f"{args.student} of {summary['parameters']:,} parameters from {summary['examples']:,} texts "
+        f"({summary['augmented']:,} augmented, {summary['unlabelled']:,} unlabelled): "
+        f"accuracy {found['accuracy']:.4f} at step {summary['best_step']} of {summary['steps']}, "
+        f"macro_f1 {found['macro_f1']:.4f}, teacher {taught['accuracy']:.4f}; model in {args.output_dir}"
+    )
+    return 0
+
+
 def _profile_options(name: str, stage: str) -> dict[str, Any]:
     """A stage's settings from a profile, by its name or its file."""
     from replicate.profile import load_profile

@@ -119,10 +119,19 @@ def build_config(architecture: Mapping[str, Any], vocabulary_size: int, labels: 
 
 
 def encode(tokenizer: Any, texts: Sequence[str], max_length: int = MAX_POSITIONS) -> list[np.ndarray]:
-    """Token ids of each text with [CLS] and [SEP], int64, at most `max_length` long."""
+    """Token ids of each text with [CLS] and [SEP], int64, at most `max_length` long; `[UNK]` in a text is one token."""
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
-    ids = (tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))[: max_length - 2] for text in texts)
+    ids = (tokenizer.convert_tokens_to_ids(_tokens(tokenizer, text))[: max_length - 2] for text in texts)
     return [np.asarray([cls, *row, sep], dtype=np.int64) for row in ids]
+
+
+def _tokens(tokenizer: Any, text: str) -> list[str]:
+    # The tokenizer would take the brackets and the letters of an unknown word, as augmentation writes it, apart.
+    first, *others = text.split(tokenizer.unk_token)
+    found: list[str] = tokenizer.tokenize(first)
+    for part in others:
+        found += [tokenizer.unk_token, *tokenizer.tokenize(part)]
+    return found
 
 
 def classifier_from_config(

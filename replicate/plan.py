@@ -13,7 +13,16 @@ from replicate.store import key_of
 from replicate.table import ResultsTable
 
 # What a stage's result means; raised when its code changes what comes out, so that older results are not reused.
-VERSIONS = {"pretrain": 1, "sample": 1, "duplicate": 1, "augment": 1, "finetune": 1, "prune": 1, "svm": 1}
+VERSIONS = {
+    "pretrain": 1,
+    "sample": 1,
+    "duplicate": 1,
+    "augment": 1,
+    "finetune": 1,
+    "prune": 1,
+    "distill": 1,
+    "svm": 1,
+}
 # Packages whose version decides what comes out of a stage; the two builds of Paddle have one version.
 DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
 # Stages that make a training set.
@@ -28,11 +37,13 @@ class Sources:
         digests: of the data set's parts: `train`, `dev`, `labels`.
         unlabelled: of the text to pretrain on; empty where nothing is pretrained.
         environment: versions of the packages that can decide a result.
+        queries: of the data set's own unlabelled text.
     """
 
     digests: Mapping[str, str]
     unlabelled: str
     environment: Mapping[str, str]
+    queries: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Stage:
 
 def own_packages(stage: str, options: Mapping[str, Any]) -> set[str]:
     """Packages that decide this stage's result and not every stage's: those of its augmentation strategies."""
-    mix = options.get("mix", {}) if stage == "augment" else {}
+    mix = options.get("mix", {}) if stage in ("augment", "distill") else {}
     used = (STRATEGIES[name].packages for name, weight in mix.items() if weight and name in STRATEGIES)
     return {package for packages in used for package in packages}
 
@@ -86,7 +97,12 @@ def reads_model(stage: str, options: Mapping[str, Any]) -> bool:
     """Whether a stage starts from a model: those that train do, and augmentation by a masked language model."""
     if stage == "augment":
         return bool(options.get("mix", {}).get("ernie_replace"))
-    return stage in ("finetune", "prune")
+    return stage in ("finetune", "prune", "distill")
+
+
+def reads_unlabelled(stage: str, options: Mapping[str, Any]) -> bool:
+    """Whether a stage draws from the unlabelled text, the data set's and the profile's."""
+    return stage == "distill" and bool(options.get("unlabelled", True))
 
 
 def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
@@ -106,6 +122,8 @@ def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources:
             raise UserError(f"row {row.full_id}: this version has no stage {name!r}")
         resolved = {**profile.options.get(name, {}), **options}
         data = {"unlabelled": sources.unlabelled} if name == "pretrain" else dict(sources.digests)
+        if reads_unlabelled(name, resolved):
+            data |= {"unlabelled": sources.unlabelled, "queries": sources.queries}
         if train is not None:
             data["train"] = train.key
         inputs = {**data, "model": model.key if isinstance(model, Stage) else model}

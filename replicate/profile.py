@@ -13,7 +13,7 @@ from replicate.section import Section, read_toml
 
 SCHEMA = 1
 DEVICES = ("cpu", "gpu")
-STAGES = ("pretrain", "sample", "duplicate", "augment", "finetune", "prune", "svm")
+STAGES = ("pretrain", "sample", "duplicate", "augment", "finetune", "prune", "distill", "svm")
 KEYS = (
     "schema",
     "id",

@@ -78,7 +78,8 @@ class Runner:
     def sources(self) -> Sources:
         """Digests of the data and versions of the packages."""
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
-        return Sources(digests, "", {name.removesuffix("-gpu"): version for name, version in versions().items()})
+        environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
+        return Sources(digests, "", environment, self.dataset.digests["unlabelled"])
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run."""

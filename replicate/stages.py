@@ -25,7 +25,7 @@ class Inputs:
         dataset: labels, dev set and the original training set.
         train: folder of the stage that made the training set; None for the data set's own.
         model: model folder or PaddleNLP name; None where none is needed.
-        unlabelled: lines to pretrain on.
+        unlabelled: the profile's unlabelled lines, which it pretrains on.
         folder: where its files go.
         progress: told of every step.
     """
@@ -76,6 +76,7 @@ def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
     Raises:
         UserError: an unknown setting, or a value that no run can have.
     """
+    from replicate.distill import DistillOptions
     from replicate.finetune import FinetuneOptions, check_choice
     from replicate.pretrain import PretrainOptions
     from replicate.prune import PruneOptions
@@ -95,6 +96,7 @@ def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
         "duplicate": DuplicateOptions,
         "finetune": FinetuneOptions,
         "prune": PruneOptions,
+        "distill": DistillOptions,
     }
     return options_of(kinds[stage], options)
 
@@ -178,6 +180,26 @@ def run_prune(inputs: Inputs) -> dict[str, Any]:
     return prune(classifier, inputs.split(), inputs.dataset.dev, settings, inputs.seed, inputs.folder, inputs.progress)
 
 
+def run_distill(inputs: Inputs) -> dict[str, Any]:
+    """Train a student on what the model says of the training text, its copies and unlabelled text."""
+    from replicate.distill import distill
+    from replicate.model import load_classifier
+
+    if inputs.model is None:
+        raise UserError("distill: there is no teacher")
+    settings = settings_of("distill", inputs.options)
+    return distill(
+        load_classifier(inputs.model),
+        inputs.split(),
+        inputs.dataset.dev,
+        lambda: (*inputs.dataset.unlabelled, *inputs.unlabelled()),
+        settings,
+        inputs.seed,
+        inputs.folder,
+        inputs.progress,
+    )
+
+
 def run_svm(inputs: Inputs) -> dict[str, Any]:
     """Train and score the baseline."""
     import numpy as np
@@ -204,5 +226,6 @@ STAGES: Mapping[str, Callable[[Inputs], dict[str, Any]]] = {
     "augment": run_augment,
     "finetune": run_finetune,
     "prune": run_prune,
+    "distill": run_distill,
     "svm": run_svm,
 }

@@ -184,6 +184,14 @@ class ResultsTable:
                 return row
         raise UserError(f"no row {row_id!r} in table {self.id}", hint=f"rows: {', '.join(row.id for row in self.rows)}")
 
+    def claims_under(self, profile: str) -> tuple[Claim, ...]:
+        """The claims of which neither row is kept for other profiles."""
+        return tuple(
+            claim
+            for claim in self.claims
+            if all(not row.profiles or profile in row.profiles for row in map(self.row, (claim.row, claim.against)))
+        )
+
     def chain(self, row_id: str) -> tuple[Step, ...]:
         """Every step that leads to a row: its parent's chain, then its own recipe."""
         row = self.row(row_id)

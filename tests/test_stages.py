@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,29 @@ def test_bad_start_is_refused(dataset: Dataset, pretrained: Made, tmp_path: Path
         STAGES["prune"](inputs(dataset, tmp_path, {"width": "1/2"}))
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "sample", "duplicate", "augment", "finetune", "prune"])
+@pytest.mark.parametrize("stage", ["pretrain", "sample", "duplicate", "augment", "finetune", "prune", "distill"])
 def test_unknown_setting_is_refused(stage: str, dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """A setting that the stage lacks stops it before it writes."""
     with pytest.raises(UserError, match="has no setting 'speed'"):
         STAGES[stage](inputs(dataset, tmp_path, {"speed": 1}, model=pretrained.folder))
     assert not [*tmp_path.iterdir()]
+
+
+def test_distil_draws_from_both_sources(dataset: Dataset, finetuned: Made, tmp_path: Path) -> None:
+    """The data set's own unlabelled text and the profile's are one source; the student is scored like the rest."""
+    half = replace(dataset, unlabelled=dataset.unlabelled[:100])
+    options = {"student": "bow", "copies": 0, "unlabelled": 0.6, "epochs": 1, "max_seq_length": 48}
+    given = {"model": finetuned.folder, "unlabelled": lambda: dataset.unlabelled[100:]}
+    summary = STAGES["distill"](inputs(half, tmp_path, options, **given))
+    assert (summary["unlabelled"], summary["examples"]) == (120, 320)
+    assert len(unpack_predictions(summary["evaluation"]["predictions"])) == len(dataset.dev)
+    assert (tmp_path / "config.json").is_file()
+
+
+def test_distil_wants_a_teacher(dataset: Dataset, tmp_path: Path) -> None:
+    """Without a model there is nobody to learn from."""
+    with pytest.raises(UserError, match="there is no teacher"):
+        STAGES["distill"](inputs(dataset, tmp_path, {"student": "bow"}))
 
 
 def test_prune_wants_a_classifier(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def edited(tmp_path: Path) -> Callable[[str, str], Path]:
 
 def test_the_committed_tables_load_in_the_order_of_their_ids() -> None:
     """All tables of `expected/` are valid."""
-    assert list(load_tables()) == ["augmentation", "compression", "ernie3_kuake_qic", "paddlenlp_multi_class"]
+    names = ["augmentation", "compression", "distillation", "ernie3_kuake_qic", "paddlenlp_multi_class"]
+    assert list(load_tables()) == names
 
 
 def test_the_article_has_its_four_rows_and_the_baseline(article: ResultsTable) -> None:
@@ -223,3 +224,12 @@ def test_a_conclusion_about_unknown_rows_or_effects_is_refused(tmp_path: Path, c
     path.write_text(f'{text}\n[[conclusions]]\ntext = "x"\n{clause}', encoding="utf-8")
     with pytest.raises(UserError, match=complaint):
         load_table(path)
+
+
+def test_claims_are_those_of_rows_that_a_profile_runs() -> None:
+    """A claim on a row that is kept for another profile is left out; the published ones are asked everywhere."""
+    table = load_tables()["distillation"]
+    assert table.claims_under("small") == table.claims
+    assert table.claims_under("smoke") == ()
+    article = load_tables()["ernie3_kuake_qic"]
+    assert article.claims_under("smoke") == article.claims

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate import batching
-from replicate.augment import augment_texts
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
 from replicate.evaluation import evaluate, history_entry, network_logits, probabilities
@@ -32,11 +31,11 @@ from replicate.model import Classifier, digest_of, encode, save_model, seed_ever
 from replicate.optimisation import Diverged, Optimizer, adamw
 from replicate.progress import Progress
 from replicate.students import STUDENTS, build_student, shape_of, start_from_teacher
+from replicate.transfer_set import NO_LABEL, gather
 
 STARTS = ("random", "teacher")
 # Tang et al. sample fragments at a rate of 0.25; the rates within the strategies are the article's.
 MIX = MappingProxyType({"word_unk": 0.375, "word_pos": 0.375, "n_sampling": 0.25})
-NO_LABEL = -1
 
 
 @dataclass(frozen=True)
@@ -99,23 +98,6 @@ class DistillOptions:
             raise UserError("alpha 0 learns from hard labels, and unlabelled text has none", hint="take 0 of it")
 
 
-@dataclass(frozen=True)
-class Text:
-    """What a student learns from.
-
-    Attributes:
-        texts: the training text, its augmented copies, the unlabelled text, in this order.
-        labels: class of each, `NO_LABEL` where nobody knows it.
-        augmented: how many are copies.
-        unlabelled: how many have no label.
-    """
-
-    texts: tuple[str, ...]
-    labels: NDArray[np.int64]
-    augmented: int
-    unlabelled: int
-
-
 @dataclass
 class Training:
     """Everything that changes while a student learns, so that it can be kept and taken up again.
@@ -137,43 +119,6 @@ class Training:
     epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=lambda: {"score": -1.0})
-
-
-def gather(train: Split, unlabelled: Sequence[str], known: Sequence[str], options: DistillOptions, seed: int) -> Text:
-    """The text to learn from, in the proportions that the options state.
-
-    Args:
-        train: labelled text.
-        unlabelled: text without labels, of which what is asked for is drawn; repetitions count once.
-        known: text that must not be drawn, such as the dev set's; training text isn't drawn either.
-        options: `copies`, `unlabelled` and `mix` are read.
-        seed: of the copies and of the draw.
-
-    Raises:
-        UserError: there is not that much unlabelled text.
-    """
-    copies: tuple[str, ...] = ()
-    if options.copies:
-        made = augment_texts(train.texts, options.mix, options.copies, seed=seed, per_copy=True)
-        copies = tuple(copy for changed in made.texts for copy in changed)
-    labels = [*train.labels, *(label for label in train.labels for _ in range(options.copies))]
-    wanted = round(options.unlabelled * len(train))
-    # The order of the text doesn't matter to the draw beyond its own; a set would differ from process to process.
-    there = list(dict.fromkeys(unlabelled)) if wanted else []
-    seen = {*train.texts, *known}
-    there = [text for text in there if text not in seen]
-    if wanted > len(there):
-        raise UserError(
-            f"{wanted} unlabelled texts are asked for, and there are {len(there)} beside the data set's own",
-            hint="name a file of more, or lower unlabelled",
-        )
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(there))[:wanted])
-    return Text(
-        texts=(*train.texts, *copies, *(there[i] for i in drawn)),
-        labels=np.asarray([*labels, *[NO_LABEL] * wanted], dtype=np.int64),
-        augmented=len(copies),
-        unlabelled=wanted,
-    )
 
 
 def log_probabilities(teacher: Classifier, rows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -11,13 +11,14 @@ import pytest
 
 from replicate import batching, compat
 from replicate.corpus.formats import Dataset, Split
-from replicate.distill import NO_LABEL, DistillOptions, distill, distillation_loss, gather, log_probabilities
+from replicate.distill import DistillOptions, distill, distillation_loss, log_probabilities
 from replicate.errors import UserError
 from replicate.evaluation import evaluate, network_logits, probabilities, softmax
 from replicate.metrics import scores
 from replicate.model import digest_of, encode, load_classifier, weights_of
 from replicate.optimisation import Diverged
 from replicate.students import STUDENTS
+from replicate.transfer_set import NO_LABEL, gather
 from tests.test_students import SMALL
 from tests.tiny import QUIET, Made
 

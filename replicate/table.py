@@ -185,11 +185,11 @@ class ResultsTable:
         raise UserError(f"no row {row_id!r} in table {self.id}", hint=f"rows: {', '.join(row.id for row in self.rows)}")
 
     def claims_under(self, profile: str) -> tuple[Claim, ...]:
-        """The claims of which neither row is kept for other profiles."""
+        """The claims of which the profile runs both rows."""
         return tuple(
             claim
             for claim in self.claims
-            if all(not row.profiles or profile in row.profiles for row in map(self.row, (claim.row, claim.against)))
+            if all(self.row(name).runs_under(profile) for name in (claim.row, claim.against))
         )
 
     def chain(self, row_id: str) -> tuple[Step, ...]:

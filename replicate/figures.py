@@ -1,4 +1,4 @@
-"""Kinds of pictures: differences about a line, bars against an ideal, a curve, points with their front.
+"""Kinds of pictures: estimates about a line or beside published values, bars against an ideal, curves, a Pareto front.
 
 Colours are those of Okabe and Ito, which colour-blind readers can tell apart; each series has a marker of its own too.
 """
@@ -70,10 +70,12 @@ def forest(
     groups: Sequence[str],
     series: Sequence[Series],
     *,
-    centre: float = 0.0,
+    centre: float | None = 0.0,
     band: float = 0.0,
+    published: Sequence[float] = (),
+    form: str = "+g",
 ) -> Picture:
-    """Estimates with their intervals and seeds, one line a group, about a vertical line.
+    """Estimates with their intervals and seeds, one line a group, about a vertical line or their published values.
 
     Args:
         name: of the file.
@@ -82,18 +84,25 @@ def forest(
         axis: what the numbers are.
         groups: names of the lines, from the top.
         series: one estimate a group.
-        centre: where the vertical line stands.
-        band: half the width of the shaded part about it; 0 shades nothing.
+        centre: where the vertical line stands; None draws none.
+        band: half the width of the shaded part about the line, or about each published value; 0 shades nothing.
+        published: a value a group, drawn as a stroke; NaN draws none.
+        form: of the numbers along the axis.
     """
     pitch = 14.0
     line = 12.0 + pitch * len(series)
     height = HEAD + line * len(groups) + FOOT
 
     def draw(figure: Any) -> None:
-        axes = _rows(figure, height, groups, line, axis, "+g")
-        if band:
+        axes = _rows(figure, height, groups, line, axis, form)
+        if centre is not None:
             axes.axvspan(centre - band, centre + band, color=BAND, linewidth=0, zorder=0)
-        axes.axvline(centre, color=RULE, linewidth=1, zorder=1)
+            axes.axvline(centre, color=RULE, linewidth=1, zorder=1)
+        for at, value in enumerate(published):
+            # Half the height of a line, as a share of it.
+            ends = [at - 0.38, at + 0.38]
+            axes.fill_betweenx(ends, value - band, value + band, color=BAND, linewidth=0, zorder=0)
+            axes.plot([value] * 2, ends, color=TEXT, linewidth=2.2, zorder=2)
         for at, _ in enumerate(groups):
             shown = [
                 (estimate, colour, marker)
@@ -101,15 +110,17 @@ def forest(
                 if (estimate := _drawn(one.estimates[at]))
             ]
             if not shown:
-                axes.text(centre, at, "  not run", color=QUIET, va="center", size=SIZE - 1)
+                place = published[at] if published else centre or 0.0
+                _not_run(axes, place, at)
             for n, (estimate, colour, marker) in enumerate(shown):
                 y = at + (n - (len(shown) - 1) / 2) * pitch / line
                 dots = [y + 5 / line] * len(estimate.seeds)
                 axes.plot(estimate.seeds, dots, ".", color=colour, alpha=0.6, markersize=4.5, zorder=3)
                 _interval(axes, estimate, y, colour, 1.6)
                 axes.plot([estimate.value], [y], marker, color=colour, markersize=6, zorder=4)
+        stroke = [("published", TEXT, "|")] if any(map(math.isfinite, published)) else []
         shaded = [(f"within ± {band:g}", BAND, "s")] if band else []
-        _legend(figure, height, [*_entries(series), *shaded])
+        _legend(figure, height, [*_entries(series), *stroke, *shaded])
 
     return Picture(name, title, finding, height, draw)
 
@@ -147,7 +158,7 @@ def bars(
             estimate, colour = _drawn(series[n].estimates[at]), COLOURS[n]
             y = at + (n - (len(series) - 1) / 2) * pitch / line
             if estimate is None:
-                axes.text(0, y, "  not run", color=QUIET, va="center", size=SIZE - 1)
+                _not_run(axes, 0, y)
                 continue
             axes.barh(y, estimate.value, height=thick, color=colour, linewidth=0, zorder=2)
             _interval(axes, estimate, y, TEXT, 1.2)
@@ -190,7 +201,7 @@ def curve(
         from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
         left = MARGIN + 40
-        axes = _axes(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
+        axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
         axes.set_xscale("log")
         for n, (one, (_, colour, marker)) in enumerate(zip(series, _entries(series), strict=True)):
             # Side by side, or intervals would hide each other.
@@ -277,7 +288,7 @@ def _entries(series: Sequence[Series | Cloud]) -> list[tuple[str, str, str]]:
     return list(zip([one.label for one in series], COLOURS[: len(series)], MARKERS[: len(series)], strict=True))
 
 
-def _axes(figure: Any, height: float, left: float, bottom: float, width: float, up: float) -> Any:
+def axes_at(figure: Any, height: float, left: float, bottom: float, width: float, up: float) -> Any:
     """Axes at a place in points from the lower left corner."""
     axes = figure.add_axes((left / WIDTH, bottom / height, width / WIDTH, up / height), facecolor="none")
     axes.set_axisbelow(True)
@@ -289,7 +300,7 @@ def _rows(figure: Any, height: float, groups: Sequence[str], line: float, axis: 
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     left = MARGIN + max(map(width_of, groups), default=0) + 10
-    axes = _axes(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, line * len(groups))
+    axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, line * len(groups))
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_yticks(range(len(groups)), groups)
     axes.tick_params(axis="y", length=0)
@@ -306,6 +317,11 @@ def _rows(figure: Any, height: float, groups: Sequence[str], line: float, axis: 
 def _drawn(estimate: Estimate | None) -> Estimate | None:
     """The estimate, unless its value is not a number."""
     return estimate if estimate is not None and math.isfinite(estimate.value) else None
+
+
+def _not_run(axes: Any, x: float, y: float) -> None:
+    # An offset, since SVG drops leading spaces.
+    axes.annotate("not run", (x, y), (6, 0), textcoords="offset points", va="center", color=QUIET, size=SIZE - 1)
 
 
 def _interval(axes: Any, estimate: Estimate, y: float, colour: str, thick: float) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
-
-import tabulate  # type: ignore[import-untyped, unused-ignore]
 
 
 def number(value: float, form: str = ".4f") -> str:
@@ -49,9 +48,11 @@ def cell(value: Any) -> str:
 
 
 def table_of(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    # Otherwise the padding hangs on whether `wcwidth` happens to be installed.
-    tabulate.WIDE_CHARS_MODE = False
-    cells = [[cell(value) for value in line] for line in lines]
-    head = [cell(name) for name in head]
-    return str(tabulate.tabulate(cells, head, tablefmt="github", disable_numparse=True))
+    """A Markdown table. Cells are not padded: one longer link would change every line of it."""
+    rule = ["---"] * len(head)
+    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in (head, rule, *lines))
+
+
+def anchor(heading: str) -> str:
+    """The name under which GitHub finds a heading: small letters, digits, hyphens for spaces."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

@@ -15,6 +15,7 @@ from replicate.paths import EXPECTED, MEASURED, REPORT
 from replicate.picture import Block, Picture
 from replicate.profile import Profile, load_profile, profile_ids
 from replicate.record import TIMING, Record, load_records
+from replicate.report_answer import contents, section_answer
 from replicate.report_augmentation import section_augmentation
 from replicate.report_compression import section_compression
 from replicate.report_inference import section_inference
@@ -25,12 +26,12 @@ from replicate.table_file import load_tables
 from replicate.timing.record import TimingRecord, load_timings
 
 SECTIONS: tuple[Callable[[Material], Sequence[Block]], ...] = (
-    sections.section_answer,
+    section_answer,
     sections.section_first_table,
-    section_augmentation,
-    section_inference,
     sections.section_profiles,
     section_compression,
+    section_inference,
+    section_augmentation,
     sections.section_other_tables,
     section_method,
 )
@@ -112,7 +113,9 @@ def _current(path: Path) -> Material:
 
 
 def _blocks(material: Material) -> list[Block]:
-    return [block for section in SECTIONS for block in section(material)]
+    first, *others = ([*section(material)] for section in SECTIONS)
+    rest = [block for blocks in others for block in blocks]
+    return [*first, *([contents([*first, *rest])] if others else []), *rest]
 
 
 def _text(blocks: Sequence[Block]) -> str:

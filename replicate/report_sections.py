@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
-from replicate.markdown import cell, interval, number, plural, sentence, spread, table_of, tally
+from replicate.figures import Estimate, Series, forest
+from replicate.markdown import cell, interval, number, plural, sentence, spread, table_of
 from replicate.metrics import METRICS
 from replicate.paired import RowComparison, published_pair
+from replicate.picture import Block, Picture
 from replicate.profile import Profile
+from replicate.report_answer import CLAIMS, PRINTED_F1
 from replicate.report_biases import biases
-from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row
+from replicate.report_nets import nets
+from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row, paired_seeds
 from replicate.stats import t_interval
 from replicate.table import LATENCY, ResultsTable, Row, Step
 
@@ -24,55 +29,16 @@ NAMES = {
 }
 
 
-def section_answer(material: Material) -> list[str]:
-    """The title, and the paragraph that says whether the first table holds."""
-    table = material.tables[0]
-    published = [row for row in table.rows if row.published]
-    profiles = material.comparable(table)
-    judged = [
-        (row, profile, judge_row(table, material.result(row, profile))) for row in published for profile in profiles
-    ]
-    counted = tally(verdict.status for _, _, verdict in judged)
-    run = [verdict for _, _, verdict in judged if verdict.status != "not-run"]
-    names = " or ".join(f"`{profile.id}`" for profile in profiles) or "a comparable profile"
-    if not run:
-        rows = plural(len(published), "published row")
-        answer = f"**Not known yet: it has not been run.** None of its {rows} has a record under {names}."
-    elif any(verdict.status in ("higher", "lower") for verdict in run):
-        answer = f"**No, not all of it.** Of its {len(judged)} comparisons under {names}: {counted}."
-    elif all(verdict.status == "replicated" for _, _, verdict in judged):
-        answer = f"**Yes.** Each of its {len(published)} published rows is replicated under {names}."
-    else:
-        answer = f"**Not settled.** Of its {len(judged)} comparisons under {names}: {counted}."
-    others = [profile for profile in material.profiles if profile not in profiles]
-    for profile in others:
-        own = [record for record in material.records if record.profile == profile.id]
-        answer += (
-            f" `{profile.id}` has {plural(len(own), 'record')}; they answer another question and replicate nothing."
-            if own
-            else f" `{profile.id}` has no record."
-        )
-    found = [
-        f"- {result.claim.text} **{result.verdict.status}**, under `{profile.id}`"
-        for profile in others
-        if material.same_data(table, profile)
-        for result in judge_claims(table, material.records, profile.id)
-        if result.comparisons
-    ]
-    claims = ["What it claims, tested on the same data with another net:", "\n".join(found)] if found else []
-    asked = f"Does the table of *{table.title}* hold when it is run again with several seeds? "
-    return ["# Does the published table hold?", asked + answer, *claims]
-
-
-def section_first_table(material: Material) -> list[str]:
+def section_first_table(material: Material) -> list[Block]:
     """The first table, its claims, and the whole numbers behind its figures."""
     table = material.tables[0]
-    return [*_published(material, table), *_claims(material, table), *_counts(table)]
+    behaviour = [block for profile in material.comparable(table) for block in nets(material, table, profile)]
+    return [*_published(material, table), *_claims(material, table), *_counts(table), *behaviour]
 
 
-def section_profiles(material: Material) -> list[str]:
+def section_profiles(material: Material) -> list[Block]:
     """The profiles whose figures must not be compared with published ones, each under its own heading."""
-    blocks = []
+    blocks: list[Block] = []
     for profile in material.profiles:
         tables = [
             table
@@ -88,11 +54,11 @@ def section_profiles(material: Material) -> list[str]:
         ]
         for table in tables:
             blocks += [*_measured(material, table, profile), *_differences(material, table, profile)]
-            blocks += biases(material, table, profile)
+            blocks += [*nets(material, table, profile), *biases(material, table, profile)]
     return blocks
 
 
-def section_other_tables(material: Material) -> list[str]:
+def section_other_tables(material: Material) -> list[Block]:
     """The published tables after the first, in the same form."""
     return [
         block
@@ -102,7 +68,7 @@ def section_other_tables(material: Material) -> list[str]:
     ]
 
 
-def _published(material: Material, table: ResultsTable) -> list[str]:
+def _published(material: Material, table: ResultsTable) -> list[Block]:
     """Published and measured values one below the other, with the verdict and its reason."""
     metrics = [metric for metric in (*METRICS, LATENCY) if any(metric in row.published for row in table.rows)]
     lines, details, results = [], [], []
@@ -126,7 +92,8 @@ def _published(material: Material, table: ResultsTable) -> list[str]:
         f"Source: {sentence(table.provenance.source)} Published values as printed; "
         "measured: mean ± standard deviation (seeds)."
     )
-    blocks = [f"## {table.title}", source, table_of(head, lines), *_failures(material, results)]
+    blocks: list[Block] = [f"## {table.title}", source, *_beside_published(material, table)]
+    blocks += [table_of(head, lines), *_failures(material, results)]
     blocks += _tolerances(table)
     if details:
         head = [
@@ -143,6 +110,67 @@ def _published(material: Material, table: ResultsTable) -> list[str]:
         ]
         blocks.append(table_of(head, details))
     return blocks
+
+
+def _beside_published(material: Material, table: ResultsTable) -> list[Picture]:
+    """Published accuracies beside the seeds of the profiles that may be compared with them."""
+    profiles, rows = material.comparable(table), [row for row in table.rows if "accuracy" in row.published]
+    tolerance = table.tolerances.get("accuracy")
+    if not profiles or tolerance is None or not any(row.recipe for row in rows):
+        return []
+    alpha = float(table.statistics.alpha.value)
+    estimates = {profile.id: [_estimate(material.result(row, profile), alpha) for row in rows] for profile in profiles}
+    values = [float(row.published["accuracy"].value) for row in rows]
+    words = [
+        f"{row.id} published {value:.4f}, "
+        + ", ".join(
+            f"{name} {one.value:.4f} ({interval(one.interval) or 'no interval'})" if one else f"{name} not run"
+            for name, found in estimates.items()
+            for one in [found[at]]
+        )
+        for at, (row, value) in enumerate(zip(rows, values, strict=True))
+    ]
+    return [
+        forest(
+            f"published-{table.id}",
+            "Published accuracy, and the seeds of those who ran it again",
+            f"Accuracy by row: {'; '.join(words)}.",
+            f"accuracy on {table.dataset.split} (mean over seeds, {100 * (1 - alpha):g} % interval)",
+            [row.id for row in rows],
+            [Series(name, tuple(found)) for name, found in estimates.items()],
+            centre=None,
+            band=float(tolerance.value),
+            published=values,
+            form="g",
+        )
+    ]
+
+
+def _of_seeds(table: ResultsTable, profile: Profile, results: Iterable[RowResult]) -> list[Picture]:
+    """Accuracies of a profile that may not be compared with published ones: each row with its seeds and interval."""
+    alpha = float(table.statistics.alpha.value)
+    drawn = [(result, one) for result in results if (one := _estimate(result, alpha))]
+    if not drawn:
+        return []
+    words = [f"{result.row.id} {one.value:.4f} ({interval(one.interval) or 'no interval'})" for result, one in drawn]
+    return [
+        forest(
+            f"seeds-{table.id}-{profile.id}",
+            f"Accuracy of each row under {profile.id}",
+            f"Accuracy by row with seeds and intervals: {'; '.join(words)}.",
+            f"accuracy on dev (mean over seeds, {100 * (1 - alpha):g} % interval)",
+            [result.row.id for result, _ in drawn],
+            [Series(profile.id, tuple(one for _, one in drawn))],
+            centre=None,
+            form="g",
+        )
+    ]
+
+
+def _estimate(result: RowResult, alpha: float) -> Estimate | None:
+    """What a picture draws of a row's accuracy."""
+    values = tuple(value for value in result.samples("accuracy") if math.isfinite(value))
+    return Estimate(result.summary("accuracy")[0], t_interval(values, alpha), values) if values else None
 
 
 def _tolerances(table: ResultsTable) -> list[str]:
@@ -189,7 +217,7 @@ def _claims(material: Material, table: ResultsTable) -> list[str]:
             difference = f"{a.published[metric].value - b.published[metric].value:+.4f}" if both else ""
             lines.append([claim.text, _minus(a, b), NAMES[metric], difference, _totals(table, a, b, metric)])
     blocks = [
-        "### What the source claims",
+        f"### {CLAIMS}",
         "The source has one seed a row. What its totals alone can show, whichever examples each row got right:",
         table_of(["claim", "difference", "metric", "published", "what the totals can show"], lines),
     ]
@@ -212,8 +240,10 @@ def _claim_verdicts(material: Material, table: ResultsTable, profile: Profile) -
         for metric in claim.metrics:
             measured = _difference(result.comparisons.get(metric))
             words = f"**{verdict.status}**: {verdict.reason}"
-            lines.append([claim.text, NAMES[metric], *measured, number(verdict.p_corrected), words])
-    head = ["claim", "metric", "difference (pairs)", "interval", "p of the claim, corrected", "verdict"]
+            rows = [material.result(table.row(row), profile) for row in (claim.row, claim.against)]
+            links = _links(material, *rows) if metric in result.comparisons else ""
+            lines.append([claim.text, NAMES[metric], *measured, number(verdict.p_corrected), words, links])
+    head = ["claim", "metric", "difference (pairs)", "interval", "p of the claim, corrected", "verdict", "records"]
     return table_of(head, lines)
 
 
@@ -230,7 +260,7 @@ def _counts(table: ResultsTable) -> list[str]:
         parts = [f"{counts.correct}/{counts.examples}", tp, fp, fn, f"{tp}/{tp + fp}", f"{tp}/{tp + fn}", f1]
         lines.append([_named(row), *map(str, parts)])
     return [
-        "### What the printed F1 is",
+        f"### {PRINTED_F1}",
         f"The published precision, recall and F1 are those of class index {facts.positive_index} of the label list "
         f"alone: {facts.positive_class}, which has {facts.positive_examples} of the {facts.examples} "
         f"{facts.split} examples. "
@@ -240,7 +270,7 @@ def _counts(table: ResultsTable) -> list[str]:
     ]
 
 
-def _measured(material: Material, table: ResultsTable, profile: Profile) -> list[str]:
+def _measured(material: Material, table: ResultsTable, profile: Profile) -> list[Block]:
     alpha = float(table.statistics.alpha.value)
     lines, results = [], [material.result(row, profile) for row in table.rows if row.runs_under(profile.id)]
     for result in results:
@@ -250,7 +280,12 @@ def _measured(material: Material, table: ResultsTable, profile: Profile) -> list
         size = " to ".join(f"{number:,}" for number in sizes)
         lines.append([f"`{result.row.id}`", steps(table, result.row), *cells, size, material.links(result.records)])
     head = ["row", "stages", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters", "records"]
-    return [f"### Rows of *{table.title}*", table_of(head, lines), *_failures(material, results)]
+    return [
+        f"### Rows of *{table.title}*",
+        *_of_seeds(table, profile, results),
+        table_of(head, lines),
+        *_failures(material, results),
+    ]
 
 
 def _failures(material: Material, results: Iterable[RowResult]) -> list[str]:
@@ -281,7 +316,8 @@ def _differences(material: Material, table: ResultsTable, profile: Profile) -> l
         for metric in ("accuracy", "macro_f1", "f1"):
             if found := compare(a, b, metric, alpha=alpha):
                 tests = [number(found.p), number(found.p_sign_flip), interval(found.bootstrap_ci), _mcnemar(found)]
-                lines.append([_minus(a.row, b.row), NAMES[metric], *_difference(found), *tests])
+                cells = [*_difference(found), *tests, _links(material, a, b)]
+                lines.append([_minus(a.row, b.row), NAMES[metric], *cells])
     if not lines:
         return []
     tests = ["p, paired t", "p, sign flip", "interval, seeds and examples resampled", "p, McNemar, one a seed"]
@@ -290,10 +326,17 @@ def _differences(material: Material, table: ResultsTable, profile: Profile) -> l
         "about other seeds on this dev set; the resampled one about other dev examples too; McNemar's test is what "
         "one seed alone would have said."
     )
-    blocks = [words, table_of(["difference", "metric", "mean (pairs)", "interval", *tests], lines)]
+    blocks = [words, table_of(["difference", "metric", "mean (pairs)", "interval", *tests, "records"], lines)]
     if table.claims and material.same_data(table, profile):
         blocks += ["What the published claims come to for these nets:", _claim_verdicts(material, table, profile)]
     return blocks
+
+
+def _links(material: Material, a: RowResult, b: RowResult) -> str:
+    """The records of both sides of a difference, over the seeds that are paired."""
+    seeds = paired_seeds(a, b)
+    first, second = (material.links(record for record in result.records if record.seed in seeds) for result in (a, b))
+    return f"{first} − {second}"
 
 
 def _mcnemar(comparison: RowComparison) -> str:

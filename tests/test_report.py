@@ -3,161 +3,29 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from replicate import report
 from replicate.errors import UserError
 from replicate.figures import Estimate, Series, bars
-from replicate.metrics import count
 from replicate.paths import EXPECTED
-from replicate.profile import Profile
-from replicate.record import Record, pack_bits, pack_predictions
+from replicate.record import Record
 from replicate.report import gather, render
 from replicate.results import compare, judge_claims, judge_row, row_result
 from replicate.table import ResultsTable
-from replicate.table_file import load_table, load_tables
-
-GOLD = np.array([0] * 40 + [1] * 30 + [2] * 30)
-TABLE = """
-schema = 1
-id = "article"
-title = "A table | of three rows"
-[provenance]
-source = "an article"
-published = "2022"
-language = "English"
-retrieved = "2026-01-01"
-protocol_known = ["one seed"]
-protocol_unknown = ["the rest"]
-[dataset]
-name = "CORPUS"
-split = "dev"
-examples = 100
-positive_class = "treatment"
-positive_index = 1
-positive_examples = 30
-[statistics]
-alpha = { value = "0.05", reason = "usual" }
-minimum_seeds = { value = "3", reason = "few" }
-[tolerances]
-accuracy = { value = "0.05", reason = "two standard errors" }
-[[rows]]
-id = "base"
-title = "Base"
-recipe = [{ stage = "finetune", select = "accuracy" }]
-[rows.published]
-accuracy = "0.8"
-precision = "0.75"
-recall = "0.8"
-f1 = "0.7741935483870969"
-[rows.counts]
-examples = 100
-correct = 80
-tp = 24
-fp = 8
-fn = 6
-[rows.provenance]
-section = "1"
-log = "line 1"
-note = "none"
-[[rows]]
-id = "prune"
-title = "Pruned"
-parent = "base"
-recipe = [{ stage = "prune", width = "1/2", select = "f1" }]
-[rows.published]
-accuracy = "0.79"
-[rows.counts]
-examples = 100
-correct = 79
-[rows.provenance]
-section = "1"
-log = "line 2"
-note = "none"
-[[rows]]
-id = "svm"
-title = "Baseline"
-recipe = [{ stage = "svm" }]
-[[claims]]
-id = "prune-lowers"
-text = "Pruning lowers accuracy."
-kind = "lowers"
-row = "prune"
-against = "base"
-metrics = ["accuracy"]
-provenance = "section 1"
-"""
-
-
-PAPER = Profile(
-    id="paper",
-    question="Does the table hold?",
-    comparable=True,
-    reason="",
-    device="gpu",
-    dataset="corpus",
-    seeds=(1, 2, 3),
-    tables=("article",),
-    model="ernie",
-    unlabelled=None,
-)
-SMALL = replace(PAPER, id="small", comparable=False, reason="a smaller net")
-PROFILES = {"paper": PAPER, "small": SMALL}
+from replicate.table_file import load_tables
+from tests.synthetic import PROFILES, SMALL, article, failure, record, runs
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> ResultsTable:
     """A table of two published rows and a baseline, through the real loader."""
-    (tmp_path / "article.toml").write_text(TABLE, encoding="utf-8")
-    return load_table(tmp_path / "article.toml")
-
-
-def record(row: str, seed: int, wrong: int, *, profile: str = "paper", status: str = "ok", reason: str = "") -> Record:
-    """A run that takes the first `wrong` examples, all of class 0, for class 2."""
-    predicted = np.where(np.arange(len(GOLD)) < wrong, 2, GOLD)
-    return Record(
-        table="article",
-        row=row,
-        profile=profile,
-        seed=seed,
-        status=status,
-        reason=reason,
-        command=("replicate", "run", row),
-        started=f"2026-01-0{seed}T00:00:00+00:00",
-        finished=f"2026-01-0{seed}T01:00:00+00:00",
-        commit="c" * 40,
-        dirty=False,
-        versions={"numpy": "1.26.4"},
-        device={"kind": "cpu", "name": "some processor", "threads": 2},
-        machine={"cpu": "some processor", "cores": 2},
-        stages=({"stage": "finetune", "key": "k", "config": {}, "inputs": {}, "seconds": 10.0 * seed, "summary": {}},),
-        digests={},
-        labels=("diagnosis", "treatment", "other"),
-        counts=count(GOLD, predicted, 3),
-        predictions=pack_predictions(predicted),
-        correct=pack_bits(predicted == GOLD),
-        confidence="",
-        parameters=1234567,
-    )
-
-
-def failure(row: str, seed: int, status: str, *, profile: str = "paper") -> Record:
-    """A run without predictions."""
-    run = record(row, seed, 0, profile=profile, status=status, reason="the loss is NaN | at step 7")
-    return replace(run, counts={}, predictions="", correct="")
-
-
-def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record]:
-    """One run a seed, from seed 1."""
-    return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
+    return article(tmp_path)
 
 
 def line(text: str, *parts: str) -> str:
@@ -218,7 +86,9 @@ def test_claim_verdict(table: ResultsTable, prune: list[int], status: str) -> No
     records = runs("base", [20, 21, 19, 20, 19, 21]) + runs("prune", prune)
     (result,) = judge_claims(table, records, "paper")
     assert result.verdict.status == status
-    assert f"**{status}**" in line(render({table.id: table}, records, PROFILES), "| Pruning", "**")
+    text = render({table.id: table}, records, PROFILES)
+    assert line(text, "| Pruning", "one seed").count(f"**{status}**") == 1
+    assert f"**{status}**: " in line(text, "| Pruning", "| accuracy | ", "**")
 
 
 def test_printed_f1_is_decoded(table: ResultsTable) -> None:
@@ -311,21 +181,6 @@ def test_order_of_the_arguments_does_not_matter(table: ResultsTable) -> None:
     records = runs("base", [18, 20, 25]) + runs("prune", [20, 21, 25]) + runs("svm", [23], "small")
     backwards = dict(reversed(PROFILES.items()))
     assert render({table.id: table}, records, PROFILES) == render({table.id: table}, records[::-1], backwards)
-
-
-def test_text_does_not_hang_on_wcwidth(table: ResultsTable) -> None:
-    """With or without wcwidth, which tabulate uses where it is installed, the tables are the same bytes."""
-    code = (
-        "import sys; sys.modules['wcwidth'] = None if sys.argv[1] == 'hide' else __import__('wcwidth');"
-        "from replicate.markdown import table_of; print(ascii(table_of(['行'], [['治疗方案 | x']])))"
-    )
-    pytest.importorskip("wcwidth")
-    command = [sys.executable, "-c", code]
-    texts = {
-        subprocess.run([*command, mode], capture_output=True, text=True, check=True).stdout for mode in ("hide", "keep")
-    }
-    assert len(texts) == 1
-    assert "\\\\|" in texts.pop()
 
 
 @pytest.mark.parametrize("change", [{"row": "nowhere"}, {"table": "nowhere"}, {"profile": "nowhere"}])

@@ -72,7 +72,7 @@ def test_without_records_it_says_so(tables: dict[str, ResultsTable]) -> None:
     assert only == "**not-run**: no inference has been timed; `tox -e timing` does it."
     text = render(tables, [], PROFILES)
     assert f"\n{heading}\n\n{only}\n" in text
-    assert report.SECTIONS.index(section_augmentation) + 1 == report.SECTIONS.index(section_inference)
+    assert report.SECTIONS.index(section_inference) < report.SECTIONS.index(section_augmentation)
 
 
 def test_the_answer_names_the_fastest_runtime_and_the_machine(tables: dict[str, ResultsTable]) -> None:
@@ -157,7 +157,7 @@ def test_tables_are_the_rows_of_the_summary(tables: dict[str, ResultsTable]) -> 
 def test_sizes_are_told_once(tables: dict[str, ResultsTable]) -> None:
     """A net has one line, whatever the number of comparisons; runtimes that read as much share it."""
     found = line(section(tables, measured()), "| ernie-3.0-base ", "| width 1/2 ", "| fp32 ", "| 400.0 ")
-    assert "| paddle-inference, onnxruntime  " in found
+    assert "| paddle-inference, onnxruntime |" in found
 
 
 def test_goals_stand_beside_what_was_reached(tables: dict[str, ResultsTable]) -> None:

@@ -1,0 +1,124 @@
+"""How REPORT.md opens: whether the first table holds, its claims at a glance, and the contents."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from replicate.markdown import anchor, interval, number, plural, table_of, tally
+from replicate.picture import Block
+from replicate.profile import Profile
+from replicate.results import ClaimResult, Material, judge_claims, judge_row
+from replicate.table import Claim, ResultsTable
+
+CLAIMS, PRINTED_F1 = "What the source claims", "What the printed F1 is"
+
+
+def section_answer(material: Material) -> list[str]:
+    """The title, the paragraph that says whether the first table holds, and its claims in one table."""
+    table = material.tables[0]
+    asked = f"Does the table of *{table.title}* hold when it is run again with several seeds? "
+    return ["# Does the published table hold?", asked + _answer(material, table), *_glance(material, table)]
+
+
+def _answer(material: Material, table: ResultsTable) -> str:
+    """The verdicts in a paragraph, with what has not been run."""
+    published = [row for row in table.rows if row.published]
+    profiles = material.comparable(table)
+    judged = [
+        (row, profile, judge_row(table, material.result(row, profile))) for row in published for profile in profiles
+    ]
+    counted = tally(verdict.status for _, _, verdict in judged)
+    run = [verdict for _, _, verdict in judged if verdict.status != "not-run"]
+    names = " or ".join(f"`{profile.id}`" for profile in profiles) or "a comparable profile"
+    if not run:
+        rows = plural(len(published), "published row")
+        answer = f"**Not known yet: it has not been run.** None of its {rows} has a record under {names}."
+        if any(profile.device == "gpu" for profile in profiles):
+            answer += " It takes a CUDA GPU; `tox -e replicate` runs it there and writes this page again."
+    elif any(verdict.status in ("higher", "lower") for verdict in run):
+        answer = f"**No, not all of it.** Of its {len(judged)} comparisons under {names}: {counted}."
+    elif all(verdict.status == "replicated" for _, _, verdict in judged):
+        answer = f"**Yes.** Each of its {len(published)} published rows is replicated under {names}."
+    else:
+        answer = f"**Not settled.** Of its {len(judged)} comparisons under {names}: {counted}."
+    for profile in material.profiles:
+        if profile in profiles:
+            continue
+        own = [record for record in material.records if record.profile == profile.id]
+        answer += (
+            f" `{profile.id}` has {plural(len(own), 'record')}; they answer another question and replicate nothing."
+            if own
+            else f" `{profile.id}` has no record."
+        )
+    if table.dataset.positive_class and any(row.counts and row.counts.tp is not None for row in table.rows):
+        answer += (
+            f" The F1 that it prints is that of one class, {table.dataset.positive_class}, "
+            f"[not of the task](#{anchor(PRINTED_F1)})."
+        )
+    return answer
+
+
+def _glance(material: Material, table: ResultsTable) -> list[str]:
+    """Each claim with the published difference in accuracy and what each profile on the same data shows."""
+    comparable = material.comparable(table)
+    columns = [
+        (profile, judge_claims(table, material.records, profile.id))
+        for profile in material.profiles
+        if material.same_data(table, profile)
+    ]
+    columns = [one for one in columns if one[0] in comparable or any(result.comparisons for result in one[1])]
+    if not table.claims or not columns:
+        return []
+    lines = []
+    for at, claim in enumerate(table.claims):
+        lines.append([claim.text, _published(table, claim), *(_shown(results[at]) for _, results in columns)])
+    head = ["claim", "published, accuracy", *(_named(profile, comparable) for profile, _ in columns)]
+    return [
+        "What it claims, with the difference in accuracy (interval) and the verdict on all the claim's metrics; "
+        f"[the reasons](#{anchor(CLAIMS)}) stand below:",
+        table_of(head, lines),
+        *(
+            f"`{profile.id}` tests the claims on the same data with another net: {profile.reason}."
+            for profile, _ in columns
+            if profile not in comparable
+        ),
+    ]
+
+
+def _named(profile: Profile, comparable: Sequence[Profile]) -> str:
+    return f"`{profile.id}`" if profile in comparable else f"`{profile.id}`, another net"
+
+
+def _published(table: ResultsTable, claim: Claim) -> str:
+    a, b = (table.row(row).published.get("accuracy") for row in (claim.row, claim.against))
+    return f"{a.value - b.value:+.4f}, one seed" if a and b else ""
+
+
+def _shown(result: ClaimResult) -> str:
+    words = f"**{result.verdict.status}**"
+    found = result.comparisons.get("accuracy")
+    if found is None:
+        return words
+    bounds = f" ({interval(found.ci)})" if interval(found.ci) else ""
+    return f"{words}: {number(found.difference, '+.4f')}{bounds}, {plural(found.n, 'pair')}"
+
+
+def contents(blocks: Sequence[Block]) -> str:
+    """A list of the second-level headings, each with its third-level ones behind it, as links."""
+    seen: Counter[str] = Counter()
+    lines: list[str] = []
+    for block in blocks:
+        found = re.match(r"(#{1,6}) (.+)", block) if isinstance(block, str) else None
+        if not found:
+            continue
+        name = anchor(found[2])
+        place = f"{name}-{seen[name]}" if seen[name] else name
+        seen[name] += 1
+        link = f"[{found[2]}](#{place})"
+        if found[1] == "##":
+            lines.append(f"- {link}")
+        elif found[1] == "###" and lines:
+            lines[-1] += f"{' · ' if ': ' in lines[-1] and lines[-1].count('](#') > 1 else ': '}{link}"
+    return "\n".join(lines)

@@ -1,0 +1,148 @@
+"""A small synthetic table, its profiles, and records of it, for tests of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from replicate.metrics import count
+from replicate.profile import Profile
+from replicate.record import Record, pack_bits, pack_predictions
+from replicate.table import ResultsTable
+from replicate.table_file import load_table
+
+GOLD = np.array([0] * 40 + [1] * 30 + [2] * 30)
+TABLE = """
+schema = 1
+id = "article"
+title = "A table | of three rows"
+[provenance]
+source = "an article"
+published = "2022"
+language = "English"
+retrieved = "2026-01-01"
+protocol_known = ["one seed"]
+protocol_unknown = ["the rest"]
+[dataset]
+name = "CORPUS"
+split = "dev"
+examples = 100
+positive_class = "treatment"
+positive_index = 1
+positive_examples = 30
+[statistics]
+alpha = { value = "0.05", reason = "usual" }
+minimum_seeds = { value = "3", reason = "few" }
+[tolerances]
+accuracy = { value = "0.05", reason = "two standard errors" }
+[[rows]]
+id = "base"
+title = "Base"
+recipe = [{ stage = "finetune", select = "accuracy" }]
+[rows.published]
+accuracy = "0.8"
+precision = "0.75"
+recall = "0.8"
+f1 = "0.7741935483870969"
+[rows.counts]
+examples = 100
+correct = 80
+tp = 24
+fp = 8
+fn = 6
+[rows.provenance]
+section = "1"
+log = "line 1"
+note = "none"
+[[rows]]
+id = "prune"
+title = "Pruned"
+parent = "base"
+recipe = [{ stage = "prune", width = "1/2", select = "f1" }]
+[rows.published]
+accuracy = "0.79"
+[rows.counts]
+examples = 100
+correct = 79
+[rows.provenance]
+section = "1"
+log = "line 2"
+note = "none"
+[[rows]]
+id = "svm"
+title = "Baseline"
+recipe = [{ stage = "svm" }]
+[[claims]]
+id = "prune-lowers"
+text = "Pruning lowers accuracy."
+kind = "lowers"
+row = "prune"
+against = "base"
+metrics = ["accuracy"]
+provenance = "section 1"
+"""
+
+
+PAPER = Profile(
+    id="paper",
+    question="Does the table hold?",
+    comparable=True,
+    reason="",
+    device="gpu",
+    dataset="corpus",
+    seeds=(1, 2, 3),
+    tables=("article",),
+    model="ernie",
+    unlabelled=None,
+)
+SMALL = replace(PAPER, id="small", comparable=False, reason="a smaller net")
+PROFILES = {"paper": PAPER, "small": SMALL}
+
+
+def article(folder: Path) -> ResultsTable:
+    """A table of two published rows and a baseline, through the real loader."""
+    (folder / "article.toml").write_text(TABLE, encoding="utf-8")
+    return load_table(folder / "article.toml")
+
+
+def record(row: str, seed: int, wrong: int, *, profile: str = "paper", status: str = "ok", reason: str = "") -> Record:
+    """A run that takes the first `wrong` examples, all of class 0, for class 2."""
+    predicted = np.where(np.arange(len(GOLD)) < wrong, 2, GOLD)
+    return Record(
+        table="article",
+        row=row,
+        profile=profile,
+        seed=seed,
+        status=status,
+        reason=reason,
+        command=("replicate", "run", row),
+        started=f"2026-01-0{seed}T00:00:00+00:00",
+        finished=f"2026-01-0{seed}T01:00:00+00:00",
+        commit="c" * 40,
+        dirty=False,
+        versions={"numpy": "1.26.4"},
+        device={"kind": "cpu", "name": "some processor", "threads": 2},
+        machine={"cpu": "some processor", "cores": 2},
+        stages=({"stage": "finetune", "key": "k", "config": {}, "inputs": {}, "seconds": 10.0 * seed, "summary": {}},),
+        digests={},
+        labels=("diagnosis", "treatment", "other"),
+        counts=count(GOLD, predicted, 3),
+        predictions=pack_predictions(predicted),
+        correct=pack_bits(predicted == GOLD),
+        confidence="",
+        parameters=1234567,
+    )
+
+
+def failure(row: str, seed: int, status: str, *, profile: str = "paper") -> Record:
+    """A run without predictions."""
+    run = record(row, seed, 0, profile=profile, status=status, reason="the loss is NaN | at step 7")
+    return replace(run, counts={}, predictions="", correct="")
+
+
+def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record]:
+    """One run a seed, from seed 1."""
+    return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]

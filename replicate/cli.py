@@ -9,10 +9,11 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from replicate.errors import UserError
-from replicate.paths import MEASURED, REPORT, store_root
+from replicate.paths import REPORT, store_root
+from replicate.progress import Progress
 
 BROKEN_PIPE = 141
 
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 checked and found wanting, 2 bad input."""
     words = sys.argv[1:] if argv is None else list(argv)
     args = build_parser(next((word for word in words if not word.startswith("-")), "")).parse_args(words)
+    Progress.curves = getattr(args, "visualdl", None)
     try:
         code = int(args.run(args))
         # Here, not at exit: a reader that has left is no error of ours.
@@ -38,14 +40,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
 
 
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with a command line in one line, and what to do next."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with exit code 2."""
+        self.exit(2, f"replicate: {' '.join(message.split())}; `{self.prog} --help` says what it takes\n")
+
+
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     """The command line of `replicate` and its subcommands, or of those only one with its arguments.
 
     Some commands' arguments need imports of their own, which `replicate --help` should not wait for.
     """
-    parser = argparse.ArgumentParser(
-        prog="replicate", description="Replicates a published ERNIE 3.0 table and says what of it is true."
-    )
+    parser = Parser(prog="replicate", description="Replicates a published ERNIE 3.0 table and says what of it is true.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, summary, add, run in COMMANDS:
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -66,181 +74,73 @@ def seeds_of(text: str) -> tuple[int, ...]:
     return seeds
 
 
-def _profile_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="smoke", metavar="P", help="paper, small or smoke (default)")
-    parser.add_argument("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
-    parser.add_argument("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
-    parser.add_argument(
-        "--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data"
-    )
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
-    _profile_arguments(parser)
-    parser.add_argument("--dry-run", action="store_true", help="list what would run and what is kept")
-    parser.add_argument("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
-    parser.add_argument("--offline", action="store_true", help="open no connection")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-
-
-def _run(args: argparse.Namespace) -> int:
-    from tabulate import tabulate
-
-    from replicate.metrics import scores
-    from replicate.profile import load_profile
-    from replicate.run import Runner, selected
-    from replicate.store import Store
-    from replicate.table_file import load_tables
-
-    profile = load_profile(args.profile).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
-    if args.accept and args.dataset_dir:
-        raise UserError("--accept is for the profile's own data", hint="records of other data stay in the store")
-    runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
-    rows = list(selected(load_tables(), profile, tuple(args.rows)))
-    if args.dry_run:
-        lines = []
-        for table, row in rows:
-            for seed in profile.seeds:
-                for stage in runner.planned(table, row, seed):
-                    lines.append((row, seed, stage.name, stage.key[:12], "kept" if runner.kept(stage) else "would run"))
-        print(tabulate(lines, headers=("row", "seed", "stage", "key", "state")))
-        return 0
-    results, failed = [], False
-    for table, row in rows:
-        for seed in profile.seeds:
-            record = runner.run(table, row, seed)
-            runner.keep(record, MEASURED if args.accept else None)
-            failed |= record.status != "ok"
-            found = scores(record.counts) if record.counts else {}
-            figures = (f"{found[name]:.4f}" if found else "-" for name in ("accuracy", "f1", "macro_f1"))
-            results.append((row, seed, record.status, *figures, f"{record.seconds:.0f}"))
-    print(
-        tabulate(
-            results,
-            headers=("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds"),
-            disable_numparse=True,
-        )
-    )
-    if args.accept:
-        from replicate import report
-
-        report.write()
-        print(f"records in {MEASURED / profile.id}; report in {REPORT}")
-    else:
-        then = "" if args.dataset_dir else "; `--accept` keeps them in measured/ and rewrites REPORT.md"
-        print(f"records in {runner.records}{then}")
-    return int(failed)
-
-
-def _add_list(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def _list(args: argparse.Namespace) -> int:
-    from tabulate import tabulate
-
-    from replicate.record import load_records
-    from replicate.table_file import load_tables
-
-    runs: dict[tuple[str, str], dict[str, int]] = {}
-    for record in load_records(MEASURED):
-        of = runs.setdefault((record.table, record.row), {})
-        of[record.profile] = of.get(record.profile, 0) + 1
-    rows = [
-        {
-            "row": row.full_id,
-            "title": row.title,
-            "published accuracy": row.published["accuracy"].printed if "accuracy" in row.published else "",
-            "stages": " → ".join(step.stage for step in table.chain(row.id)) if row.recipe else "not-run",
-            "records": ", ".join(f"{name} {count}" for name, count in sorted(runs.get((table.id, row.id), {}).items())),
-        }
-        for table in load_tables().values()
-        for row in table.rows
-    ]
-    print(
-        json.dumps(rows, ensure_ascii=False, indent=1)
-        if args.json
-        else tabulate(rows, headers="keys", disable_numparse=True)
-    )
-    return 0
-
-
-def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("row", metavar="ROW", help="row id, or table/row")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def _show(args: argparse.Namespace) -> int:
-    from tabulate import tabulate
-
-    from replicate.metrics import scores
-    from replicate.record import load_records
-    from replicate.table_file import load_tables
-
-    found = [(t, r) for t in load_tables().values() for r in t.rows if args.row in (r.id, r.full_id)]
-    if not found:
-        raise UserError(f"no row {args.row!r}", hint="`replicate list` names them")
-    for table, row in found:
-        records = [record for record in load_records(MEASURED) if (record.table, record.row) == (table.id, row.id)]
-        measured = [
-            {"profile": record.profile, "seed": record.seed, "status": record.status}
-            | ({name: round(value, 4) for name, value in scores(record.counts).items()} if record.counts else {})
-            for record in records
-        ]
-        published = {name: figure.printed for name, figure in row.published.items()}
-        recipe = [{"stage": step.stage, **step.options} for step in table.chain(row.id)] if row.recipe else []
-        if args.json:
-            facts = {
-                "row": row.full_id,
-                "title": row.title,
-                "published": published,
-                "recipe": recipe,
-                "measured": measured,
-            }
-            print(json.dumps(facts, ensure_ascii=False, indent=1))
-            continue
-        print(f"{row.full_id}: {row.title}")
-        if row.provenance:
-            print(f"from: {row.provenance.section}; {row.provenance.log}. {row.provenance.note}")
-        print(
-            "stages: "
-            + (" → ".join(json.dumps(step, ensure_ascii=False) for step in recipe) or f"not-run: {row.not_run}")
-        )
-        if published:
-            print(tabulate([published], headers="keys", disable_numparse=True))
-        print(tabulate(measured, headers="keys", disable_numparse=True) if measured else "measured: not-run")
-    return 0
-
-
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where REPORT.md is stale")
+    parser.add_argument(
+        "--html", nargs="?", type=Path, const=REPORT.with_suffix(".html"), metavar="FILE", help="one HTML file instead"
+    )
+    parser.add_argument("--dataset_dir", metavar="DIR", help="the report on your own data, which `run` has recorded")
+    parser.add_argument("--texts", action="store_true", help="embed the dev texts of your own data in its HTML file")
 
 
 def _report(args: argparse.Namespace) -> int:
     from replicate import report
 
+    if args.texts and not args.dataset_dir:
+        raise UserError("--texts is for your own data", hint="name it with --dataset_dir")
+    if args.check and (args.html or args.dataset_dir):
+        raise UserError("--check is about REPORT.md alone")
     if args.check:
         return report.check()
-    report.write()
-    print(f"report in {REPORT}")
+    if args.dataset_dir:
+        from replicate.profile import load_profile
+        from replicate.run import Runner
+        from replicate.store import Store
+
+        # The folder of the records hangs on the data alone, not on the profile.
+        runner = Runner(load_profile("smoke").changed(dataset=args.dataset_dir), Store(store_root()))
+        print(f"report in {report.write_own(runner.records, runner.dataset, args.html, args.texts)}")
+    elif args.html:
+        report.write_html(args.html)
+        print(f"report in {args.html}")
+    else:
+        report.write()
+        print(f"report in {REPORT}")
+    return 0
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
+
+
+def _completion(args: argparse.Namespace) -> int:
+    import shtab
+
+    print(shtab.complete(build_parser(), args.shell))
     return 0
 
 
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", default="smoke", metavar="P", help="what should be able to run (default: smoke)")
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from replicate.doctor import main as doctor
+    from replicate import doctor
+    from replicate.profile import load_profile
 
-    return doctor(args.profile)
+    if not args.json:
+        return doctor.main(args.profile)
+    checks = doctor.doctor(load_profile(args.profile))
+    print(json.dumps([vars(check) for check in checks], ensure_ascii=False, indent=1))
+    return int(not all(check.ok for check in checks))
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", choices=("kuake-qic", "generated"), help="which data")
     parser.add_argument("folder", type=Path, help="new folder for train.txt, dev.txt, label.txt and data.txt")
     parser.add_argument("--offline", action="store_true", help="open no connection")
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _data(args: argparse.Namespace) -> int:
@@ -250,8 +150,15 @@ def _data(args: argparse.Namespace) -> int:
     dataset = load_dataset(args.name, args.offline)
     write_dataset(dataset, args.folder)
     parts = {name: len(getattr(dataset, name)) for name in ("train", "dev", "unlabelled", "labels")}
-    print(f"{args.folder}: " + ", ".join(f"{count} {name}" for name, count in parts.items()))
+    if args.json:
+        print(json.dumps({"folder": str(args.folder), **parts}, ensure_ascii=False, indent=1))
+    else:
+        print(f"{args.folder}: " + ", ".join(f"{count} {name}" for name, count in parts.items()))
     return 0
+
+
+def _add_visualdl(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--visualdl", type=Path, metavar="DIR", help="write training curves there, for VisualDL")
 
 
 def _add_pretrain(parser: argparse.ArgumentParser) -> None:
@@ -264,6 +171,7 @@ def _add_pretrain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passes", type=float, help="times that the corpus is read")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    _add_visualdl(parser)
 
 
 def _add_finetune(parser: argparse.ArgumentParser) -> None:
@@ -299,6 +207,7 @@ def _add_finetune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batching", choices=("random", "length"), default="random", help="length pads less and is faster"
     )
+    _add_visualdl(parser)
 
 
 def _add_prune(parser: argparse.ArgumentParser) -> None:
@@ -345,6 +254,7 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
         default="dev",
         help="examples that the importance of heads is computed on (default: dev, as in the article)",
     )
+    _add_visualdl(parser)
 
 
 def _add_distill(parser: argparse.ArgumentParser) -> None:
@@ -405,10 +315,26 @@ def late(module: str, name: str) -> Callable[[Any], Any]:
 COMMANDS: tuple[
     tuple[str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]], ...
 ] = (
-    ("run", "run rows of the table and record what they give", _add_run, _run),
-    ("list", "list the tables' rows, published and measured", _add_list, _list),
-    ("show", "show one row: where it is from, its stages, its figures", _add_show, _show),
+    (
+        "run",
+        "run rows of the table and record what they give",
+        late("replicate.run_command", "add_run_arguments"),
+        late("replicate.run_command", "run_command"),
+    ),
+    (
+        "list",
+        "list the tables' rows, published and measured",
+        late("replicate.listings", "add_list_arguments"),
+        late("replicate.listings", "list_command"),
+    ),
+    (
+        "show",
+        "show one row: where it is from, its stages, its figures",
+        late("replicate.listings", "add_show_arguments"),
+        late("replicate.listings", "show_command"),
+    ),
     ("report", "write REPORT.md from expected/ and measured/", _add_report, _report),
+    ("completion", "print the shell's script that completes these commands", _add_completion, _completion),
     ("doctor", "say whether a profile can run here, and what mends it", _add_doctor, _doctor),
     ("data", "write a data set in the local format", _add_data, _data),
     ("pretrain", "pretrain a net on unlabelled text", _add_pretrain, late("replicate.commands", "pretrain_command")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -56,3 +57,16 @@ def table_of(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def anchor(heading: str) -> str:
     """The name under which GitHub finds a heading: small letters, digits, hyphens for spaces."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+class Anchors:
+    """The anchors of a page's headings in their order; a name that was there before gets a number."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+
+    def of(self, heading: str) -> str:
+        """The anchor of the next heading."""
+        name = anchor(heading)
+        self._seen[name] += 1
+        return name if self._seen[name] == 1 else f"{name}-{self._seen[name] - 1}"

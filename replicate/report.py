@@ -9,8 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from replicate import report_sections as sections
+from replicate.corpus import generated
+from replicate.corpus.formats import Dataset
 from replicate.errors import UserError
 from replicate.files import write_text
+from replicate.html_page import Shown, html_page
 from replicate.paths import EXPECTED, MEASURED, REPORT
 from replicate.picture import Block, Picture
 from replicate.profile import Profile, load_profile, profile_ids
@@ -20,12 +23,14 @@ from replicate.report_augmentation import section_augmentation
 from replicate.report_compression import section_compression
 from replicate.report_inference import section_inference
 from replicate.report_method import section_method
+from replicate.report_own import own_material, section_own_answer, section_own_rows
 from replicate.results import Material
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
 from replicate.timing.record import TimingRecord, load_timings
 
-SECTIONS: tuple[Callable[[Material], Sequence[Block]], ...] = (
+Section = Callable[[Material], Sequence[Block]]
+SECTIONS: tuple[Section, ...] = (
     section_answer,
     sections.section_first_table,
     sections.section_profiles,
@@ -35,6 +40,7 @@ SECTIONS: tuple[Callable[[Material], Sequence[Block]], ...] = (
     sections.section_other_tables,
     section_method,
 )
+OWN_SECTIONS: tuple[Section, ...] = (section_own_answer, section_own_rows, section_method)
 
 
 def gather(
@@ -82,11 +88,54 @@ def render(
 
 def write(path: Path = REPORT) -> None:
     """Writes the report of `expected/`, `measured/` and `profiles/`, and its pictures below the report's folder."""
-    blocks = _blocks(_current(path))
+    _write(path, _blocks(_current(path)))
+
+
+def _write(path: Path, blocks: Sequence[Block]) -> None:
     # All of them are drawn before anything is written.
     files = {**_pictures(path, blocks), path: _text(blocks)}
     for file, content in files.items():
         write_text(file, content)
+
+
+def write_html(target: Path, path: Path = REPORT) -> None:
+    """Writes the report at `path` as one HTML file; of texts, it has those of the generated corpus only.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    material = _current(path)
+    _write_html(target, path, _blocks(material), material, Shown(generated.generate(), texts=True))
+
+
+def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts: bool = False) -> Path:
+    """Writes the report on somebody's own data beside its records, with its pictures and as one HTML file.
+
+    Args:
+        folder: of the data's records.
+        dataset: the data.
+        target: the HTML file; `report.html` in the folder without it.
+        texts: embed the dev texts in the HTML file.
+
+    Returns:
+        The path of REPORT.md.
+
+    Raises:
+        UserError: there are no records of these data, or a file can't be written.
+    """
+    profiles = {name: load_profile(name) for name in profile_ids()}
+    material = own_material(load_tables(EXPECTED), load_records(folder), profiles, dataset)
+    if not material.records:
+        raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
+    path, blocks = folder / REPORT.name, _blocks(material, OWN_SECTIONS)
+    _write(path, blocks)
+    _write_html(target or folder / "report.html", path, blocks, material, Shown(dataset, texts))
+    return path
+
+
+def _write_html(target: Path, path: Path, blocks: Sequence[Block], material: Material, shown: Shown) -> None:
+    base = Path(os.path.relpath(path.resolve().parent, target.resolve().parent)).as_posix()
+    write_text(target, html_page(blocks, material, "" if base == "." else base, [shown]))
 
 
 def check(path: Path = REPORT) -> int:
@@ -112,8 +161,8 @@ def _current(path: Path) -> Material:
     return gather(load_tables(EXPECTED), load_records(MEASURED), profiles, measured, timings)
 
 
-def _blocks(material: Material) -> list[Block]:
-    first, *others = ([*section(material)] for section in SECTIONS)
+def _blocks(material: Material, sections: Sequence[Section] | None = None) -> list[Block]:
+    first, *others = ([*section(material)] for section in sections or SECTIONS)
     rest = [block for blocks in others for block in blocks]
     return [*first, *([contents([*first, *rest])] if others else []), *rest]
 

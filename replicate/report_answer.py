@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 
-from replicate.markdown import anchor, interval, number, plural, table_of, tally
+from replicate.markdown import Anchors, anchor, interval, number, plural, table_of, tally
 from replicate.picture import Block
 from replicate.profile import Profile
 from replicate.results import ClaimResult, Material, judge_claims, judge_row
@@ -107,18 +106,15 @@ def _shown(result: ClaimResult) -> str:
 
 def contents(blocks: Sequence[Block]) -> str:
     """A list of the second-level headings, each with its third-level ones behind it, as links."""
-    seen: Counter[str] = Counter()
-    lines: list[str] = []
+    anchors = Anchors()
+    lines: list[list[str]] = []
     for block in blocks:
         found = re.match(r"(#{1,6}) (.+)", block) if isinstance(block, str) else None
         if not found:
             continue
-        name = anchor(found[2])
-        place = f"{name}-{seen[name]}" if seen[name] else name
-        seen[name] += 1
-        link = f"[{found[2]}](#{place})"
+        link = f"[{found[2]}](#{anchors.of(found[2])})"
         if found[1] == "##":
-            lines.append(f"- {link}")
+            lines.append([link])
         elif found[1] == "###" and lines:
-            lines[-1] += f"{' · ' if ': ' in lines[-1] and lines[-1].count('](#') > 1 else ': '}{link}"
-    return "\n".join(lines)
+            lines[-1].append(link)
+    return "\n".join(f"- {head}{': ' if parts else ''}{' · '.join(parts)}" for head, *parts in lines)

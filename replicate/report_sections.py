@@ -53,9 +53,18 @@ def section_profiles(material: Material) -> list[Block]:
             f"published value: {sentence(profile.reason)} Mean ± standard deviation (seeds).",
         ]
         for table in tables:
-            blocks += [*_measured(material, table, profile), *_differences(material, table, profile)]
-            blocks += [*nets(material, table, profile), *biases(material, table, profile)]
+            blocks += rows_of(material, table, profile)
     return blocks
+
+
+def rows_of(material: Material, table: ResultsTable, profile: Profile) -> list[Block]:
+    """A table's rows under a profile, compared with each other and with nothing published."""
+    return [
+        *_measured(material, table, profile),
+        *_differences(material, table, profile),
+        *nets(material, table, profile),
+        *biases(material, table, profile),
+    ]
 
 
 def section_other_tables(material: Material) -> list[Block]:

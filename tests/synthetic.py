@@ -146,3 +146,10 @@ def failure(row: str, seed: int, status: str, *, profile: str = "paper") -> Reco
 def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record]:
     """One run a seed, from seed 1."""
     return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
+
+
+def line(text: str, *parts: str) -> str:
+    """The only line that has all of `parts`."""
+    found = [line for line in text.splitlines() if all(part in line for part in parts)]
+    assert len(found) == 1, (parts, found)
+    return found[0]

@@ -19,20 +19,13 @@ from replicate.report import gather, render
 from replicate.results import compare, judge_claims, judge_row, row_result
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
-from tests.synthetic import PROFILES, SMALL, article, failure, record, runs
+from tests.synthetic import PROFILES, SMALL, article, failure, line, record, runs
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> ResultsTable:
     """A table of two published rows and a baseline, through the real loader."""
     return article(tmp_path)
-
-
-def line(text: str, *parts: str) -> str:
-    """The only line that has all of `parts`."""
-    found = [line for line in text.splitlines() if all(part in line for part in parts)]
-    assert len(found) == 1, (parts, found)
-    return found[0]
 
 
 def test_nothing_run(table: ResultsTable) -> None:

@@ -20,7 +20,7 @@ from replicate.report_augmentation import section_augmentation
 from replicate.results import Material
 from replicate.table import EFFECTS, ResultsTable
 from replicate.table_file import load_tables
-from tests.test_report import PAPER, SMALL, TABLE, failure, line, record
+from tests.synthetic import PAPER, SMALL, TABLE, failure, line, record
 
 HEAD = """
 schema = 1

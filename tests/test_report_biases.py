@@ -15,7 +15,7 @@ from replicate.results import compare, judge_row_against_baseline, row_result, t
 from replicate.stats import Status
 from replicate.table import ResultsTable
 from replicate.table_file import load_table
-from tests.test_report import PROFILES, TABLE, failure, line, record, runs
+from tests.synthetic import PROFILES, TABLE, failure, line, record, runs
 
 TWIN = """
 [[rows]]

@@ -22,7 +22,7 @@ from replicate.table_file import load_tables
 from replicate.timing.pruned import pruned_of
 from replicate.timing.record import Comparison, TimingRecord, write_timing
 from replicate.timing.summary import rows_of, shown
-from tests.test_report import PROFILES, line
+from tests.synthetic import PROFILES, line
 from tests.test_timing import FULL, comparison, example
 
 # Milliseconds differ a little from round to round, so that intervals have two ends.

@@ -1,13 +1,14 @@
-"""Progress is a bar on a terminal, plain lines elsewhere, and nothing when quiet."""
+"""Progress is nested bars on a terminal, plain lines elsewhere, nothing when quiet, and curves where asked."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
 from replicate import progress
-from replicate.progress import Progress
+from replicate.progress import Progress, watch
 
 
 class Terminal(io.StringIO):
@@ -66,3 +67,57 @@ def test_terminal_gets_a_bar() -> None:
     assert "/4" in text
     assert text.endswith("\r")
     shown.close()
+
+
+def nested(stream: io.StringIO, quiet: bool = False) -> list[str]:
+    """Two rows of two seeds with a stage of two steps each; what was gone through."""
+    seen = []
+    for row in watch(("base", "augment"), str, quiet, stream):
+        for seed in watch((1, 2), f"{row} · seed {{}}".format, quiet, stream, log=True):
+            run(Progress(f"{row} · seed {seed} · finetune", quiet, stream), steps=2)
+            seen.append(f"{row} {seed}")
+    return seen
+
+
+EVERY = ["base 1", "base 2", "augment 1", "augment 2"]
+
+
+def test_bars_nest_on_a_terminal() -> None:
+    """Row, seed and stage have a bar each, the inner ones on lines below the outer; all are gone at the end."""
+    stream = Terminal()
+    assert nested(stream) == EVERY
+    text = stream.getvalue()
+    for label in ("base:", "augment · seed 2:", "augment · seed 2 · finetune:"):
+        assert label in text
+    # tqdm goes two lines down to draw the innermost of three bars.
+    assert "\n\n" in text
+    assert text.endswith("\r")
+
+
+def test_a_log_has_one_line_a_run() -> None:
+    """Where there is no terminal, each seed of each row is told when it begins; quiet tells nothing."""
+    stream = io.StringIO()
+    assert nested(stream) == EVERY
+    lines = stream.getvalue().splitlines()
+    assert lines == [f"{row} · seed {n} ({n} of 2)" for row in ("base", "augment") for n in (1, 2)]
+    for quiet in (io.StringIO(), Terminal()):
+        assert nested(quiet, quiet=True) == EVERY
+        assert quiet.getvalue() == ""
+
+
+def test_curves_for_visualdl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every value that a stage tells is in VisualDL's log of that stage, and can be read back."""
+    visualdl = pytest.importorskip("visualdl")
+    monkeypatch.setattr(Progress, "curves", tmp_path)
+    run(Progress("augment · seed 2 · finetune", quiet=True), steps=4)
+    (log,) = (tmp_path / "augment" / "seed-2" / "finetune").glob("*.log")
+    reader = visualdl.LogReader(file_path=str(log))
+    found = reader.get_data("scalar", "loss")
+    assert [(one.id, round(one.value, 4)) for one in found] == [(1, 1.0), (2, 0.5), (3, 0.3333), (4, 0.25)]
+
+
+def test_no_curves_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written by default."""
+    monkeypatch.chdir(tmp_path)
+    run(Progress("augment", quiet=True))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,177 @@
+"""The HTML page in a real browser, from a file and without a network; `tox -e html` installs what this needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from replicate import report
+from replicate.corpus import generated
+from replicate.paths import MEASURED
+from replicate.record import load_records
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WIDE, NARROW = {"width": 1300, "height": 900}, {"width": 390, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of this machine, or the one that REPLICATE_CHROMIUM names."""
+    found = os.environ.get("REPLICATE_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.fail("no Chromium here; install one, or name it in REPLICATE_CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        # A container often lets no process make the namespaces of Chromium's sandbox; the page is our own.
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of the committed records, as the address of a file."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    report.write_html(path)
+    return path.as_uri()
+
+
+@pytest.fixture(params=[(WIDE, "light"), (NARROW, "dark")], ids=["wide", "narrow"])
+def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
+    """The open page; a complaint of the browser or a request to anywhere fails the test."""
+    viewport, scheme = request.param
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True)
+    page, complaints = context.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda asked: complaints.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None)
+    page.goto(address)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def test_pictures_are_drawn(page: Any) -> None:
+    """Every picture has loaded, under the page's own policy, and is no wider than the page."""
+    sizes = page.evaluate("[...document.images].map(i => [i.complete && i.naturalWidth, i.clientWidth])")
+    assert sizes
+    assert all(natural > 300 and 0 < shown <= page.viewport_size["width"] for natural, shown in sizes)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_table_is_sorted_by_a_click(page: Any) -> None:
+    """A click on a heading sorts upwards, another downwards, by the number that a cell begins with."""
+    table = page.locator("section[data-profiles=small] table").first
+    head = table.locator("th", has_text="accuracy")
+    column = head.evaluate("th => th.cellIndex")
+    for way, sign in (("ascending", 1), ("descending", -1)):
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == way
+        values = [float(text.split()[0]) for text in table.locator(f"td:nth-child({column + 1})").all_inner_texts()]
+        assert len(values) > 5
+        assert values == sorted(values, key=lambda value: sign * value)
+
+
+def test_published_and_measured_stay_together(page: Any) -> None:
+    """A line without a name stays below the one that it belongs to, however the table is sorted."""
+    table = page.locator("#ernie-30-base-on-kuake-qic-fine-tuned-augmented-pruned ~ .scroll table").first
+    table.locator("th button").first.click()
+    table.locator("th button").first.click()
+    kinds = table.locator("td:nth-child(2)").all_inner_texts()
+    assert kinds.count("published") == 4
+    assert all(kinds[at + 1] == "paper" for at, kind in enumerate(kinds) if kind == "published")
+
+
+def test_filter_by_profile_and_row(page: Any) -> None:
+    """Only lines of the row and sections of the profile stay; everything comes back."""
+    whole = page.locator("main tbody tr:visible").count()
+    page.get_by_label("Profile").first.select_option("smoke")
+    assert not page.locator("#small-not-a-replication").is_visible()
+    assert page.locator("#smoke-not-a-replication").is_visible()
+    page.get_by_label("Row").first.select_option("svm")
+    about = page.locator("main tr[data-rows]:visible").evaluate_all("lines => lines.map(one => one.dataset.rows)")
+    assert about
+    assert all(not rows or "svm" in rows.split() for rows in about)
+    assert 0 < page.locator("main tbody tr:visible").count() < whole
+    page.get_by_role("button", name="Show everything").click()
+    assert page.locator("main tbody tr:visible").count() == whole
+
+
+def test_seeds_on_hover_and_by_keyboard(page: Any) -> None:
+    """Each seed's score stands beside a mean that is pointed at or focused, until Escape."""
+    button, tip = page.locator("section[data-profiles=small] .seeds").first, page.locator("#tip")
+    for act in (button.hover, button.focus):
+        assert not tip.is_visible()
+        act()
+        lines = tip.inner_text().splitlines()
+        assert [line.split(":")[0] for line in lines] == [f"seed {n}" for n in range(1, 7)]
+        page.keyboard.press("Escape")
+        page.mouse.move(0, 0)
+
+
+def test_cell_opens_its_examples(page: Any) -> None:
+    """The examples of a cell are those of the record, with their texts where these may be shown."""
+    record = next(one for one in load_records(MEASURED) if (one.profile, one.row, one.seed) == ("smoke", "svm", 2))
+    dev, predicted = generated.generate().dev, record.predictions.split()
+    for label, value in (("Profile", "smoke"), ("Row", "ernie3_kuake_qic/svm"), ("Seed", "2")):
+        page.locator("#examples").get_by_label(label).select_option(value)
+    name = f"{record.labels[1]} taken for {record.labels[10]}: {record.counts['confusion'][1][10]}"
+    page.get_by_role("button", name=name, exact=True).click()
+    wanted = [n for n, gold in enumerate(dev.labels) if gold == 1 and predicted[n] == "10"]
+    shown = page.locator("#list li").all_inner_texts()
+    assert len(shown) == len(wanted) > 2
+    for text, n in zip(shown, wanted, strict=True):
+        assert text.startswith(f"example {n + 1}")
+        assert dev.texts[n] in text
+
+
+def test_cell_of_kuake_qic_has_numbers_only(page: Any) -> None:
+    """Of data that may not be shown there is the number of each example and its confidence."""
+    for label, value in (("Profile", "small"), ("Row", "ernie3_kuake_qic/base")):
+        page.locator("#examples").get_by_label(label).select_option(value)
+    page.locator(".matrix button").first.click()
+    assert "are not in this page" in page.locator("#list").inner_text()
+    shown = page.locator("#list li").all_inner_texts()
+    assert shown
+    for text in shown:
+        assert text.rsplit(" ", 1)[0].endswith("confidence")
+
+
+def test_no_serious_accessibility_fault(page: Any, browser: Any, address: str) -> None:
+    """axe-core finds nothing serious or critical, with a cell opened and a line of seeds shown."""
+    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+    # The page's policy would keep axe out too.
+    scheme = "dark" if page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+    context = browser.new_context(viewport=page.viewport_size, color_scheme=scheme, bypass_csp=True)
+    other = context.new_page()
+    other.goto(address)
+    other.locator(".matrix button").first.click()
+    other.locator(".seeds").first.focus()
+    other.add_script_tag(content=axe)
+    found = other.evaluate("axe.run()")
+    faults = [
+        f"{one['id']}: {one['nodes'][0]['html']}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    context.close()
+    assert len(found["passes"]) > 20
+    assert faults == []
+
+
+def test_without_script_everything_is_readable(browser: Any, address: str) -> None:
+    """Where scripts are off, tables, pictures and links are there, and no dead control."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    assert page.locator("main table").count() > 10
+    assert not page.locator("#filter").is_visible()
+    assert not page.locator("#examples").is_visible()
+    context.close()

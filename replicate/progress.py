@@ -63,7 +63,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.every = every
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
         self._writer: Any = None
         self._total = self._shown = 0
         self._since = self._last = 0.0

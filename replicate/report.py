@@ -24,6 +24,7 @@ from replicate.report_compression import section_compression
 from replicate.report_inference import section_inference
 from replicate.report_method import section_method
 from replicate.report_own import own_material, section_own_answer, section_own_rows
+from replicate.report_readme import WORDS, with_results
 from replicate.results import Material
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
@@ -87,8 +88,12 @@ def render(
 
 
 def write(path: Path = REPORT) -> None:
-    """Writes the report of `expected/`, `measured/` and `profiles/`, and its pictures below the report's folder."""
-    _write(path, _blocks(_current(path)))
+    """Writes the report of `expected/`, `measured/` and `profiles/`, its pictures, and the table in the READMEs."""
+    material = _current(path)
+    readmes = _readmes(path, material)
+    _write(path, _blocks(material))
+    for file, content in readmes.items():
+        write_text(file, content)
 
 
 def _write(path: Path, blocks: Sequence[Block]) -> None:
@@ -139,18 +144,20 @@ def _write_html(target: Path, path: Path, blocks: Sequence[Block], material: Mat
 
 
 def check(path: Path = REPORT) -> int:
-    """0 if report and pictures are what `write` would write; else 1, with the difference on stdout.
+    """0 if report, pictures and READMEs are what `write` would write; else 1, with the difference on stdout.
 
     Raises:
         UserError: a file can't be read, or a picture can't be drawn since Matplotlib is missing.
     """
-    blocks = _blocks(_current(path))
+    material = _current(path)
+    blocks = _blocks(material)
     old, new = _read(path), _text(blocks)
     lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(path), "what the records say")
     sys.stdout.writelines(line if line.endswith("\n") else f"{line}\n" for line in lines)
-    stale = [file for file, content in _pictures(path, blocks).items() if _read(file) != content]
+    others = {**_pictures(path, blocks), **_readmes(path, material)}
+    stale = [file for file, content in others.items() if _read(file) != content]
     for file in stale:
-        print(f"{file}: not what the records say; `replicate report` draws it")
+        print(f"{file}: not what the records say; `replicate report` writes it")
     return int(old != new or bool(stale))
 
 
@@ -174,6 +181,12 @@ def _text(blocks: Sequence[Block]) -> str:
 def _pictures(path: Path, blocks: Sequence[Block]) -> dict[Path, str]:
     """The pictures of the report at `path`, each file with its content."""
     return {path.parent / block.path: block.svg() for block in blocks if isinstance(block, Picture)}
+
+
+def _readmes(path: Path, material: Material) -> dict[Path, str]:
+    """The READMEs beside the report at `path`, each with its table of results as it should be."""
+    found = {path.parent / name: with_results(material, path.parent / name) for name in WORDS}
+    return {file: content for file, content in found.items() if content is not None}
 
 
 def _read(path: Path) -> str:

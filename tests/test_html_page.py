@@ -19,7 +19,8 @@ from replicate.corpus import generated
 from replicate.corpus.formats import Dataset, Split
 from replicate.html_page import Shown, html_page, known_labels, page_data
 from replicate.record import Record
-from replicate.report import contents, gather, section_answer
+from replicate.report import gather
+from replicate.report_answer import contents, section_answer
 from replicate.report_sections import section_first_table, section_profiles
 from replicate.table import ResultsTable
 from tests.synthetic import GOLD, PROFILES, article, record, runs

@@ -16,6 +16,7 @@ from replicate.figures import Estimate, Series, bars
 from replicate.paths import EXPECTED
 from replicate.record import Record
 from replicate.report import gather, render
+from replicate.report_readme import BEGIN, END
 from replicate.results import compare, judge_claims, judge_row, row_result
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
@@ -243,7 +244,7 @@ def test_check_finds_a_changed_picture(pictured: Path, capsys: pytest.CaptureFix
     else:
         pictured.unlink()
     assert report.check(path) == 1
-    assert capsys.readouterr().out == f"{pictured}: not what the records say; `replicate report` draws it\n"
+    assert capsys.readouterr().out == f"{pictured}: not what the records say; `replicate report` writes it\n"
     report.write(path)
     assert report.check(path) == 0
 
@@ -257,3 +258,28 @@ def test_without_matplotlib_nothing_is_half_written(pictured: Path, monkeypatch:
         with pytest.raises(UserError, match="Matplotlib, which is not installed"):
             act(path)
     assert path.read_text(encoding="utf-8") == "old"
+
+
+def test_readme_has_the_current_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], table: ResultsTable
+) -> None:
+    """`write` puts the table between the marks and leaves the rest; `check` names a README whose table is another."""
+    records = runs("base", [18, 20, 25], "small")
+    monkeypatch.setattr(report, "_current", lambda path: gather({table.id: table}, records, PROFILES))
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n", encoding="utf-8")
+    report.write(tmp_path / "REPORT.md")
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    assert "old" not in text
+    found = line(text, "| `base` |")
+    assert found == "| `base` | 0.8000 | not-run | not-run | 0.7900 ± 0.0361 (3) |"
+    assert report.check(tmp_path / "REPORT.md") == 0
+    capsys.readouterr()
+    readme.write_text(text.replace("0.7900", "0.9900"), encoding="utf-8")
+    assert report.check(tmp_path / "REPORT.md") == 1
+    assert capsys.readouterr().out == f"{readme}: not what the records say; `replicate report` writes it\n"
+    readme.write_text("no marks\n", encoding="utf-8")
+    with pytest.raises(UserError, match="README.md: lacks the lines"):
+        report.write(tmp_path / "REPORT.md")

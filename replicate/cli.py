@@ -74,6 +74,22 @@ def seeds_of(text: str) -> tuple[int, ...]:
     return seeds
 
 
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
+    parser.add_argument("--profile", default="smoke", metavar="P", help="paper, small or smoke (default)")
+    parser.add_argument("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    parser.add_argument(
+        "--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list what would run and what is kept")
+    parser.add_argument("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
+    parser.add_argument("--offline", action="store_true", help="open no connection")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    _add_visualdl(parser)
+
+
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where REPORT.md is stale")
     parser.add_argument(
@@ -318,7 +334,7 @@ COMMANDS: tuple[
     (
         "run",
         "run rows of the table and record what they give",
-        late("replicate.run_command", "add_run_arguments"),
+        _add_run,
         late("replicate.run_command", "run_command"),
     ),
     (

@@ -52,13 +52,12 @@ def results_table(material: Material, words: Mapping[str, str]) -> str:
         if accuracy is None and not any(material.result(row, one).records for one in (*comparable, *others)):
             continue
         cells = [f"`{row.id}`", f"{accuracy.value:.4f}" if accuracy else words["nothing"]]
-        for profile in comparable:
+        for profile in (*comparable, *others):
             result = material.result(row, profile)
-            cells.append(spread(*result.summary("accuracy")) if result.records else words["not-run"])
-            cells.append(judge_row(table, result).status if row.published else "")
-        for profile in others:
-            result = material.result(row, profile)
-            cells.append(spread(*result.summary("accuracy")) if result.records else words["not-run"])
+            missing = words["not-run"] if row.runs_under(profile.id) else ""
+            cells.append(spread(*result.summary("accuracy")) if result.records else missing)
+            if profile in comparable:
+                cells.append(judge_row(table, result).status if row.published else "")
         lines.append(cells)
     return table_of(head, lines)
 

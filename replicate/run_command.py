@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 from replicate import report
-from replicate.cli import seeds_of
 from replicate.errors import UserError
 from replicate.metrics import scores
 from replicate.paths import MEASURED, REPORT, store_root
@@ -23,23 +21,6 @@ from replicate.table import ResultsTable
 from replicate.table_file import load_tables
 
 HEAD = ("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds")
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `replicate run`."""
-    parser.add_argument("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
-    parser.add_argument("--profile", default="smoke", metavar="P", help="paper, small or smoke (default)")
-    parser.add_argument("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
-    parser.add_argument("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
-    parser.add_argument(
-        "--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="list what would run and what is kept")
-    parser.add_argument("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
-    parser.add_argument("--offline", action="store_true", help="open no connection")
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--visualdl", type=Path, metavar="DIR", help="write training curves there, for VisualDL")
 
 
 def run_command(args: argparse.Namespace) -> int:

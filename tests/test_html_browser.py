@@ -49,6 +49,8 @@ def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator
     viewport, scheme = request.param
     context = browser.new_context(viewport=viewport, color_scheme=scheme, offline=True)
     page, complaints = context.new_page(), []
+    # A busy machine takes its time to lay out so many tables.
+    context.set_default_timeout(120_000)
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda asked: complaints.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None)

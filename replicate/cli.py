@@ -115,7 +115,8 @@ def _report(args: argparse.Namespace) -> int:
 
         # The folder of the records hangs on the data alone, not on the profile.
         runner = Runner(load_profile("smoke").changed(dataset=args.dataset_dir), Store(store_root()))
-        print(f"report in {report.write_own(runner.records, runner.dataset, args.html, args.texts)}")
+        path = report.write_own(runner.records, runner.dataset, args.html, args.texts)
+        print(f"report in {path} and {args.html or path.with_name('report.html')}")
     elif args.html:
         report.write_html(args.html)
         print(f"report in {args.html}")

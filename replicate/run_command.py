@@ -33,6 +33,9 @@ def run_command(args: argparse.Namespace) -> int:
     if args.dry_run:
         _tell(_planned(runner, rows), args.json)
         return 0
+    # Faults of the data and the settings are told before anything runs.
+    for table, row in rows:
+        runner.planned(table, row, profile.seeds[0])
     records = []
     for table, row in watch(rows, lambda one: one[1], args.quiet):
         for seed in watch(profile.seeds, f"{row} · seed {{}}".format, args.quiet, log=True):

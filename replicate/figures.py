@@ -256,7 +256,7 @@ def scatter(
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
         left = MARGIN + 40
-        axes = _axes(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
+        axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
         path = [spot.place for spot in front], [spot.estimate.value for spot in front]
         axes.step(*path, where="post", color=RULE, linewidth=1.2, zorder=1)
         for cloud, (_, colour, marker) in zip(clouds, _entries(clouds), strict=True):

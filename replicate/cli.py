@@ -6,12 +6,15 @@ import argparse
 import importlib
 import json
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
-from replicate.errors import UserError
+from replicate.errors import Stopped, UserError
 from replicate.paths import REPORT, store_root
 from replicate.progress import Progress
 
@@ -19,10 +22,12 @@ BROKEN_PIPE = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 checked and found wanting, 2 bad input."""
+    """Run one command; returns the exit code: 0 done, 1 checked and found wanting, 2 bad input, 130 or 143 stopped."""
     words = sys.argv[1:] if argv is None else list(argv)
     args = build_parser(next((word for word in words if not word.startswith("-")), "")).parse_args(words)
     Progress.curves = getattr(args, "visualdl", None)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         code = int(args.run(args))
         # Here, not at exit: a reader that has left is no error of ours.
@@ -31,13 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"replicate: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("replicate: stopped; the same command goes on where it was", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        print(f"replicate: {stopped}", file=sys.stderr)
+        return stopped.code
     except BrokenPipeError:
         # The reader (head, less) has what it wants; Python must not complain about that at exit.
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115  (lives until exit)
         return BROKEN_PIPE
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Stopped(number)
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,7 +11,7 @@ from typing import Any
 from replicate.corpus import load_dataset
 from replicate.corpus.formats import Dataset, read_lines
 from replicate.errors import UserError
-from replicate.files import finished_folder
+from replicate.files import resumable_folder
 from replicate.metrics import scores
 from replicate.optimisation import Diverged
 from replicate.progress import Progress
@@ -40,7 +40,7 @@ def pretrain_command(args: argparse.Namespace) -> int:
         settings = options_of(PretrainOptions, {**vars(settings), "passes": args.passes})
     lines = read_lines(args.corpus)
     set_device(args.device)
-    with finished_folder(args.save_dir) as folder, _divergence():
+    with resumable_folder(args.save_dir) as folder, _divergence():
         summary = pretrain(lines, settings, folder, Progress("pretrain"), args.model_name)
     loss, accuracy = summary["heldout_loss"], summary["heldout_accuracy"]
     print(f"{summary['steps']} steps; held-out loss {loss:.4f}, accuracy {accuracy:.4f}")
@@ -67,7 +67,7 @@ def finetune_command(args: argparse.Namespace) -> int:
     )
     dataset = _dataset(args.dataset_dir)
     set_device(args.device)
-    with finished_folder(args.save_dir) as folder, _divergence():
+    with resumable_folder(args.save_dir) as folder, _divergence():
         seed_everything(args.seed)
         if args.config:
             architecture = _profile_options(args.config, "pretrain")["architecture"]
@@ -102,7 +102,7 @@ def prune_command(args: argparse.Namespace) -> int:
     dataset = _dataset(args.dataset_dir)
     target = args.output_dir / folder_of(settings)
     set_device(args.device)
-    with finished_folder(target) as folder, _divergence():
+    with resumable_folder(target) as folder, _divergence():
         seed_everything(args.seed)
         classifier = load_classifier(args.params_dir)
         if classifier.labels != dataset.labels:

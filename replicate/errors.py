@@ -1,7 +1,8 @@
-"""The one exception that users see."""
+"""What users see when something ends early: one line and an exit code."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 
@@ -19,3 +20,17 @@ class UserError(Exception):
         where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         message = f"{where}{what}" + (f"; {hint}" if hint else "")
         super().__init__(" ".join(message.split()))
+
+
+class Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM; the command exits with `code`, 130 or 143.
+
+    Args:
+        number: which signal.
+        saved: whether the training that was stopped goes on where it is.
+    """
+
+    def __init__(self, number: int, saved: bool = False) -> None:
+        self.code = 128 + number
+        where = "the same command goes on from there" if saved else "the same command begins this stage again"
+        super().__init__(f"stopped by {signal.Signals(number).name}; {where}")

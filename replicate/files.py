@@ -8,13 +8,18 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from replicate.errors import UserError
 
+# Where a training loop stood, in the folder that it writes into; see checkpoint.py.
+CHECKPOINT = "checkpoint.safetensors"
 _NUMBER_LIST = re.compile(r"\[\n\s*(-?\d[-\d.e+]*(?:,\n\s*-?\d[-\d.e+]*)*)\n\s*\]")
 
 
@@ -100,6 +105,11 @@ def write_text(path: Path, text: str) -> None:
                 os.unlink(partial)
 
 
+def _require_free(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError("already exists", path=target, hint="name a folder that is new or empty")
+
+
 @contextlib.contextmanager
 def finished_folder(target: Path) -> Iterator[Path]:
     """A folder to write into that becomes `target` only when everything in it is written.
@@ -107,8 +117,7 @@ def finished_folder(target: Path) -> Iterator[Path]:
     Raises:
         UserError: the target holds something already, or can't be made.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError("already exists", path=target, hint="name a folder that is new or empty")
+    _require_free(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
@@ -119,3 +128,50 @@ def finished_folder(target: Path) -> Iterator[Path]:
             complete.replace(target)
     except OSError as error:
         raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
+
+
+def keep_checkpoint(folder: Path) -> None:
+    """Removes everything in a folder that was not finished but its checkpoint; without one the folder too."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != CHECKPOINT:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def resumable_folder(target: Path) -> Iterator[Path]:
+    """As `finished_folder`, for training: what was stopped leaves its checkpoint, with which the next call begins.
+
+    Until then everything is in `.<name>.partial` beside the target.
+
+    Raises:
+        UserError: the target holds something already or can't be made, or another process is making it.
+    """
+    _require_free(target)
+    # Resolved, since `.` has no name.
+    whole = target.resolve()
+    partial = whole.with_name(f".{whole.name}.partial")
+    lock = FileLock(whole.with_name(f".{whole.name}.lock"))
+    try:
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError("another process is writing it", path=target, hint="wait, or name another folder") from error
+    except OSError as error:
+        raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
+    try:
+        keep_checkpoint(partial)
+        partial.mkdir(exist_ok=True)
+        yield partial
+        (partial / CHECKPOINT).unlink(missing_ok=True)
+        partial.replace(whole)
+    except OSError as error:
+        raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
+    finally:
+        keep_checkpoint(partial)
+        with contextlib.suppress(OSError):
+            Path(lock.lock_file).unlink()
+        lock.release()

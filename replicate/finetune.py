@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from replicate import batching
+from replicate.checkpoint import Checkpoint, rows_digest
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
 from replicate.evaluation import evaluate, history_entry, network_logits, probabilities
@@ -105,6 +106,7 @@ def finetune(
 
     Raises:
         Diverged: the loss is not finite.
+        Stopped: a signal came; the next call with the same folder goes on.
     """
     import paddle
     import paddle.nn.functional as F
@@ -122,9 +124,11 @@ def finetune(
     steps = per_epoch * options.epochs
     optimizer = adamw(network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
     step0 = digest_of(weights_of(network))
+    data = rows_digest([*rows, targets, *dev_rows, np.asarray(dev.labels, dtype=np.int64)])
+    identity = {"settings": asdict(options), "seed": seed, "weights": step0, "data": data}
     history: list[dict[str, Any]] = []
     best: dict[str, Any] = {"score": -1.0}
-    total, since = paddle.zeros([]), 0
+    step, since, total = 0, 0, paddle.zeros([])
     progress.start(steps)
 
     def evaluation() -> None:
@@ -143,24 +147,34 @@ def finetune(
         if score > best["score"]:
             best.update(score=score, step=step, epoch=epoch, evaluation=result, weights=weights_of(network))
 
-    step = 0
+    def batches() -> list[np.ndarray]:
+        return epoch_batches(lengths, options.batch_size, options.batching, rng)
+
+    def state() -> dict[str, Any]:
+        return {"step": step, "total": total.numpy(), "since": since, "history": history, "best": best}
+
     network.train()
-    for epoch in range(options.epochs):
-        for number, indices in enumerate(epoch_batches(lengths, options.batch_size, options.batching, rng), start=1):
-            ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], tokenizer.pad_token_id))
-            loss = F.cross_entropy(network(ids), paddle.to_tensor(targets[indices]))
-            loss.backward()
-            optimizer.step()
-            optimizer.clear_grad()
-            optimizer.schedule.step()
-            step, since = step + 1, since + 1
-            # Summed on the device: reading the loss at every step would make the host wait for it.
-            total += loss.detach()
-            progress.step(step)
-            if number in evaluated:
-                evaluation()
-        if options.early_stop_nums and epoch - best["epoch"] >= options.early_stop_nums:
-            break
+    with Checkpoint(folder, identity, network, optimizer, rng) as checkpoint:
+        if kept := checkpoint.load():
+            step, since, history, best = kept["step"], kept["since"], kept["history"], kept["best"]
+            total = paddle.to_tensor(kept["total"])
+        for epoch in range(checkpoint.epoch, options.epochs):
+            for number, indices in checkpoint.batches(epoch, batches):
+                ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], tokenizer.pad_token_id))
+                loss = F.cross_entropy(network(ids), paddle.to_tensor(targets[indices]))
+                loss.backward()
+                optimizer.step()
+                optimizer.clear_grad()
+                optimizer.schedule.step()
+                step, since = step + 1, since + 1
+                # Summed on the device: reading the loss at every step would make the host wait for it.
+                total += loss.detach()
+                progress.step(step)
+                if number in evaluated:
+                    evaluation()
+                checkpoint.after_step(state)
+            if options.early_stop_nums and epoch - best["epoch"] >= options.early_stop_nums:
+                break
     network.set_state_dict(best["weights"])
     save_model(network, tokenizer, folder, classifier.labels)
     return {

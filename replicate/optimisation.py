@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,32 @@ class Optimizer:
     def clear_grad(self) -> None:
         """Forget the gradients."""
         self.adamw.clear_grad()
+
+    def state(self) -> dict[str, Any]:
+        """The schedule's position, and the moments of each parameter by its place: names differ between processes."""
+        moments = {
+            name: {str(i): kept[p.name].numpy() for i, p in enumerate(self._parameters) if p.name in kept}
+            for name, kept in self.adamw._accumulators.items()
+        }
+        return {"schedule": self.schedule.state_dict(), "moments": moments}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave; a parameter that had no moments has none again."""
+        import paddle
+
+        self.schedule.set_state_dict(state["schedule"])
+        places = {int(i) for kept in state["moments"].values() for i in kept}
+        # Paddle makes the moments at its first step only, and then needs this.
+        self.adamw.helper = paddle.base.layer_helper.LayerHelper("AdamW")
+        block = paddle.base.framework.default_main_program().global_block()
+        self.adamw._create_accumulators(block, [self._parameters[i] for i in sorted(places)])
+        for name, kept in state["moments"].items():
+            for i, values in kept.items():
+                self.adamw._accumulators[name][self._parameters[int(i)].name].set_value(values)
+
+    @property
+    def _parameters(self) -> list[Any]:
+        return list(self.adamw._parameter_list)
 
 
 def adamw(network: Any, learning_rate: float, steps: int, warmup_proportion: float, weight_decay: float) -> Optimizer:

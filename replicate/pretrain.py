@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from replicate import batching
+from replicate.checkpoint import Checkpoint, rows_digest
 from replicate.errors import UserError
 from replicate.finetune import check_length
 from replicate.model import (
@@ -99,6 +101,7 @@ def pretrain(
     Raises:
         UserError: fewer than 10 lines.
         Diverged: the loss is not finite.
+        Stopped: a signal came; the next call with the same folder goes on.
     """
     if len(lines) < 10:
         raise UserError(f"pretraining needs at least 10 lines, got {len(lines)}", hint="name a larger corpus")
@@ -153,29 +156,43 @@ def pretrain(
     optimizer = adamw(network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
     network.train()
     digest = digest_of(weights_of(network))
+    identity = {"settings": asdict(options), "weights": digest, "data": rows_digest(rows)}
+
+    def batches() -> list[np.ndarray]:
+        return batching.length_batches(lengths[kept], options.batch_size, rng)
+
+    def state() -> dict[str, Any]:
+        return {"step": step, "loss": loss.numpy(), "history": history}
+
     history: list[dict[str, Any]] = []
-    step = 0
+    step, loss = 0, paddle.zeros([])
     progress.start(steps)
-    while step < steps:
-        for indices in batching.length_batches(lengths[kept], options.batch_size, rng):
-            ids, positions, targets = batch_of(kept[indices], rng)
-            step += 1
-            if len(targets):
-                loss = F.cross_entropy(network(ids, masked_positions=positions), targets)
-                loss.backward()
-                optimizer.step()
-                optimizer.clear_grad()
-            optimizer.schedule.step()
-            if step % 100 == 0 or step == steps:
-                value = float(loss)
-                if not np.isfinite(value):
-                    raise Diverged(step)
-                progress.step(step, loss=value)
-            if step % max(1, steps // 10) == 0 or step == steps:
-                held_loss, held_accuracy = heldout_scores()
-                history.append({"step": step, "heldout_loss": held_loss, "heldout_accuracy": held_accuracy})
+    with Checkpoint(folder, identity, network, optimizer, rng) as checkpoint:
+        if found := checkpoint.load():
+            step, history, loss = found["step"], found["history"], paddle.to_tensor(found["loss"])
+        for epoch in itertools.count(checkpoint.epoch):
             if step == steps:
                 break
+            for _, indices in checkpoint.batches(epoch, batches):
+                ids, positions, targets = batch_of(kept[indices], rng)
+                step += 1
+                if len(targets):
+                    loss = F.cross_entropy(network(ids, masked_positions=positions), targets)
+                    loss.backward()
+                    optimizer.step()
+                    optimizer.clear_grad()
+                optimizer.schedule.step()
+                if step % 100 == 0 or step == steps:
+                    value = float(loss)
+                    if not np.isfinite(value):
+                        raise Diverged(step)
+                    progress.step(step, loss=value)
+                if step % max(1, steps // 10) == 0 or step == steps:
+                    held_loss, held_accuracy = heldout_scores()
+                    history.append({"step": step, "heldout_loss": held_loss, "heldout_accuracy": held_accuracy})
+                checkpoint.after_step(state)
+                if step == steps:
+                    break
     for key, value in kept_dropout.items():
         setattr(network.config, key, value)
     save_model(network, tokenizer, folder)

@@ -8,11 +8,10 @@ import itertools
 import json
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,8 +19,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from replicate.checkpoint import seconds_spent
 from replicate.errors import UserError
-from replicate.files import describe_file, plain, sync, to_json
+from replicate.files import CHECKPOINT, describe_file, keep_checkpoint, plain, sync, to_json
 
 FORMAT = 1
 RESULT = "result.json"
@@ -101,21 +101,23 @@ class Store:
     def _build(
         self, stage: str, key: str, identity: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
     ) -> Artefact:
-        # The name is fixed and we hold its lock: what is there was left by a process that was killed.
+        # The name is fixed and we hold its lock: what is there was left by a process that was stopped or killed, and
+        # only its checkpoint is of use.
         partial = self.root / "partial" / f"{stage}-{key}"
         final = self.root / stage / key
         started = time.perf_counter()
         try:
             with self._disk():
-                shutil.rmtree(partial, ignore_errors=True)
-                partial.mkdir(parents=True)
+                keep_checkpoint(partial)
+                partial.mkdir(parents=True, exist_ok=True)
+            before = seconds_spent(partial)
             try:
                 summary = plain(build(partial))
             except Exception as error:
                 if getattr(error, "errno", None) in _FULL or "No space left on device" in str(error):
                     raise self._unwritable(error) from error
                 raise
-            seconds = time.perf_counter() - started
+            seconds = before + time.perf_counter() - started
             with self._disk():
                 (partial / RESULT).write_text(to_json(summary), encoding="utf-8")
                 files = {name: describe_file(partial / name, durable=True) for name in _files(partial)}
@@ -133,10 +135,12 @@ class Store:
                 sync(partial / MANIFEST)
                 sync(partial)
                 final.parent.mkdir(parents=True, exist_ok=True)
+                (partial / CHECKPOINT).unlink(missing_ok=True)
                 os.replace(partial, final)
                 sync(final.parent)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):
+                keep_checkpoint(partial)
         return Artefact(final, summary, key, seconds, reused=False)
 
     def _load(self, stage: str, key: str) -> Artefact | None:
@@ -200,4 +204,5 @@ class Store:
 
 
 def _files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if name != CHECKPOINT)

@@ -363,6 +363,12 @@ COMMANDS: tuple[
     ("report", "write REPORT.md from expected/ and measured/", _add_report, _report),
     ("completion", "print the shell's script that completes these commands", _add_completion, _completion),
     ("doctor", "say whether a profile can run here, and what mends it", _add_doctor, _doctor),
+    (
+        "store",
+        "check the run store, or clear it of what is left over",
+        late("replicate.store_command", "add_store_arguments"),
+        late("replicate.store_command", "store_command"),
+    ),
     ("data", "write a data set in the local format", _add_data, _data),
     ("pretrain", "pretrain a net on unlabelled text", _add_pretrain, late("replicate.commands", "pretrain_command")),
     ("finetune", "fine-tune a classifier", _add_finetune, late("replicate.commands", "finetune_command")),

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ RESULT = "result.json"
 MANIFEST = "manifest.json"
 _OURS = frozenset({"partial", "locks", "damaged"})
 _STAGE = re.compile(r"[a-z][a-z0-9_-]*")
+_KEY = re.compile(r"[0-9a-f]{32}")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -97,6 +99,62 @@ class Store:
                 found = None
                 self._move_aside(stage, key, str(error))
             return found or self._build(stage, key, identity, build)
+
+    def artefacts(self) -> Iterator[tuple[str, str]]:
+        """Stage and key of every artefact folder, intact or not."""
+        for path in sorted(self.root.glob("*/*")):
+            stage, key = path.parent.name, path.name
+            if _STAGE.fullmatch(stage) and stage not in _OURS and _KEY.fullmatch(key):
+                yield stage, key
+
+    def damage(self, stage: str, key: str) -> str:
+        """What is wrong with an artefact that is there, every byte of it read; empty where nothing is."""
+        try:
+            Store(self.root)._load(stage, key)
+        except Damaged as error:
+            return str(error)
+        return ""
+
+    def leftovers(self) -> Iterator[tuple[str, Path]]:
+        """What nobody is working on: `damaged` and `partial` folders, and `checkpoint` where training can go on."""
+        for path in sorted((self.root / "damaged").glob("*")):
+            yield "damaged", path
+        for path in sorted((self.root / "partial").glob("*")):
+            with self._free(path.name) as free:
+                if free:
+                    yield "checkpoint" if (path / CHECKPOINT).exists() else "partial", path
+
+    def remove(self, path: Path) -> None:
+        """Delete one of the store's folders, unless somebody has begun to make it.
+
+        Raises:
+            UserError: it can't be deleted.
+        """
+        name = path.name if path.parent.name == "partial" else f"{path.parent.name}-{path.name}"
+        doomed = self.root / "damaged" / f"{name}-{os.getpid()}"
+        with self._free(name) as free, self._disk():
+            if not free or not path.exists():
+                return
+            # In one step, so that no part of it is ever taken for the whole.
+            doomed.parent.mkdir(exist_ok=True)
+            path.rename(doomed)
+            shutil.rmtree(doomed)
+
+    @contextmanager
+    def _free(self, name: str) -> Iterator[bool]:
+        """Whether nobody else builds this one; nobody begins to while the context lasts."""
+        with self._disk():
+            (self.root / "locks").mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root / "locks" / name)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                yield False
+                return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def _build(
         self, stage: str, key: str, identity: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]

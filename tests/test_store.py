@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from replicate.errors import UserError
+from replicate.files import CHECKPOINT
 from replicate.store import Artefact, Store, key_of
 
 IDENTITY = {"width": "1/2", "seed": 3}
@@ -211,14 +213,71 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
     assert everything(tmp_path) == []
 
 
-def test_two_processes_build_once(tmp_path: Path) -> None:
-    """Two processes that ask for the same key build it once; the second waits, says so, and reuses."""
+def test_eight_processes_build_once(tmp_path: Path) -> None:
+    """Of eight processes that ask for one key one builds; who comes meanwhile waits, says so, and reuses."""
     log = tmp_path / "log"
-    workers = [worker(tmp_path / "store", log, 1.0) for _ in range(2)]
-    outputs = [process.communicate(timeout=60) for process in workers]
-    assert sorted(out for out, _ in outputs) == ["7 False\n", "7 True\n"]
+    first = worker(tmp_path / "store", log, 3.0)
+    wait_for(log)
+    workers = [first, *(worker(tmp_path / "store", log, 3.0) for _ in range(7))]
+    outputs = [process.communicate(timeout=120) for process in workers]
+    assert [out for out, _ in outputs] == ["7 False\n", *["7 True\n"] * 7]
     assert log.read_text() == "built\n"
     assert [err for _, err in outputs if err.startswith("waiting for another process to finish finetune-")]
+
+
+def test_the_builder_is_killed_while_seven_wait(tmp_path: Path) -> None:
+    """A lock dies with its holder: one of those that wait builds, once, and the others reuse."""
+    log = tmp_path / "log"
+    first = worker(tmp_path / "store", log, 60)
+    wait_for(log)
+    workers = [worker(tmp_path / "store", log, 0.1) for _ in range(7)]
+    time.sleep(1)
+    first.kill()
+    first.communicate(timeout=60)
+    outputs = [process.communicate(timeout=120) for process in workers]
+    assert sorted(out for out, _ in outputs) == ["7 False\n", *["7 True\n"] * 6]
+    assert log.read_text() == "built\nbuilt\n"
+
+
+def test_checkpoint_outlives_what_stops_a_build(tmp_path: Path) -> None:
+    """Of a stage that ends early only the checkpoint stays, the next one finds it, and a finished stage has none."""
+    partial = tmp_path / "partial" / f"prune-{key_of(IDENTITY)}"
+
+    def stop(folder: Path) -> dict[str, object]:
+        (folder / "half").write_text("x")
+        (folder / "compress").mkdir()
+        (folder / CHECKPOINT).write_bytes(b"here")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path).make("prune", IDENTITY, stop)
+    assert [path.name for path in partial.iterdir()] == [CHECKPOINT]
+
+    def go_on(folder: Path) -> dict[str, object]:
+        assert (folder / CHECKPOINT).read_bytes() == b"here"
+        return build(folder)
+
+    artefact = Store(tmp_path).make("prune", IDENTITY, go_on)
+    assert not partial.exists()
+    files = sorted(path.name for path in artefact.path.iterdir())
+    assert files == ["deep", "manifest.json", "result.json", "weights.bin"]
+
+
+def test_read_only_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a read-only store has is read; what it lacks is one line, and nothing in it changes."""
+    artefact = made(tmp_path)
+    before = everything(tmp_path)
+
+    def refuse_to_write(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    for name in ("mkdir", "write_text", "write_bytes"):
+        monkeypatch.setattr(Path, name, refuse_to_write)
+    monkeypatch.setattr(os, "replace", refuse_to_write)
+    assert Store(tmp_path).make("prune", IDENTITY, refuse).path == artefact.path
+    with pytest.raises(UserError, match=r"the run store can't be written: Read-only file system; .*REPLICATE_STORE"):
+        Store(tmp_path).make("prune", {"seed": 4}, refuse)
+    assert everything(tmp_path) == before
 
 
 def test_killed_build_counts_for_nothing(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = int(args.run(args))
+        with _network(args):
+            code = int(args.run(args))
         # Here, not at exit: a reader that has left is no error of ours.
         sys.stdout.flush()
         return code
@@ -44,6 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has what it wants; Python must not complain about that at exit.
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115  (lives until exit)
         return BROKEN_PIPE
+
+
+def _network(args: argparse.Namespace) -> AbstractContextManager[None]:
+    if not getattr(args, "offline", False):
+        return nullcontext()
+    from replicate.fetch import no_network
+
+    return no_network()
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

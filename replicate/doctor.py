@@ -283,7 +283,7 @@ def check_data(name: str) -> Check:
     if name == kuake.NAME and kuake.find() is None:
         lack = f"{name} is not on this machine"
         if reachable():
-            return Check("data", True, f"{lack}; PaddleNLP will fetch it from {HOSTING}")
+            return Check("data", True, f"{lack}; it will be fetched from {kuake.URL}")
         fix = f"export {kuake.VARIABLE}=FOLDER with {', '.join(kuake.MD5)}"
         return Check("data", False, f"{lack}, and {HOSTING} can't be reached", fix)
     try:

@@ -86,12 +86,21 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         UserError: it can't be written; the old file, if any, is still there.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replaces `path` by `data` in one step, creating its folder.
+
+    Raises:
+        UserError: it can't be written; the old file, if any, is still there.
+    """
     partial = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes private files; these are meant to be read and committed.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ MAX_POSITIONS = 128
 _NOT_KEPT = ("id2label", "label2id", "paddlenlp_version")
 # Parts that a checkpoint may lack: a pretrained encoder has no classifier, a classifier no language-model head.
 HEADS = ("classifier.", "cls.")
+# Bytes of a safetensors header; that of a net of a thousand layers has fewer.
+MOST_HEADER = 16 << 20
+_LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 _WRITERS = "name a folder that finetune, prune, distill or pretrain wrote"
 
 
@@ -193,6 +197,7 @@ def load_pretrained(
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
     tokenizer = read_tokenizer(folder / "vocab.txt", config)
+    check_size(folder, config)
     try:
         network = network_of(kind, config)
     except (AssertionError, AttributeError, TypeError, ValueError) as error:
@@ -281,6 +286,53 @@ def shrink(network: Any, heads: int, neurons: int) -> None:
 def weights_of(network: Any) -> dict[str, np.ndarray]:
     """Parameters and buffers as NumPy arrays, by name."""
     return {name: value.numpy() for name, value in network.state_dict().items()}
+
+
+def read_header(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of a safetensors file's arrays, by name; of the file only its header is read.
+
+    Raises:
+        UserError: the header is not one, or the file has not the bytes that it speaks of.
+    """
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > MOST_HEADER:
+                raise ValueError(f"its header has {size} bytes")
+            header = json.loads(file.read(size))
+        shapes = {name: tuple(one["shape"]) for name, one in header.items() if name != "__metadata__"}
+        end = max((one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"), default=0)
+        if path.stat().st_size != 8 + size + end:
+            raise ValueError(f"it has {path.stat().st_size} bytes, its header speaks of {8 + size + end}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise UserError(f"not a safetensors file ({error})", path=path) from error
+    return shapes
+
+
+def check_size(folder: Path, config: Any) -> None:
+    """Refuse a model folder whose config.json asks for another net than its weights, before any memory is taken.
+
+    Raises:
+        UserError: the weights are no safetensors file, or are not of these sizes.
+    """
+    shapes = read_header(folder / WEIGHTS)
+    vocabulary, hidden, layers = config.vocab_size, config.hidden_size, config.num_hidden_layers
+    embeddings = [shape for name, shape in shapes.items() if name.endswith("embeddings.word_embeddings.weight")]
+    if embeddings != [(vocabulary, hidden)]:
+        found = " × ".join(map(str, embeddings[0])) if embeddings else "none"
+        what = f"word embeddings of {vocabulary} × {hidden} are asked for, the weights have {found}"
+        raise UserError(what, path=folder / "config.json", hint=_WRITERS)
+    held = {int(match[1]) for match in map(_LAYER.search, shapes) if match}
+    if held != set(range(layers)):
+        raise UserError(f"{layers} layers are asked for, the weights have {len(held)}", path=folder / "config.json")
+    positions = [shape[0] for name, shape in shapes.items() if name.endswith("position_embeddings.weight")]
+    if positions != [config.max_position_embeddings]:
+        what = f"{config.max_position_embeddings} positions are asked for, the weights have {positions}"
+        raise UserError(what, path=folder / "config.json")
+    inner = {shape[-1] for name, shape in shapes.items() if name.endswith(".linear1.weight")}
+    if inner != {getattr(config, "kept_neurons", None) or config.intermediate_size}:
+        what = f"{config.intermediate_size} hidden units are asked for, the weights have {sorted(inner)}"
+        raise UserError(what, path=folder / "config.json")
 
 
 def load_weights(network: Any, path: Path, complete: bool = False) -> None:

@@ -47,7 +47,7 @@ def test_generated_proportions_are_those_of_the_real_data(real: Dataset) -> None
 
 
 def test_labels_and_md5_are_those_of_paddlenlp() -> None:
-    """The installed PaddleNLP has the same label order and the same three MD5 (read from its source, not imported)."""
+    """The installed PaddleNLP has the same label order, address and MD5 (read from its source, not imported)."""
     spec = importlib.util.find_spec("paddlenlp")
     assert spec is not None
     assert spec.submodule_search_locations
@@ -61,7 +61,7 @@ def test_labels_and_md5_are_those_of_paddlenlp() -> None:
     )
     strings = [node.value for node in ast.walk(config) if isinstance(node, ast.Constant)]
     assert set(kuake.MD5) <= set(strings)
-    assert set(kuake.MD5.values()) <= set(strings)
+    assert {kuake.URL, kuake.ARCHIVE_MD5, *kuake.MD5.values()} <= set(strings)
     (labels,) = (
         [element.value for element in node.elts if isinstance(element, ast.Constant)]
         for node in ast.walk(config)
@@ -119,10 +119,11 @@ def test_offline_never_asks_the_network(tmp_path: Path) -> None:
 
 
 def test_missing_network_is_one_line(tmp_path: Path) -> None:
-    """PaddleNLP's own `cblue` builder is asked, and its failure says what to do instead."""
+    """The failure names the address and says what to do instead; nothing is left in the cache."""
     imported, error = _load_elsewhere(tmp_path, offline=False)
-    assert imported == "True"
-    assert error.startswith("PaddleNLP couldn't fetch KUAKE-QIC (Download from https://paddlenlp.bj.bcebos.com/")
+    assert imported == "False"
+    assert error.startswith(f"KUAKE-QIC couldn't be fetched ({kuake.URL}: can't be fetched: ")
+    assert list(tmp_path.iterdir()) == []
     assert "set REPLICATE_KUAKE_QIC to a folder that holds KUAKE-QIC_train.json" in error
 
 

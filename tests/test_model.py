@@ -226,6 +226,57 @@ def test_config_that_does_not_fit_is_refused(copy: Path, changes: dict[str, Any]
         load_classifier(copy)
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hidden_size": 6 * 10**6}, "word embeddings of .* × 6000000 are asked for"),
+        ({"vocab_size": 2 * 10**9}, "word embeddings of 2000000000 × 48 are asked for"),
+        ({"num_hidden_layers": 10**6}, "1000000 layers are asked for, the weights have 1"),
+        ({"intermediate_size": 10**9}, "1000000000 hidden units are asked for"),
+        ({"max_position_embeddings": 10**10}, "10000000000 positions are asked for"),
+    ],
+)
+def test_size_is_checked_before_memory_is_taken(
+    copy: Path, changes: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A configuration of terabytes is refused by the weights' header; no net is begun."""
+    from paddlenlp.transformers import ErnieForSequenceClassification
+
+    def build(*_: Any, **__: Any) -> None:
+        raise AssertionError("a net was begun")
+
+    spoil_config(copy, **changes)
+    monkeypatch.setattr(ErnieForSequenceClassification, "__init__", build)
+    with pytest.raises(UserError, match=words):
+        load_classifier(copy)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (1 << 62).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        (9).to_bytes(8, "little") + b'{"a": {}}',
+        b"\xff" * 8,
+        (100_000).to_bytes(8, "little") + b"[" * 100_000,
+    ],
+    ids=["no memory has it", "a list", "no shape", "all ones", "deep"],
+)
+def test_header_is_checked(copy: Path, data: bytes) -> None:
+    """A header that lies of its length, or is something else, is one line that names the file."""
+    (copy / WEIGHTS).write_bytes(data)
+    with pytest.raises(UserError, match=f"{WEIGHTS}: not a safetensors file"):
+        load_classifier(copy)
+
+
+def test_truncated_weights_are_refused_by_their_length(copy: Path) -> None:
+    """A file that ends early is found before it is read."""
+    data = (copy / WEIGHTS).read_bytes()
+    (copy / WEIGHTS).write_bytes(data[:-4])
+    with pytest.raises(UserError, match=f"it has {len(data) - 4} bytes, its header speaks of {len(data)}"):
+        load_classifier(copy)
+
+
 def test_own_labels_need_the_own_head(copy: Path, pretrained: Made, dataset: Dataset) -> None:
     """Without labels given, a head of another size or none at all is refused: a random one would predict noise."""
     (copy / "label.txt").write_text("甲\n乙\n", encoding="utf-8")

@@ -20,7 +20,8 @@ from replicate.store import Artefact, Store, key_of
 
 IDENTITY = {"width": "1/2", "seed": 3}
 
-# Builds one artefact, leaves a line in `log` for each time it builds, and takes `pause` seconds over it.
+# Builds one artefact, leaves a line in `log` for each time it builds, and takes `pause` seconds over it, or until there
+# is a file `go` beside the log.
 WORKER = """
 import sys, time
 from pathlib import Path
@@ -32,7 +33,9 @@ def build(folder):
     (folder / "half").write_text("written before the pause")
     with log.open("a") as file:
         file.write("built\\n")
-    time.sleep(pause)
+    until = time.monotonic() + pause
+    while time.monotonic() < until and not log.with_name("go").exists():
+        time.sleep(0.01)
     (folder / "half").rename(folder / "whole")
     return {"steps": 7}
 
@@ -58,6 +61,15 @@ def worker(root: Path, log: Path, pause: float) -> subprocess.Popen[str]:
     """A process of its own that asks `root` for one artefact."""
     command = [sys.executable, "-c", WORKER, str(root), str(log), str(pause)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def waiting(root: Path, log: Path, pause: float) -> list[subprocess.Popen[str]]:
+    """Seven more workers, all of which have said that they wait."""
+    found = [worker(root, log, pause) for _ in range(7)]
+    for process in found:
+        assert process.stderr
+        assert process.stderr.readline().startswith("waiting for another process to finish finetune-")
+    return found
 
 
 def everything(root: Path) -> list[str]:
@@ -216,13 +228,13 @@ def test_full_disk_is_one_line(tmp_path: Path) -> None:
 def test_eight_processes_build_once(tmp_path: Path) -> None:
     """Of eight processes that ask for one key one builds; who comes meanwhile waits, says so, and reuses."""
     log = tmp_path / "log"
-    first = worker(tmp_path / "store", log, 3.0)
+    first = worker(tmp_path / "store", log, 120)
     wait_for(log)
-    workers = [first, *(worker(tmp_path / "store", log, 3.0) for _ in range(7))]
-    outputs = [process.communicate(timeout=120) for process in workers]
-    assert [out for out, _ in outputs] == ["7 False\n", *["7 True\n"] * 7]
+    others = waiting(tmp_path / "store", log, 120)
+    (tmp_path / "go").touch()
+    outputs = [process.communicate(timeout=60)[0] for process in (first, *others)]
+    assert outputs == ["7 False\n", *["7 True\n"] * 7]
     assert log.read_text() == "built\n"
-    assert [err for _, err in outputs if err.startswith("waiting for another process to finish finetune-")]
 
 
 def test_the_builder_is_killed_while_seven_wait(tmp_path: Path) -> None:
@@ -230,12 +242,10 @@ def test_the_builder_is_killed_while_seven_wait(tmp_path: Path) -> None:
     log = tmp_path / "log"
     first = worker(tmp_path / "store", log, 60)
     wait_for(log)
-    workers = [worker(tmp_path / "store", log, 0.1) for _ in range(7)]
-    time.sleep(1)
+    others = waiting(tmp_path / "store", log, 0.1)
     first.kill()
     first.communicate(timeout=60)
-    outputs = [process.communicate(timeout=120) for process in workers]
-    assert sorted(out for out, _ in outputs) == ["7 False\n", *["7 True\n"] * 6]
+    assert sorted(process.communicate(timeout=60)[0] for process in others) == ["7 False\n", *["7 True\n"] * 6]
     assert log.read_text() == "built\nbuilt\n"
 
 

@@ -1,4 +1,4 @@
-"""KUAKE-QIC, the intent classification task of CBLUE: found locally or fetched by PaddleNLP, and checked."""
+"""KUAKE-QIC, the intent classification task of CBLUE: found locally or fetched where PaddleNLP has it, and checked."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from replicate.corpus.formats import Dataset, Split
 from replicate.errors import UserError
+from replicate.files import write_bytes
 
 NAME = "kuake-qic"
 VARIABLE = "REPLICATE_KUAKE_QIC"
@@ -36,12 +37,19 @@ MD5 = {
     "KUAKE-QIC_test.json": "337dc7f3cdc77b1a21b534ecb3142a6b",
 }
 
+URL = "https://paddlenlp.bj.bcebos.com/datasets/cblue/KUAKE-QIC.zip"
+ARCHIVE_MD5 = "7661e3a6b5daf4ee025ba407669788d8"
+# A copy of the same archive elsewhere.
+MIRROR = "REPLICATE_KUAKE_QIC_URL"
+# Bytes of the archive, and of one of its files; they are smaller by far.
+MOST = 64 << 20
+
 
 def load(folder: Path | None = None, offline: bool = False) -> Dataset:
     """Load KUAKE-QIC: 6,931 training and 1,955 dev queries, and the 1,994 test queries as unlabelled texts.
 
     The three JSON files come from `folder`, else from the folder that REPLICATE_KUAKE_QIC names, else from PaddleNLP's
-    own cache, which its `cblue` builder fills over the network unless `offline`. UserError where they can't be had or
+    own cache, which is filled over the network unless `offline`. UserError where they can't be had or
     have another MD5 than PaddleNLP states.
     """
     folder = folder or find() or _fetch(offline)
@@ -71,16 +79,20 @@ def _fetch(offline: bool) -> Path:
     hint = f"set {VARIABLE} to a folder that holds {', '.join(MD5)}"
     if offline:
         raise UserError("KUAKE-QIC isn't on this machine and nothing may be fetched offline", hint=hint)
+    from replicate.fetch import fetch, members
+
     try:
-        from replicate.compat import prepare
-
-        prepare()
-        from paddlenlp.datasets import load_dataset
-
-        load_dataset("cblue", "KUAKE-QIC", splits=("train", "dev", "test"))
-    except Exception as error:  # the network, the disk, the archive: Paddle's downloader raises whatever it met
-        raise UserError(f"PaddleNLP couldn't fetch KUAKE-QIC ({error})", hint=hint) from error
-    return _cache()
+        archive = fetch(os.environ.get(MIRROR) or URL, ARCHIVE_MD5, MOST)
+        files = members(archive, [f"KUAKE-QIC/{name}" for name in MD5], MOST)
+    except UserError as error:
+        raise UserError(f"KUAKE-QIC couldn't be fetched ({error})", hint=hint) from error
+    folder = _cache()
+    for name, data in files.items():
+        check(data, folder / Path(name).name)
+    # All of them are right before one is written.
+    for name, data in files.items():
+        write_bytes(folder / Path(name).name, data)
+    return folder
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
@@ -88,13 +100,18 @@ def _read(path: Path) -> list[dict[str, Any]]:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"can't read the file ({error.strerror})", path=path) from error
+    check(data, path)
+    examples: list[dict[str, Any]] = json.loads(data)
+    return examples
+
+
+def check(data: bytes, path: Path) -> None:
+    """Refuse bytes that are not those of the original file of that name (UserError)."""
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if digest != MD5[path.name]:
         raise UserError(
             f"MD5 is {digest} and should be {MD5[path.name]}", path=path, hint="fetch the original file again"
         )
-    examples: list[dict[str, Any]] = json.loads(data)
-    return examples
 
 
 def _split(examples: list[dict[str, Any]]) -> Split:

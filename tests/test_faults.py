@@ -1,0 +1,141 @@
+"""Killed anywhere, a run that is started again ends with what it would have been: bit for bit, timings apart."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate.paths import ROOT
+from replicate.record import load_records
+from replicate.store import MANIFEST, RESULT, Store
+from tests.faults_child import report_of
+
+STAGES = ("augment", "finetune", "prune", "report")
+# What a clock, a host or a checkout's state decides.
+TIMINGS = {"started", "finished", "seconds", "created", "digest", "files", "commit", "dirty", "origin"}
+# Upstream's export names and orders parameters by a counter of the process: the same weights in another order where the
+# process had built other nets. The record's predictions are of this export, and are compared.
+GRAPHS = {"model.pdmodel", "model.pdiparams"}
+
+
+class Run:
+    """A process that runs one row from nothing to its report, and says when it begins a stage."""
+
+    def __init__(self, work: Path, data: Path) -> None:
+        command = [sys.executable, "-m", "tests.faults_child", str(work / "store"), str(work / "out"), str(data)]
+        self.environment = {**os.environ, "REPLICATE_CHECKPOINT": "4", "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.told: queue.Queue[tuple[str, float]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.told.put((line.strip(), time.monotonic()))
+        self.told.put(("", time.monotonic()))
+
+    def stages(self) -> dict[str, float]:
+        """Let it run to its end; the seconds of each stage."""
+        times = []
+        while (one := self.told.get(timeout=600))[0]:
+            times.append(one)
+        self.process.wait(timeout=60)
+        assert self.process.returncode == 0, self.process.stderr and self.process.stderr.read()
+        assert times[-1][0] == "done"
+        following = itertools.pairwise(times)
+        return {name.removeprefix("stage "): later - at for (name, at), (_, later) in following}
+
+    def kill(self, stage: str, after: float) -> bool:
+        """SIGKILL so many seconds into a stage; False where it ended before."""
+        while (name := self.told.get(timeout=600)[0]) not in ("", f"stage {stage}"):
+            pass
+        time.sleep(after)
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate(timeout=60)
+        return self.process.returncode == -signal.SIGKILL and name != ""
+
+
+def without_timings(value: Any) -> Any:
+    """A record or manifest with what a clock decides taken out."""
+    if isinstance(value, dict):
+        return {key: without_timings(item) for key, item in value.items() if key not in TIMINGS}
+    return [without_timings(item) for item in value] if isinstance(value, list) else value
+
+
+def contents(work: Path) -> dict[str, Any]:
+    """Every artefact's files and the record; the report, which prints seconds, must be its record's."""
+    records = load_records(work / "out" / "records")
+    assert (work / "out" / "REPORT.md").read_text(encoding="utf-8") == report_of(records)
+    found: dict[str, Any] = {}
+    for path in sorted(work.rglob("*")):
+        name = path.relative_to(work).as_posix()
+        if path.is_file() and path.parent.name != "locks" and path.name not in (*GRAPHS, "REPORT.md"):
+            timed = path.suffix == ".json" and path.name in (MANIFEST, RESULT, "seed-1.json")
+            found[name] = without_timings(json.loads(path.read_bytes())) if timed else path.read_bytes()
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    """What a run gives that nobody disturbs, and the seconds of its stages."""
+    work = tmp_path_factory.mktemp("undisturbed")
+    seconds = Run(work, data_folder).stages()
+    assert set(STAGES) <= set(seconds)
+    return contents(work), seconds
+
+
+def killed(
+    work: Path, data: Path, seconds: dict[str, float], stages: tuple[str, ...], rng: random.Random
+) -> Counter[str]:
+    """Kill one run after another, each at a random moment of the next stage; how many died in each."""
+    deaths: Counter[str] = Counter()
+    for stage in stages:
+        if Run(work, data).kill(stage, rng.uniform(0, seconds[stage])):
+            deaths[stage] += 1
+        # A reader beside it never takes a part for the whole.
+        store = Store(work / "store")
+        assert not list(filter(None, (store.damage(*one) for one in store.artefacts())))
+    return deaths
+
+
+def test_killed_twice(tmp_path: Path, data_folder: Path, undisturbed: tuple[dict[str, Any], dict[str, float]]) -> None:
+    """SIGKILL during fine-tuning and pruning; the third start ends with the undisturbed run's bytes."""
+    whole, seconds = undisturbed
+    assert killed(tmp_path, data_folder, seconds, ("finetune", "prune"), random.Random(7)).total() == 2
+    Run(tmp_path, data_folder).stages()
+    assert contents(tmp_path) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round_", range(3))
+def test_thirty_kills(
+    tmp_path: Path, data_folder: Path, undisturbed: tuple[dict[str, Any], dict[str, float]], round_: int
+) -> None:
+    """Three runs, each killed ten times or more: three times in a stage, report included, before it may end."""
+    whole, seconds = undisturbed
+    rng, deaths = random.Random(round_), Counter[str]()
+    while deaths.total() < 10:
+        deaths += killed(tmp_path, data_folder, seconds, tuple(s for s in STAGES for _ in range(3)), rng)
+        if deaths.total() < 10:
+            # It was done sooner than its seconds said; begin again with nothing.
+            Run(tmp_path, data_folder).stages()
+            assert contents(tmp_path) == whole
+            tmp_path = tmp_path / "again"
+    print(f"killed in {dict(deaths)}")
+    Run(tmp_path, data_folder).stages()
+    assert contents(tmp_path) == whole

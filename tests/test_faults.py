@@ -122,6 +122,7 @@ def test_killed_twice(tmp_path: Path, data_folder: Path, undisturbed: tuple[dict
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("round_", range(3))
 def test_thirty_kills(
     tmp_path: Path, data_folder: Path, undisturbed: tuple[dict[str, Any], dict[str, float]], round_: int

@@ -249,10 +249,10 @@ EXAMPLES = json.dumps([{"id": "1", "query": "发热怎么办", "label": "治疗�
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Path:
-    """An empty cache, a mirror on this machine, and files small enough to serve in the right ones' place."""
+    """An empty cache, upstream on this machine, and files small enough to serve in the right ones' place."""
     monkeypatch.delenv(kuake.VARIABLE, raising=False)
     monkeypatch.setenv("PPNLP_HOME", str(tmp_path / "缓存 a"))
-    monkeypatch.setenv(kuake.MIRROR, server.url)
+    monkeypatch.setattr(kuake, "URL", server.url)
     monkeypatch.setattr("replicate.fetch.PAUSE", 0.01)
     monkeypatch.setattr(kuake, "MD5", dict.fromkeys(kuake.MD5, hashlib.md5(EXAMPLES).hexdigest()))
     return tmp_path

@@ -39,8 +39,6 @@ MD5 = {
 
 URL = "https://paddlenlp.bj.bcebos.com/datasets/cblue/KUAKE-QIC.zip"
 ARCHIVE_MD5 = "7661e3a6b5daf4ee025ba407669788d8"
-# A copy of the same archive elsewhere.
-MIRROR = "REPLICATE_KUAKE_QIC_URL"
 # Bytes of the archive, and of one of its files; they are smaller by far.
 MOST = 64 << 20
 
@@ -82,7 +80,7 @@ def _fetch(offline: bool) -> Path:
     from replicate.fetch import fetch, members
 
     try:
-        archive = fetch(os.environ.get(MIRROR) or URL, ARCHIVE_MD5, MOST)
+        archive = fetch(URL, ARCHIVE_MD5, MOST)
         files = members(archive, [f"KUAKE-QIC/{name}" for name in MD5], MOST)
     except UserError as error:
         raise UserError(f"KUAKE-QIC couldn't be fetched ({error})", hint=hint) from error

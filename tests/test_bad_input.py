@@ -1,0 +1,136 @@
+"""Whatever bytes a file holds, it is read or refused in one line that names it; `REPLICATE_FUZZ` says how often."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from replicate.checkpoint import seconds_spent
+from replicate.corpus.formats import read_labels, read_lines, read_split
+from replicate.errors import UserError
+from replicate.exported import read_exported
+from replicate.files import CHECKPOINT, read_json
+from replicate.model import read_header
+from replicate.profile import load_profile
+from replicate.record import read_record
+from replicate.table_file import load_table
+from replicate.timing.record import read_timing
+
+EXAMPLES = int(os.environ.get("REPLICATE_FUZZ", "40"))
+LABELS = ("甲", "乙")
+PIECES = (b"\0", b"\xff", b"\t", b"\n", b"\r", b'"', b"{", b"[", b"1e999", b"-", b"\xef\xbb\xbf")
+# Each reader with the name of the file that it reads and what such a file may begin with.
+READERS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
+    "labels": ("label.txt", "甲\n乙".encode(), read_labels),
+    "examples": ("train.txt", "发热\t甲\n咳嗽\t乙".encode(), lambda path: read_split(path, LABELS)),
+    "lines": ("data.txt", "发热\n".encode(), read_lines),
+    "json": ("any.json", b'{"a": [1, 2.5e3, "x"]}', read_json),
+    "record": ("seed-1.json", b'{"schema": 1, "table": "t", "counts": {}}', read_record),
+    "timing": ("timing.json", b'{"schema": 1, "id": "x"}', read_timing),
+    "profile": ("fuzz.toml", b'schema = 1\nid = "fuzz"\nseeds = [1]\n', lambda path: load_profile("fuzz", path.parent)),
+    "table": ("table.toml", b'schema = 1\nid = "table"\n[[rows]]\nid = "a"\n', load_table),
+    "safetensors header": ("model.safetensors", b'\x1f\0\0\0\0\0\0\0{"a": {"dtype": "F32"}}', read_header),
+    "export's manifest": ("manifest.json", b'{"format": 1, "files": {}}', lambda path: read_exported(path.parent)),
+    "checkpoint": (
+        CHECKPOINT,
+        b'\x1f\0\0\0\0\0\0\0{"__metadata__": {"held": "{}"}}',
+        lambda p: seconds_spent(p.parent),
+    ),
+}
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, start: bytes) -> bytes:
+    """Any bytes; or a good beginning with bytes put in, taken out, doubled or changed."""
+    if draw(st.booleans()):
+        return draw(st.binary(max_size=300))
+    data = bytearray(start)
+    for _ in range(draw(st.integers(0, 4))):
+        place = draw(st.integers(0, len(data)))
+        piece = draw(st.sampled_from(PIECES))
+        kind = draw(st.sampled_from(["insert", "cut", "change", "double"]))
+        if kind == "insert":
+            data[place:place] = piece
+        elif kind == "cut":
+            del data[place : place + draw(st.integers(1, 20))]
+        elif kind == "change":
+            data[place : place + 1] = piece
+        else:
+            data[place:place] = data[place : place + 30]
+    return bytes(data)
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", READERS)
+def test_any_bytes_at_length(reader: str, tmp_path: Path) -> None:
+    """The same with as many examples as `REPLICATE_FUZZ` says."""
+    check(reader, tmp_path, max(EXAMPLES, 1000))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_any_bytes(reader: str, tmp_path: Path) -> None:
+    """A reader gives something or a `UserError` of one line that names the file; it never writes."""
+    check(reader, tmp_path, EXAMPLES)
+
+
+def refusal(read: Callable[[], Any]) -> str | None:
+    """What a reader says that refuses, None where it reads; any other exception is a defect."""
+    try:
+        read()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def check(reader: str, folder: Path, examples: int) -> None:
+    """Try a reader on so many files."""
+    name, start, read = READERS[reader]
+    path = folder / name
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(spoilt(start))
+    def attempt(data: bytes) -> None:
+        path.write_bytes(data)
+        told = refusal(lambda: read(path))
+        assert told is None or ("\n" not in told and str(folder) in told)
+        assert [one.name for one in folder.iterdir()] == [name]
+        assert path.read_bytes() == data
+
+    attempt()
+
+
+def test_a_hundred_thousand_labels(tmp_path: Path) -> None:
+    """Many labels are read in order; the last of them being a repetition is found and told with both lines."""
+    names = [f"类{number}" for number in range(100_000)]
+    path = tmp_path / "label.txt"
+    path.write_text("\n".join(names), encoding="utf-8")
+    assert read_labels(path) == tuple(names)
+    path.write_text("\n".join([*names, "类7"]), encoding="utf-8")
+    with pytest.raises(UserError, match=r"label\.txt:100001: duplicate label '类7', first on line 8"):
+        read_labels(path)
+
+
+def test_a_line_of_ten_megabytes(tmp_path: Path) -> None:
+    """A long line is a text like others; without its label it is refused in a short line."""
+    path = tmp_path / "train.txt"
+    path.write_text("发" * 3_500_000 + "\t甲\n", encoding="utf-8")
+    assert len(read_split(path, LABELS).texts[0]) == 3_500_000
+    path.write_text("发" * 3_500_000, encoding="utf-8")
+    with pytest.raises(UserError, match="no TAB between text and label") as caught:
+        read_split(path, LABELS)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("depth", [10, 1000, 200_000])
+def test_deep_json(depth: int, tmp_path: Path) -> None:
+    """Brackets in brackets end in words, not in a full stack."""
+    path = tmp_path / "deep.json"
+    path.write_text("[" * depth + "]" * depth, encoding="utf-8")
+    assert "not JSON" in (refusal(lambda: read_json(path)) or "not JSON")

@@ -1,0 +1,129 @@
+"""SIGINT and SIGTERM: the step is finished, the state is kept, one line says how to go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from replicate.cli import main
+from replicate.errors import Stopped, UserError
+from replicate.files import CHECKPOINT, resumable_folder
+from replicate.paths import ROOT
+from tests.tiny import Made
+
+
+def names(folder: Path) -> set[str]:
+    """What a folder holds."""
+    return {path.name for path in folder.iterdir()}
+
+
+def end_early(target: Path, files: tuple[str, ...], error: BaseException) -> None:
+    """Write some files of a folder, then end with an error."""
+    with resumable_folder(target) as folder:
+        for name in files:
+            (folder / name).write_text("x", encoding="utf-8")
+        raise error
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_stopped_command_goes_on(
+    number: signal.Signals, code: int, data_folder: Path, pretrained: Made, tmp_path: Path
+) -> None:
+    """The same command, given again, ends with the bytes of one that nobody stopped, and leaves nothing beside them."""
+    words = ["finetune", "--dataset_dir", str(data_folder), "--model_name", str(pretrained.folder), "--epochs", "4"]
+    words += ["--batch_size", "8", "--max_seq_length", "48", "--logging_steps", "1", "--save_dir"]
+    stopped, whole = tmp_path / "a 模型", tmp_path / "whole"
+    command = [sys.executable, "-m", "replicate", *words, str(stopped)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr
+    while "step 30/" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (code, "")
+    last = err.splitlines()[-1]
+    assert last == f"replicate: stopped by {number.name}; the same command goes on from there"
+    assert "Traceback" not in err
+    assert not stopped.exists()
+    assert names(tmp_path / f".{stopped.name}.partial") == {CHECKPOINT}
+    again = subprocess.run([*command], capture_output=True, text=True, check=True, env=environment)
+    assert f"going on from {tmp_path / f'.{stopped.name}.partial'}" in again.stderr
+    assert "step 30/" not in again.stderr
+    assert names(tmp_path) == {stopped.name}
+    assert main([*words, str(whole)]) == 0
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == {
+        path.name: path.read_bytes() for path in stopped.iterdir()
+    }
+
+
+def test_stop_outside_training(tmp_path: Path) -> None:
+    """A command that trains nothing stops at once, with the same line and codes and no traceback."""
+    code = "import os, signal, sys\nfrom replicate import cli, report\n"
+    code += "report.check = lambda: os.kill(os.getpid(), int(sys.argv[1]))\nsys.exit(cli.main(['report', '--check']))"
+    for number in (signal.SIGTERM, signal.SIGINT):
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert done.returncode == 128 + number
+        assert done.stderr == f"replicate: stopped by {number.name}; the same command begins this stage again\n"
+
+
+def test_folder_of_a_stopped_training(tmp_path: Path) -> None:
+    """Only the checkpoint stays, the next call finds it, and a finished folder holds none."""
+    target = tmp_path / "deep" / "model"
+    with pytest.raises(Stopped):
+        end_early(target, ("half", CHECKPOINT), Stopped(signal.SIGTERM, saved=True))
+    assert names(target.parent) == {".model.partial"}
+    with resumable_folder(target) as folder:
+        assert names(folder) == {CHECKPOINT}
+        (folder / "whole").write_text("x", encoding="utf-8")
+        assert not target.exists()
+    assert names(target) == {"whole"}
+    assert names(target.parent) == {"model"}
+    assert target.stat().st_mode & 0o055
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), UserError("bad"), KeyboardInterrupt()])
+def test_failure_without_a_checkpoint_leaves_nothing(tmp_path: Path, error: BaseException) -> None:
+    """An error or an interrupt leaves neither the target nor a half of it."""
+    with pytest.raises(type(error)):
+        end_early(tmp_path / "model", ("file",), error)
+    assert names(tmp_path) == set()
+
+
+def test_two_writers_of_one_folder(tmp_path: Path) -> None:
+    """The second one is refused in words; the first is not disturbed."""
+    with resumable_folder(tmp_path / "model") as folder:
+        (folder / "file").write_text("x", encoding="utf-8")
+        with (
+            pytest.raises(UserError, match="another process is writing it; wait"),
+            resumable_folder(tmp_path / "model"),
+        ):
+            pass
+    assert names(tmp_path / "model") == {"file"}
+
+
+def test_lock_of_a_dead_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a killed process left, its lock file and half a folder, is in nobody's way; `.` is a target too."""
+    (tmp_path / "model").mkdir()
+    FileLock(tmp_path / ".model.lock").acquire()
+    (tmp_path / ".model.partial").mkdir()
+    (tmp_path / ".model.partial" / "half").write_text("x", encoding="utf-8")
+    (tmp_path / ".model.lock").unlink()
+    (tmp_path / ".model.lock").touch()
+    monkeypatch.chdir(tmp_path / "model")
+    with resumable_folder(Path(".")) as folder:
+        (folder / "file").write_text("x", encoding="utf-8")
+    assert names(tmp_path) == {"model"}
+    assert names(tmp_path / "model") == {"file"}
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    for path, words in ((tmp_path / "file", "already exists"), (tmp_path / "file" / "a", "can't be written")):
+        with pytest.raises(UserError, match=words), resumable_folder(path):
+            pass

@@ -117,7 +117,9 @@ class Checkpoint:
         self._dropout.start()
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._on_signal)
+                # What is ignored (a shell's background job ignores SIGINT) stays ignored.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._handlers[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(

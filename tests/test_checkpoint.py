@@ -6,7 +6,7 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,14 @@ def train(dataset: Dataset, start: Path, folder: Path, progress: Progress = QUIE
     folder.mkdir(exist_ok=True)
     options = FinetuneOptions(**{**SETTINGS, **changes})
     return finetune(classifier, dataset.train, dataset.dev, options, 5, folder, progress)
+
+
+@pytest.fixture(autouse=True)
+def _heeds_sigint() -> Iterator[None]:
+    """A shell's background job ignores SIGINT; these tests don't."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -247,6 +255,12 @@ def test_full_disk_does_not_end_training(
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert not [*tmp_path.glob(".check*")]
     assert safetensors.numpy.load_file(tmp_path / "model.safetensors")
+
+
+def test_ignored_signals_stay_ignored(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
+    """A job in the background, which a shell starts with SIGINT ignored, trains on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert train(dataset, pretrained.folder, tmp_path, Interrupts(5, signal.SIGINT), epochs=1)["steps"] == 13
 
 
 def test_second_signal_stops_at_once(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:

@@ -17,6 +17,13 @@ from replicate.files import CHECKPOINT, resumable_folder
 from replicate.paths import ROOT
 from tests.tiny import Made
 
+# A shell's background job ignores SIGINT, and so would what it starts.
+HEEDS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from replicate.cli import main
+"""
+
 
 def names(folder: Path) -> set[str]:
     """What a folder holds."""
@@ -39,7 +46,7 @@ def test_stopped_command_goes_on(
     words = ["finetune", "--dataset_dir", str(data_folder), "--model_name", str(pretrained.folder), "--epochs", "4"]
     words += ["--batch_size", "8", "--max_seq_length", "48", "--logging_steps", "1", "--save_dir"]
     stopped, whole = tmp_path / "a 模型", tmp_path / "whole"
-    command = [sys.executable, "-m", "replicate", *words, str(stopped)]
+    command = [sys.executable, "-c", HEEDS + "sys.exit(main(sys.argv[1:]))", *words, str(stopped)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr
@@ -65,8 +72,8 @@ def test_stopped_command_goes_on(
 
 def test_stop_outside_training(tmp_path: Path) -> None:
     """A command that trains nothing stops at once, with the same line and codes and no traceback."""
-    code = "import os, signal, sys\nfrom replicate import cli, report\n"
-    code += "report.check = lambda: os.kill(os.getpid(), int(sys.argv[1]))\nsys.exit(cli.main(['report', '--check']))"
+    code = HEEDS + "import os\nfrom replicate import report\n"
+    code += "report.check = lambda: os.kill(os.getpid(), int(sys.argv[1]))\nsys.exit(main(['report', '--check']))"
     for number in (signal.SIGTERM, signal.SIGINT):
         done = subprocess.run(
             [sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, cwd=ROOT, check=False

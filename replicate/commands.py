@@ -140,7 +140,7 @@ def distill_command(args: argparse.Namespace) -> int:
     dataset = _dataset(args.dataset_dir)
     unlabelled = (*dataset.unlabelled, *(read_lines(args.unlabelled) if args.unlabelled else ()))
     set_device(args.device)
-    with finished_folder(args.output_dir) as folder, _divergence():
+    with resumable_folder(args.output_dir) as folder, _divergence():
         teacher = load_classifier(args.teacher)
         if teacher.labels != dataset.labels:
             raise UserError("the teacher has other labels than the data", path=args.teacher)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,15 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate import batching
+from replicate.checkpoint import Checkpoint, rows_digest
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
-from replicate.evaluation import evaluate, history_entry, network_logits, probabilities
+from replicate.evaluation import history_entry, network_logits, probabilities
+from replicate.files import plain
 from replicate.finetune import BATCHING, SELECT, check_choice, check_length, check_positive, epoch_batches
-from replicate.metrics import scores
 from replicate.model import Classifier, digest_of, encode, save_model, seed_everything, weights_of
-from replicate.optimisation import Diverged, Optimizer, adamw
+from replicate.optimisation import adamw
 from replicate.progress import Progress
 from replicate.students import STUDENTS, build_student, shape_of, start_from_teacher
+from replicate.training import Course, Examination, Training, evaluated_batches
+from replicate.training import train as train_net
 from replicate.transfer_set import NO_LABEL, gather
 
 STARTS = ("random", "teacher")
@@ -96,29 +99,6 @@ class DistillOptions:
             raise UserError(f"unlabelled is {self.unlabelled}", hint="it must be 0 or more")
         if self.alpha == 0 and self.unlabelled:
             raise UserError("alpha 0 learns from hard labels, and unlabelled text has none", hint="take 0 of it")
-
-
-@dataclass
-class Training:
-    """Everything that changes while a student learns, so that it can be kept and taken up again.
-
-    Attributes:
-        network: the student's net.
-        optimizer: AdamW and its schedule.
-        rng: of the order of the examples.
-        step: steps that are done.
-        epoch: the one that runs, from 0.
-        history: evaluations so far.
-        best: score, step, epoch, evaluation and weights of the best evaluation.
-    """
-
-    network: Any
-    optimizer: Optimizer
-    rng: np.random.Generator
-    step: int = 0
-    epoch: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Any] = field(default_factory=lambda: {"score": -1.0})
 
 
 def log_probabilities(teacher: Classifier, rows: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -192,7 +172,8 @@ def distill(
     rows, dev_rows = (encode(tokenizer, part, options.max_seq_length) for part in (text.texts, dev.texts))
     classes = len(teacher.labels)
     soft = log_probabilities(teacher, rows) if options.alpha else np.zeros((len(rows), classes), dtype=np.float32)
-    taught = evaluate(probabilities(network_logits(teacher.network), dev_rows, pad), dev, classes)
+    examination = Examination(dev, dev_rows, pad, classes, options.select)
+    taught = history_entry(examination.of(teacher.network, 0), 0, 0.0, None)
     # Here, so that neither the copies nor the teacher have a say in the student's first weights.
     seed_everything(seed)
     student = build_student(options.student, options.shape, teacher)
@@ -200,76 +181,45 @@ def distill(
         start_from_teacher(student, teacher)
     lengths = [len(row) for row in rows]
     per_epoch = math.ceil(len(rows) / options.batch_size)
-    evaluated = {
-        math.ceil(per_epoch * i / options.evaluations_per_epoch) for i in range(1, options.evaluations_per_epoch + 1)
-    }
+    evaluated = evaluated_batches(per_epoch, options.evaluations_per_epoch)
     steps = per_epoch * options.epochs
     optimizer = adamw(student.network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
-    state = Training(student.network, optimizer, np.random.default_rng(seed))
+    network, rng = student.network, np.random.default_rng(seed)
     step0 = digest_of(weights_of(student.network))
-    total, since = paddle.zeros([]), 0
-    progress.start(steps)
-    student.network.train()
-    for state.epoch in range(options.epochs):
-        for number, indices in enumerate(
-            epoch_batches(lengths, options.batch_size, options.batching, state.rng), start=1
-        ):
-            ids, targets, labels = (
-                paddle.to_tensor(part)
-                for part in (batching.pad([rows[i] for i in indices], pad), soft[indices], text.labels[indices])
-            )
-            loss = distillation_loss(state.network(ids), targets, labels, options.alpha, options.temperature)
-            loss.backward()
-            state.optimizer.step()
-            state.optimizer.clear_grad()
-            state.optimizer.schedule.step()
-            state.step, since = state.step + 1, since + 1
-            # Summed on the device: reading the loss at every step would make the host wait for it.
-            total += loss.detach()
-            progress.step(state.step)
-            if number in evaluated:
-                mean = float(total) / since
-                if not math.isfinite(mean):
-                    raise Diverged(state.step)
-                _evaluate(state, student, dev, dev_rows, options.select, mean, per_epoch)
-                progress.step(state.step, loss=mean, accuracy=state.history[-1]["accuracy"])
-                total, since = paddle.zeros([]), 0
-        if options.early_stop_nums and state.epoch - state.best["epoch"] >= options.early_stop_nums:
-            break
-    student.network.set_state_dict(state.best["weights"])
-    save_model(student.network, tokenizer, folder, teacher.labels)
+    data = rows_digest([*rows, text.labels, soft, *dev_rows, np.asarray(dev.labels)])
+    identity = {"settings": plain(asdict(options)), "seed": seed, "student": step0, "data": data}
+
+    def loss_of(indices: NDArray[np.int64]) -> Any:
+        ids, targets, labels = (
+            paddle.to_tensor(part)
+            for part in (batching.pad([rows[i] for i in indices], pad), soft[indices], text.labels[indices])
+        )
+        return distillation_loss(network(ids), targets, labels, options.alpha, options.temperature)
+
+    training = Training(network, optimizer)
+    course = Course(
+        options.epochs,
+        per_epoch,
+        lambda: epoch_batches(lengths, options.batch_size, options.batching, rng),
+        lambda number, _: number in evaluated,
+        options.early_stop_nums,
+    )
+    train_net(training, course, examination, loss_of, Checkpoint(folder, identity, network, optimizer, rng), progress)
+    best = training.best
+    network.set_state_dict(best["weights"])
+    save_model(network, tokenizer, folder, teacher.labels)
     return {
         "student": options.student,
-        "steps": state.step,
+        "steps": training.step,
         "steps_planned": steps,
-        "best_step": state.best["step"],
+        "best_step": best["step"],
         "examples": len(rows),
         "augmented": text.augmented,
         "unlabelled": text.unlabelled,
-        "teacher": history_entry(taught, 0, 0.0, None),
+        "teacher": taught,
         "parameters": student.parameters,
         "weights_step0": step0,
-        "weights": digest_of(state.best["weights"]),
-        "evaluation": state.best["evaluation"],
-        "history": state.history,
+        "weights": digest_of(best["weights"]),
+        "evaluation": best["evaluation"],
+        "history": training.history,
     }
-
-
-def _evaluate(
-    state: Training,
-    student: Classifier,
-    dev: Split,
-    rows: Sequence[NDArray[np.int64]],
-    select: str,
-    loss: float,
-    per_epoch: int,
-) -> None:
-    """Score the dev set and keep a better state."""
-    probability = probabilities(network_logits(state.network), rows, student.tokenizer.pad_token_id)
-    state.network.train()
-    result = evaluate(probability, dev, len(student.labels))
-    state.history.append(history_entry(result, state.step, state.step / per_epoch, loss))
-    score = scores(result["counts"])[select]
-    if score > state.best["score"]:
-        weights = weights_of(state.network)
-        state.best.update(score=score, step=state.step, epoch=state.epoch, evaluation=result, weights=weights)

@@ -13,11 +13,11 @@ from replicate import batching
 from replicate.checkpoint import Checkpoint, rows_digest
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
-from replicate.evaluation import evaluate, history_entry, network_logits, probabilities
-from replicate.metrics import scores
 from replicate.model import Classifier, digest_of, encode, save_model, weights_of
-from replicate.optimisation import Diverged, adamw
+from replicate.optimisation import adamw
 from replicate.progress import Progress
+from replicate.training import Course, Examination, Training, evaluated_batches
+from replicate.training import train as train_net
 
 SELECT = ("accuracy", "f1")
 BATCHING = ("random", "length")
@@ -118,67 +118,32 @@ def finetune(
     dev_rows = encode(tokenizer, dev.texts, options.max_seq_length)
     lengths = [len(row) for row in rows]
     per_epoch = math.ceil(len(rows) / options.batch_size)
-    evaluated = {
-        math.ceil(per_epoch * i / options.evaluations_per_epoch) for i in range(1, options.evaluations_per_epoch + 1)
-    }
     steps = per_epoch * options.epochs
     optimizer = adamw(network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
     step0 = digest_of(weights_of(network))
     data = rows_digest([*rows, targets, *dev_rows, np.asarray(dev.labels, dtype=np.int64)])
     identity = {"settings": asdict(options), "seed": seed, "weights": step0, "data": data}
-    history: list[dict[str, Any]] = []
-    best: dict[str, Any] = {"score": -1.0}
-    step, since, total = 0, 0, paddle.zeros([])
-    progress.start(steps)
+    evaluated = evaluated_batches(per_epoch, options.evaluations_per_epoch)
 
-    def evaluation() -> None:
-        """Score the dev set and keep a better state."""
-        nonlocal total, since
-        loss = float(total) / max(since, 1)
-        if not math.isfinite(loss):
-            raise Diverged(step)
-        probability = probabilities(network_logits(network), dev_rows, tokenizer.pad_token_id)
-        network.train()
-        result = evaluate(probability, dev, len(classifier.labels))
-        history.append(history_entry(result, step, step / per_epoch, loss))
-        progress.step(step, loss=loss, accuracy=history[-1]["accuracy"])
-        total, since = paddle.zeros([]), 0
-        score = scores(result["counts"])[options.select]
-        if score > best["score"]:
-            best.update(score=score, step=step, epoch=epoch, evaluation=result, weights=weights_of(network))
+    def loss_of(indices: np.ndarray) -> Any:
+        ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], tokenizer.pad_token_id))
+        return F.cross_entropy(network(ids), paddle.to_tensor(targets[indices]))
 
-    def batches() -> list[np.ndarray]:
-        return epoch_batches(lengths, options.batch_size, options.batching, rng)
-
-    def state() -> dict[str, Any]:
-        return {"step": step, "total": total.numpy(), "since": since, "history": history, "best": best}
-
-    network.train()
-    with Checkpoint(folder, identity, network, optimizer, rng) as checkpoint:
-        if kept := checkpoint.load():
-            step, since, history, best = kept["step"], kept["since"], kept["history"], kept["best"]
-            total = paddle.to_tensor(kept["total"])
-        for epoch in range(checkpoint.epoch, options.epochs):
-            for number, indices in checkpoint.batches(epoch, batches):
-                ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], tokenizer.pad_token_id))
-                loss = F.cross_entropy(network(ids), paddle.to_tensor(targets[indices]))
-                loss.backward()
-                optimizer.step()
-                optimizer.clear_grad()
-                optimizer.schedule.step()
-                step, since = step + 1, since + 1
-                # Summed on the device: reading the loss at every step would make the host wait for it.
-                total += loss.detach()
-                progress.step(step)
-                if number in evaluated:
-                    evaluation()
-                checkpoint.after_step(state)
-            if options.early_stop_nums and epoch - best["epoch"] >= options.early_stop_nums:
-                break
+    training = Training(network, optimizer)
+    course = Course(
+        options.epochs,
+        per_epoch,
+        lambda: epoch_batches(lengths, options.batch_size, options.batching, rng),
+        lambda number, _: number in evaluated,
+        options.early_stop_nums,
+    )
+    examination = Examination(dev, dev_rows, tokenizer.pad_token_id, len(classifier.labels), options.select)
+    train_net(training, course, examination, loss_of, Checkpoint(folder, identity, network, optimizer, rng), progress)
+    best = training.best
     network.set_state_dict(best["weights"])
     save_model(network, tokenizer, folder, classifier.labels)
     return {
-        "steps": step,
+        "steps": training.step,
         "steps_planned": steps,
         "best_step": best["step"],
         "examples": len(rows),
@@ -186,5 +151,5 @@ def finetune(
         "weights_step0": step0,
         "weights": digest_of(best["weights"]),
         "evaluation": best["evaluation"],
-        "history": history,
+        "history": training.history,
     }

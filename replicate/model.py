@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import re
 from collections import Counter
@@ -315,16 +316,24 @@ def check_size(folder: Path, config: Any) -> None:
     Raises:
         UserError: the weights are no safetensors file, or are not of these sizes.
     """
+    from replicate.students import STUDENT_ENCODER, StudentConfig, encoder_parameters
+
     shapes = read_header(folder / WEIGHTS)
+    if isinstance(config, StudentConfig):
+        held = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(STUDENT_ENCODER))
+        if held != (wanted := encoder_parameters(config)):
+            what = f"an encoder of {wanted} parameters is asked for, the weights have {held}"
+            raise UserError(what, path=folder / "config.json", hint=_WRITERS)
+        return
     vocabulary, hidden, layers = config.vocab_size, config.hidden_size, config.num_hidden_layers
     embeddings = [shape for name, shape in shapes.items() if name.endswith("embeddings.word_embeddings.weight")]
     if embeddings != [(vocabulary, hidden)]:
         found = " × ".join(map(str, embeddings[0])) if embeddings else "none"
         what = f"word embeddings of {vocabulary} × {hidden} are asked for, the weights have {found}"
         raise UserError(what, path=folder / "config.json", hint=_WRITERS)
-    held = {int(match[1]) for match in map(_LAYER.search, shapes) if match}
-    if held != set(range(layers)):
-        raise UserError(f"{layers} layers are asked for, the weights have {len(held)}", path=folder / "config.json")
+    numbers = {int(match[1]) for match in map(_LAYER.search, shapes) if match}
+    if numbers != set(range(layers)):
+        raise UserError(f"{layers} layers are asked for, the weights have {len(numbers)}", path=folder / "config.json")
     positions = [shape[0] for name, shape in shapes.items() if name.endswith("position_embeddings.weight")]
     if positions != [config.max_position_embeddings]:
         what = f"{config.max_position_embeddings} positions are asked for, the weights have {positions}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate import batching
+from replicate.checkpoint import Checkpoint, rows_digest
 from replicate.corpus.formats import Split
-from replicate.evaluation import evaluate, history_entry, network_logits, probabilities
+from replicate.evaluation import history_entry
 from replicate.finetune import epoch_batches
 from replicate.importance import cut, importance, most_important
-from replicate.metrics import scores
 from replicate.model import Classifier, digest_of, encode, network_of, save_model, weights_of
-from replicate.optimisation import Diverged, Optimizer, adamw
+from replicate.optimisation import adamw
 from replicate.progress import Progress
 from replicate.prune import PruneOptions, check_shapes, kept_layers, kept_shape, parse_share
+from replicate.training import Course, Examination, Training
+from replicate.training import train as train_net
 
 # Upstream's `lambda_logit` and `lambda_distill`: of the soft cross-entropy, and of each mean squared difference of the
 # embeddings' and every layer's output.
@@ -43,60 +45,6 @@ class Shape:
     neurons: int
 
 
-@dataclass
-class Training:
-    """All that changes while a student is trained.
-
-    Attributes:
-        student: the net.
-        optimizer: with its schedule.
-        rng: draws the batches.
-        step: steps done.
-        best: `score`, `step`, `evaluation` and `weights` of the best state; only `score` before there is one.
-        history: one entry an evaluation.
-        loss: summed on the device since the last evaluation; reading it at every step would make the host wait.
-        since: steps in that sum.
-    """
-
-    student: Any
-    optimizer: Optimizer
-    rng: np.random.Generator
-    step: int = 0
-    best: dict[str, Any] = field(default_factory=lambda: {"score": -1.0})
-    history: list[dict[str, Any]] = field(default_factory=list)
-    loss: Any = 0.0
-    since: int = 0
-
-    def learn(self, loss: Any) -> None:
-        """One step down this loss."""
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.clear_grad()
-        self.optimizer.schedule.step()
-        self.loss = self.loss + loss.detach()
-        self.step, self.since = self.step + 1, self.since + 1
-
-    def keep(self, evaluation: dict[str, Any], epoch: float, select: str) -> None:
-        """Note an evaluation, and keep the state where it is the best so far."""
-        self.history.append(history_entry(evaluation, self.step, epoch, self.mean_loss()))
-        self.loss, self.since = 0.0, 0
-        score = scores(evaluation["counts"])[select]
-        if score > self.best["score"]:
-            self.best = {
-                "score": score,
-                "step": self.step,
-                "evaluation": evaluation,
-                "weights": weights_of(self.student),
-            }
-
-    def mean_loss(self) -> float:
-        """Since the last evaluation."""
-        mean = float(self.loss) / max(self.since, 1)
-        if not math.isfinite(mean):
-            raise Diverged(self.step)
-        return mean
-
-
 def prune_native(
     classifier: Classifier, train: Split, dev: Split, options: PruneOptions, seed: int, folder: Path, progress: Progress
 ) -> dict[str, Any]:
@@ -112,33 +60,31 @@ def prune_native(
     per_epoch = math.ceil(len(rows) / options.batch_size)
     steps = per_epoch * options.epochs
 
-    def evaluation(network: Any, step: int) -> dict[str, Any]:
-        probability = probabilities(network_logits(network), dev_rows, pad)
-        if not np.isfinite(probability).all():
-            raise Diverged(step)
-        return evaluate(probability, dev, len(classifier.labels))
-
     measured = (dev_rows, dev_labels)
     if options.importance == "train":
         drawn = rng.permutation(len(rows))[: len(dev_rows)]
         measured = [rows[i] for i in drawn], labels[drawn]
     student = student_of(teacher, shape, options.start, batches_of(*measured, options.batch_size, pad))
-    loss_of = distillation(teacher, shape.layers) if options.targets == "teacher" else _hard
+    loss_towards = distillation(teacher, shape.layers) if options.targets == "teacher" else _hard
     optimizer = adamw(student, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
-    training = Training(student, optimizer, rng)
-    of_teacher = history_entry(evaluation(teacher, 0), 0, 0.0, None)
-    progress.start(steps)
-    student.train()
-    for _ in range(options.epochs):
-        for indices in epoch_batches(lengths, options.batch_size, options.batching, training.rng):
-            ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], pad))
-            training.learn(loss_of(student, ids, paddle.to_tensor(labels[indices])))
-            progress.step(training.step)
-            if training.step % options.save_steps == 0 or training.step == steps:
-                training.keep(evaluation(student, training.step), training.step / per_epoch, options.select)
-                student.train()
-                last = training.history[-1]
-                progress.step(training.step, loss=last["loss"], accuracy=last["accuracy"])
+    examination = Examination(dev, dev_rows, pad, len(classifier.labels), options.select)
+    of_teacher = history_entry(examination.of(teacher, 0), 0, 0.0, None)
+    data = rows_digest([*rows, labels, *dev_rows, dev_labels])
+    digests = {"teacher": digest_of(weights_of(teacher)), "student": digest_of(weights_of(student)), "data": data}
+    identity = {"settings": asdict(options), "seed": seed, **digests}
+
+    def loss_of(indices: NDArray[np.int64]) -> Any:
+        ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], pad))
+        return loss_towards(student, ids, paddle.to_tensor(labels[indices]))
+
+    training = Training(student, optimizer)
+    course = Course(
+        options.epochs,
+        per_epoch,
+        lambda: epoch_batches(lengths, options.batch_size, options.batching, rng),
+        lambda _, step: step % options.save_steps == 0 or step == steps,
+    )
+    train_net(training, course, examination, loss_of, Checkpoint(folder, identity, student, optimizer, rng), progress)
     best = training.best
     student.set_state_dict(best["weights"])
     save_model(student, tokenizer, folder, classifier.labels)
@@ -152,7 +98,7 @@ def prune_native(
         "teacher": of_teacher,
         "examples": len(rows),
         "parameters": sum(int(np.prod(p.shape)) for p in student.parameters()),
-        "weights_step0": digest_of(weights_of(teacher)),
+        "weights_step0": digests["teacher"],
         "weights": digest_of(best["weights"]),
         "evaluation": best["evaluation"],
         "history": training.history,

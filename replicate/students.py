@@ -22,6 +22,8 @@ from replicate.errors import UserError
 from replicate.model import Classifier, build_config, weights_of
 
 ERNIE = "ernie"
+# Names of the parameters that `encoder_parameters` counts begin so.
+STUDENT_ENCODER = ("embeddings.", "seq2vec.")
 _DENSE = {"embedding_size": 128, "hidden_size": 128, "dropout": 0.1}
 # Every setting of a student's shape with its default. `max_window`: convolutions span 2 to so many tokens.
 DEFAULT_SHAPES: Mapping[str, Mapping[str, int | float]] = MappingProxyType(
@@ -190,6 +192,25 @@ def student_class() -> Any:
     return Student
 
 
+def encoder_parameters(config: StudentConfig) -> int:
+    """Scalars of the embeddings and the encoder, without the dense layer and the classifier."""
+    shape = config.shape
+    width = shape["embedding_size"]
+    found = config.vocab_size * width
+    if config.student == "cnn":
+        found += sum(window * width * shape["filters"] for window in range(2, int(shape["max_window"]) + 1))
+    elif config.student == "bilstm":
+        size = shape["lstm_size"]
+        # Two directions of four gates, each with two biases.
+        found += sum(2 * 4 * size * (read + size + 2) for read in _lstm_inputs(shape))
+    return int(found)
+
+
+def _lstm_inputs(shape: Mapping[str, int | float]) -> list[int | float]:
+    """What each layer of a BiLSTM reads a token."""
+    return [shape["embedding_size"], *[2 * shape["lstm_size"]] * (int(shape["num_layers"]) - 1)]
+
+
 def student_flops(config: Mapping[str, Any], batch: int, length: int) -> int:
     """Floating-point operations of a student's matrix products on `batch` texts of `length` tokens.
 
@@ -204,8 +225,7 @@ def student_flops(config: Mapping[str, Any], batch: int, length: int) -> int:
         encoded = len(windows) * shape["filters"]
     elif config["student"] == "bilstm":
         size = shape["lstm_size"]
-        inputs = [width, *[2 * size] * (shape["num_layers"] - 1)]
-        found = sum(2 * 4 * size * (read + size) for read in inputs) * length
+        found = sum(2 * 4 * size * (read + size) for read in _lstm_inputs(shape)) * length
         encoded = 2 * size
     return int(2 * batch * (found + shape["hidden_size"] * (encoded + config["num_labels"])))
 

@@ -187,7 +187,8 @@ def test_students_share_their_teacher() -> None:
 @pytest.mark.parametrize("part", ["unlabelled", "queries"])
 def test_unlabelled_text_is_in_the_key_where_it_is_used(part: str) -> None:
     """Other unlabelled text makes another student, not another control; the profile's also pretrains the teacher."""
-    other = replace(SOURCES, **{part: "other"})
+    changes: dict[str, Any] = {part: "other"}
+    other = replace(SOURCES, **changes)
     paper = replace(load_profile("small"), model="ernie-3.0-base-zh")
     for row, changed in (("cnn-distilled", {"distill"}), ("cnn-hard", set())):
         before, after = (distilled(row, profile=paper, sources=one) for one in (SOURCES, other))

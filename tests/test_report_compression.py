@@ -20,7 +20,7 @@ from replicate.results import Material
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
 from replicate.timing.record import Comparison, TimingRecord
-from tests.test_report import PAPER, SMALL, TABLE, line, record
+from tests.synthetic import PAPER, SMALL, TABLE, line, record
 from tests.test_report_augmentation import HEAD
 from tests.test_timing import comparison, example
 

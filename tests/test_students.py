@@ -141,8 +141,8 @@ def test_student_is_trained_on(finetuned: Made, dataset: Dataset, tmp_path: Path
     made = run_finetune(dataset, tmp_path / "student", tmp_path / "more", 1, epochs=1)
     assert made.summary["weights_step0"] == digest_of(weights_of(student.network))
     assert load_classifier(made.folder).network.config == student.network.config
-    halves = (Split(part.texts, (0, 1) * (len(part) // 2)) for part in (dataset.train, dataset.dev))
-    two = Dataset("two", ("a", "b"), *halves)
+    train, dev = (Split(part.texts, (0, 1) * (len(part) // 2)) for part in (dataset.train, dataset.dev))
+    two = Dataset("two", ("a", "b"), train, dev)
     other = run_finetune(two, tmp_path / "student", tmp_path / "two", 1, epochs=1)
     assert load_classifier(other.folder).network.config.num_labels == 2
     seed_everything(9)
@@ -259,3 +259,17 @@ def test_student_can_be_timed(saved: tuple[Classifier, Path]) -> None:
     assert subject.shape in ("bow", "cnn", "bilstm", "1 x 24")
     assert (subject.name, subject.width) == ("student", "1")
     assert 0 < subject.flops(1, 8) < subject.flops(4, 8)
+
+
+@pytest.mark.parametrize("kind", ["bow", "cnn", "bilstm"])
+def test_a_size_that_the_weights_have_not_is_refused(kind: str, finetuned: Made, tmp_path: Path) -> None:
+    """A configuration of a larger encoder is refused before a net of that size is built; its own size fits."""
+    student = student_of(kind, finetuned.folder)
+    save_model(student.network, student.tokenizer, tmp_path, student.labels)
+    load_classifier(tmp_path)
+    config = tmp_path / "config.json"
+    fields = json.loads(config.read_text(encoding="utf-8"))
+    fields["shape"]["embedding_size"] *= 10**6
+    config.write_text(json.dumps(fields), encoding="utf-8")
+    with pytest.raises(UserError, match=r"config\.json: an encoder of \d+ parameters is asked for, the weights have"):
+        load_classifier(tmp_path)

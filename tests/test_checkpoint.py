@@ -17,12 +17,14 @@ import pytest
 from replicate import checkpoint
 from replicate.checkpoint import VARIABLE, Checkpoint, interval, rows_digest, seconds_spent
 from replicate.corpus.formats import Dataset
+from replicate.distill import DistillOptions, distill
 from replicate.errors import Stopped, UserError
 from replicate.files import CHECKPOINT
 from replicate.finetune import FinetuneOptions, finetune
 from replicate.model import load_classifier, seed_everything
 from replicate.pretrain import PretrainOptions, pretrain
 from replicate.progress import Progress
+from replicate.prune import PruneOptions, prune
 from tests.tiny import QUIET, Made, run_finetune
 
 # Dropout everywhere, batches by length, evaluations inside epochs, an epoch that ends between two of them.
@@ -120,6 +122,31 @@ def test_early_stop_at_the_end_of_an_epoch(dataset: Dataset, pretrained: Made, t
     with pytest.raises(Stopped):
         train(dataset, pretrained.folder, tmp_path / "again", Interrupts(26), **still)
     assert train(dataset, pretrained.folder, tmp_path / "again", Resumes(26), **still) == whole
+
+
+@pytest.mark.parametrize("student", ["pruned", "cnn", "bilstm", "ernie"])
+def test_students_go_on_bit_for_bit(dataset: Dataset, finetuned: Made, tmp_path: Path, student: str) -> None:
+    """Native pruning and distillation too: stopped before the first evaluation, after it, and at the last step."""
+    pruning = PruneOptions(width="1/2", engine="native", learning_rate=1e-3, epochs=2, max_seq_length=48, save_steps=5)
+
+    def learn(folder: Path, progress: Progress = QUIET) -> dict[str, Any]:
+        seed_everything(5)
+        teacher = load_classifier(finetuned.folder)
+        folder.mkdir(exist_ok=True)
+        if student == "pruned":
+            return prune(teacher, dataset.train, dataset.dev, pruning, 5, folder, progress)
+        options = DistillOptions(
+            student, copies=0, unlabelled=0.2, batch_size=32, epochs=2, max_seq_length=48, evaluations_per_epoch=2
+        )
+        return distill(teacher, dataset.train, dataset.dev, lambda: dataset.unlabelled, options, 5, folder, progress)
+
+    whole = learn(tmp_path / "whole")
+    for at in (3, 6, whole["steps"]):
+        with pytest.raises(Stopped):
+            learn(tmp_path / "again", Interrupts(at))
+    assert learn(tmp_path / "again", Resumes(whole["steps"])) == whole
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])

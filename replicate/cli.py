@@ -326,6 +326,7 @@ def _add_distill(parser: argparse.ArgumentParser) -> None:
     add("--logging_steps", type=int, default=0, help="print the loss every so many steps")
     add("--seed", type=int, default=3)
     add("--device", default="cpu", help="cpu (default) or gpu")
+    _add_visualdl(parser)
 
 
 def settings_of(text: str) -> dict[str, int | float]:

@@ -105,7 +105,7 @@ def test_a_huge_text_is_not_read_to_its_end(labeller: Labeller) -> None:
     seen = []
 
     class Watched:
-        cls_token_id, sep_token_id = 1, 2
+        cls_token_id, sep_token_id, unk_token = 1, 2, "[UNK]"
 
         def tokenize(self, text: str) -> list[str]:
             seen.append(text)

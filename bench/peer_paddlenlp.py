@@ -39,7 +39,9 @@ def main() -> None:
     tokenizer = ErnieTokenizer(str(model / "vocab.txt"))
     labels = {name: index for index, name in enumerate((model / "label.txt").read_text(encoding="utf-8").splitlines())}
     lines = [line.split("\t") for line in data.read_text(encoding="utf-8").splitlines()]
-    examples = [{**tokenizer(text, max_length=128, truncation=True), "labels": [labels[label]]} for text, label in lines]
+    examples = [
+        {**tokenizer(text, max_length=128, truncation=True), "labels": [labels[label]]} for text, label in lines
+    ]
     optimizer = paddle.optimizer.AdamW(learning_rate=rate, parameters=network.parameters(), weight_decay=0.01)
     criterion = paddle.nn.CrossEntropyLoss()
     threads = os.environ.get("OMP_NUM_THREADS", "none")

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,13 @@ Rows = NDArray[np.int64]
 
 # Queries and rows of a tile: large enough for the product's full speed, and 2 MiB of products stay in the caches.
 TILE = (512, 1024)
-# Tiles of rows that are rounded at a time, and rows of a tile that are passed over at a time for a query.
-_TILES, _STRIP = 16, 256
-# Queries have 7 bits where rows have 8: a processor without VNNI adds two products in 16 bits, which 8 and 8 overflow.
-_QUERY_LEVEL, _ROW_LEVEL = 63, 127
-_ZERO = 64
-# Stands for no product: below all that there are, and in any unit below -1, up to 100,000 dimensions.
+# Tiles of rows that are rounded at a time; rows of a tile that are passed over at a time for a query; and in how many
+# lots a tile's rows are compared with what is known so far.
+_TILES, _STRIP, _LOTS = 32, 32, 4
+# Both factors are unsigned for ONNX Runtime: where one is signed, a processor without VNNI adds products in 16 bits,
+# which may overflow.
+_LEVEL, _ZERO = 127, 128
+# Stands for no product: below all that there are, and in any unit below -1, up to 50,000 dimensions.
 _NONE, _LEAST = -(2**31), -(2**30)
 # What the bound is widened by, a share and a sum, since rests and their lengths are computed in float32: in thousands
 # of dimensions the one is wrong by less than the sum, the other by less than the share.
@@ -71,7 +72,7 @@ def shortlist(matrix: Floats, rows: Rows, queries: Floats, count: int, let_go: C
     threads = min(int(os.environ.get("OMP_NUM_THREADS") or cores()), _MOST_THREADS)
     starts = range(0, len(matrix), TILE[1])
     parts = [slice(first, first + TILE[0]) for first in range(0, len(rows), TILE[0])]
-    searches = [_Search(rows[part], _rounded(queries[part], _QUERY_LEVEL, axis=1), count) for part in parts]
+    searches = [_Search(rows[part], _rounded(queries[part], axis=1), count) for part in parts]
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(starts), _TILES):
             tiles = list(pool.map(partial(_tile, matrix), starts[first : first + _TILES]))
@@ -90,35 +91,35 @@ def shortlist(matrix: Floats, rows: Rows, queries: Floats, count: int, let_go: C
 class _Rounded:
     """Vectors as whole multiples of a unit, their own or a common one, and how long the rest is: at most, if common."""
 
-    whole: NDArray[Any]
+    whole: NDArray[np.uint8]
     unit: Floats
     error: Floats
 
 
 @dataclass(frozen=True)
 class _Tile:
-    """Rows of the matrix from number `start` on as columns, `rows` of them; what follows is zeros."""
+    """`rows` rows of the matrix from number `start` on; others follow that stand for nothing."""
 
     start: int
     rows: int
     rounded: _Rounded
 
 
-def _rounded(vectors: Floats, level: int, axis: int | None) -> _Rounded:
-    """`axis` 1 gives each vector a unit of its own."""
-    unit = np.abs(vectors).max(axis=axis, keepdims=True) / np.float32(level)
+def _rounded(vectors: Floats, axis: int | None) -> _Rounded:
+    """`axis` 1 gives each vector a unit of its own; `_ZERO` is added to all multiples."""
+    unit = np.abs(vectors).max(axis=axis, keepdims=True) / np.float32(_LEVEL)
     unit[unit < 1e-30] = 1
     whole = np.rint(vectors / unit)
     rest = vectors - whole * unit
     error = np.sqrt(np.einsum("rd,rd->r", rest, rest))
-    return _Rounded(whole.astype(np.int8), unit.ravel().astype(np.float64), error.astype(np.float64))
+    return _Rounded((whole + _ZERO).astype(np.uint8), unit.ravel().astype(np.float64), error.astype(np.float64))
 
 
 def _tile(matrix: Floats, start: int) -> _Tile:
-    rounded = _rounded(matrix[start : start + TILE[1]], _ROW_LEVEL, axis=None)
-    whole = np.zeros((matrix.shape[1], TILE[1]), dtype=np.int8)
-    whole[:, : len(rounded.whole)] = rounded.whole.T
-    return _Tile(start, len(rounded.whole), _Rounded(whole, rounded.unit, rounded.error.max()))
+    rounded = _rounded(matrix[start : start + TILE[1]], axis=None)
+    rows = len(rounded.whole)
+    whole = np.pad(rounded.whole, ((0, TILE[1] - rows), (0, 0)))
+    return _Tile(start, rows, _Rounded(whole, rounded.unit, rounded.error.max()))
 
 
 @dataclass
@@ -140,35 +141,36 @@ class _Search:
     def __post_init__(self) -> None:
         self.least = np.full((len(self.rows), self.count), -np.inf)
         self.counts = np.zeros(len(self.rows), dtype=np.int64)
-        self._unsigned = (self.queries.whole + np.int8(_ZERO)).view(np.uint8)
+        self._product = product_with(self.queries.whole)
 
     def see(self, tiles: list[_Tile]) -> None:
         """Most strips hold no row near a query: all that they cost is the product and the search for its maximum."""
         for tile in tiles:
-            products = _product(self._unsigned, tile.rounded.whole)
+            products = self._product(tile.rounded.whole)
             own = self.rows - tile.start
             mine = np.flatnonzero((own >= 0) & (own < tile.rows))
-            products[mine, own[mine]] = _NONE  # no row is its own neighbour
-            products[:, tile.rows :] = _NONE
-            strips = products.reshape(len(products), -1, _STRIP)
-            top = strips.max(axis=2)
+            products[own[mine], mine] = _NONE  # no row is its own neighbour
+            products[tile.rows :] = _NONE
+            strips = products.reshape(-1, _STRIP, len(self.rows))
+            top = strips.max(axis=1)
             unit = self.queries.unit * tile.rounded.unit
             rounding, of_tile = self.queries.error, tile.rounded.error
             error = _SHARE * (rounding + of_tile + rounding * of_tile) + _SUM
-            # The maxima are those of different rows, as are those of earlier tiles.
-            both = np.concatenate([self.least, top * unit[:, None] - error[:, None]], axis=1)
+            # The maxima of lots are those of different rows, as are those of earlier tiles.
+            lots = top.reshape(_LOTS, -1, len(self.rows)).max(axis=1)
+            both = np.concatenate([self.least, (lots * unit - error).T], axis=1)
             self.least = np.partition(both, -self.count, axis=1)[:, -self.count :]
             # An integer below it, so that what equals it is kept.
             limit = np.floor(np.maximum((self.least[:, 0] - error) / unit, _LEAST)).astype(np.int32) - 1
             limit[self.counts > _MOST] = np.iinfo(np.int32).max
-            query, strip = np.nonzero(top > limit[:, None])
             # Ten times as fast as np.nonzero of two dimensions.
-            some, column = np.divmod(np.flatnonzero(strips[query, strip] > limit[query, None]), _STRIP)
-            query, column = query[some], column + strip[some] * _STRIP
+            strip, query = np.divmod(np.flatnonzero(top > limit), len(self.rows))
+            some, place = np.divmod(np.flatnonzero(strips[strip, :, query] > limit[query, None]), _STRIP)
+            query, row = query[some], strip[some] * _STRIP + place
             self.counts += np.bincount(query, minlength=len(self.counts))
             few = self.counts[query] <= _MOST
-            query, column = query[few], column[few]
-            self._found.append((query, column + tile.start, products[query, column] * unit[query] + error[query]))
+            query, row = query[few], row[few]
+            self._found.append((query, row + tile.start, products[row, query] * unit[query] + error[query]))
 
     def pairs(self) -> tuple[Rows, Rows, Floats]:
         """Query, row and what their product is at most, of the pairs that still can't be left out, query by query."""
@@ -178,27 +180,27 @@ class _Search:
         return query[kept], row[kept], most[kept]
 
 
-def _product(queries: NDArray[np.uint8], rows: NDArray[np.int8]) -> NDArray[np.int32]:
-    return _session().run(None, {"queries": queries, "rows": rows})[0]  # type: ignore[no-any-return]
+def product_with(queries: NDArray[np.uint8]) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
+    """The exact product [rows, queries] of rows and `queries`, less `_ZERO` each, in one thread.
 
-
-@cache
-def _session() -> Any:
-    """ONNX Runtime's integer product, in one thread; it has kernels for AMX, VNNI, AVX2 and NEON, NumPy has none."""
+    ONNX Runtime has kernels for AMX, VNNI, AVX2 and NEON; NumPy has none for integers.
+    """
     import onnxruntime
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, helper, numpy_helper
 
     graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["queries", "rows", "zero"], ["products"])],
+        [helper.make_node("MatMulInteger", ["rows", "queries", "zero", "zero"], ["products"])],
         "products",
+        [helper.make_tensor_value_info("rows", TensorProto.UINT8, [None, queries.shape[1]])],
+        [helper.make_tensor_value_info("products", TensorProto.INT32, [None, len(queries)])],
         [
-            helper.make_tensor_value_info("queries", TensorProto.UINT8, [None, None]),
-            helper.make_tensor_value_info("rows", TensorProto.INT8, [None, None]),
+            # A constant is packed for the kernel once.
+            numpy_helper.from_array(np.ascontiguousarray(queries.T), "queries"),
+            helper.make_tensor("zero", TensorProto.UINT8, [], [_ZERO]),
         ],
-        [helper.make_tensor_value_info("products", TensorProto.INT32, [None, None])],
-        [helper.make_tensor("zero", TensorProto.UINT8, [], [_ZERO])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda rows: session.run(None, {"rows": rows})[0]  # type: ignore[no-any-return]

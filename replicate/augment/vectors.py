@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from replicate.augment.neighbours import Floats, nearest_rows
+from replicate.augment.neighbours import nearest_rows
+from replicate.augment.shortlist import Floats
 from replicate.errors import UserError
 from replicate.files import describe_file
 from replicate.paths import store_root

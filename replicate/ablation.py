@@ -80,11 +80,6 @@ class Contrast:
         pairs = paired_seeds(self.arm.result, self.control.result)
         return tuple(a[seed][METRIC] - b[seed][METRIC] for seed in pairs if seed in a and seed in b)
 
-    @property
-    def name(self) -> str:
-        """Which row minus which."""
-        return f"`{self.arm.row.id}` minus `{self.control.row.id}`"
-
 
 @dataclass(frozen=True)
 class Size:

@@ -39,6 +39,7 @@ SECTIONS: tuple[Section, ...] = (
     section_inference,
     section_augmentation,
     sections.section_other_tables,
+    sections.section_elsewhere,
     section_method,
 )
 OWN_SECTIONS: tuple[Section, ...] = (section_own_answer, section_own_rows, section_method)

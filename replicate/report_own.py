@@ -79,13 +79,13 @@ def section_own_answer(material: Material) -> list[Block]:
             blocks.append(f"Under `{profile.id}` no row gave a score.")
             continue
         best = scored[-1]
-        words = f"Under `{profile.id}` the highest mean accuracy is that of `{best.row.id}`: "
+        words = f"Under `{profile.id}` the highest mean accuracy is that of {material.named(best)}: "
         words += f"**{spread(*best.summary('accuracy'))}** (macro-F1 {number(best.summary('macro_f1')[0])})"
         baseline = next((one for one in scored if one.row.recipe[-1].stage == "svm"), None)
         if baseline and baseline is not best:
-            words += f"; the linear baseline `{baseline.row.id}` has {spread(*baseline.summary('accuracy'))}"
+            words += f"; the linear baseline {material.named(baseline)} has {spread(*baseline.summary('accuracy'))}"
         words += ". The highest of several means is partly luck: the differences below say what is told apart."
-        blocks.append(f"{words} {material.links(best.records)}")
+        blocks.append(words)
     return blocks
 
 

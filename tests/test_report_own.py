@@ -15,7 +15,7 @@ from replicate.paths import EXPECTED
 from replicate.record import Record, write_record
 from replicate.report_own import own_material, section_own_answer
 from replicate.table_file import load_tables
-from tests.synthetic import GOLD, PROFILES, runs
+from tests.synthetic import GOLD, PROFILES, plain, runs
 
 LABELS = ("diagnosis", "treatment", "other")
 TEXTS = tuple(f"text {n}" for n in range(len(GOLD)))
@@ -66,7 +66,7 @@ def test_answer_names_best_row_and_baseline() -> None:
     better = [replace(one, row="base") if one.row == "svm" else replace(one, row="svm") for one in records()]
     profiles = {"smoke": replace(PROFILES["small"], id="smoke")}
     material = own_material(load_tables(EXPECTED), better, profiles, DATA)
-    text = "\n".join(str(block) for block in section_own_answer(material))
+    text = plain("\n".join(str(block) for block in section_own_answer(material)))
     assert "`base`: **0.9000 ± 0.0000 (3)**" in text
     assert "the linear baseline `svm` has 0.7900 ± 0.0100 (3)" in text
 

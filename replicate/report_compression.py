@@ -44,7 +44,7 @@ def section_compression(material: Material) -> list[Block]:
         if not of_tables:
             continue
         everyone = [one for rows in of_tables.values() for one in rows]
-        blocks += [f"### {under(profile)}", _answer(profile, everyone), *_picture(material, profile, everyone)]
+        blocks += [f"### {under(profile)}", _answer(profile, everyone), *_pictures(material, profile, everyone)]
         for table in material.tables:
             if table.id in of_tables:
                 blocks += _rows(material, table, profile, of_tables[table.id])
@@ -120,9 +120,12 @@ def _rows(material: Material, table: ResultsTable, profile: Profile, rows: Seque
     parents = {one.parent.row.id: one.parent for one in rows if one.parent}
     lines = [[*_scores(material, result), "", ""] for result in parents.values()]
     made = {one.row.id: _made(table, one) for one in rows}
+    places = {_where(one) for one in rows if one.latency}
+    timed = f" `times as fast`: {places.pop()}." if len(places) == 1 else ""
     for one in rows:
         share = _share(one)
-        speed = shown_ratio(one.latency.ratio) + f", {_where(one)}" if one.latency else "not-run"
+        where = f", {_where(one)}" if one.latency and not timed else ""
+        speed = f"{shown_ratio(one.latency.ratio)}{where}" if one.latency else "not-run"
         of = f"{share:.0%}" if share else ""
         lines.append([*_scores(material, one.result, made[one.row.id]), of, speed])
     head = [
@@ -145,7 +148,7 @@ def _rows(material: Material, table: ResultsTable, profile: Profile, rows: Seque
         against = material.minus(one.result, one.parent) if one.parent else parentless
         differences.append([against, *cells, f"**{one.word}**: {one.reason}"])
     return [
-        f"Rows of *{table.title}*, and their differences:",
+        f"Rows of *{table.title}*, and their differences.{timed}",
         table_of(head, lines),
         table_of(["difference", "mean (pairs)", "interval", "p", "p, corrected", "verdict"], differences),
         *_claims(material, table, profile),
@@ -195,15 +198,25 @@ def _where(one: Compressed) -> str:
     return f"{comparison.batch} × {comparison.length}, `{one.latency.small.runtime}`, `{one.latency.record.name}`"
 
 
-def _picture(material: Material, profile: Profile, rows: Sequence[Compressed]) -> list[Picture]:
-    """Accuracy against latency with the Pareto front; against size where two latencies are not there."""
+def _pictures(material: Material, profile: Profile, rows: Sequence[Compressed]) -> list[Picture]:
+    """Accuracy against latency with the Pareto front, and against size where some net has no latency beside others."""
+    unit, timed = _latencies(rows)
+    nets = [result for one in rows for result in (one.result, one.parent) if result and result.scores]
+    sizes = {net.row.full_id: BYTES * count / 1e6 for net in nets if (count := parameters(net))}
+    name, size, found = f"compression-{profile.id}", "megabytes of fp32 weights", list[Picture]()
+    if timed:
+        found += _picture(material, name, "latency", unit, timed, rows)
+    if not set(sizes) <= set(timed):
+        name, size = (f"{name}-size", size) if timed else (name, f"{size}; speed: not-run")
+        found += _picture(material, name, "size", size, sizes, rows)
+    return found
+
+
+def _picture(
+    material: Material, name: str, by: str, unit: str, costs: Mapping[str, float], rows: Sequence[Compressed]
+) -> list[Picture]:
+    """Accuracy against what nets cost; none where fewer than two are known."""
     alpha = float(material.tables[0].statistics.alpha.value)
-    unit, costs = _latencies(rows)
-    timed = bool(costs)
-    if not timed:
-        unit = "megabytes of fp32 weights; speed: not-run"
-        results = [result for one in rows for result in (one.result, one.parent) if result]
-        costs = {one.row.full_id: BYTES * count / 1e6 for one in results if (count := parameters(one))}
     spots: dict[str, dict[str, Spot]] = {}
     for one in rows:
         for kind, result in (("whole", one.parent), (one.kind, one.result)):
@@ -221,11 +234,12 @@ def _picture(material: Material, profile: Profile, rows: Sequence[Compressed]) -
     front = sorted(
         (spot for spot in points if (spot.place, spot.estimate.value) in chosen), key=lambda spot: spot.place
     )
+    kinds = list(spots)
     named = ", ".join(f"{spot.label} {spot.estimate.value:.3f} at {spot.place:.3g}" for spot in front)
     return [
         scatter(
-            f"compression-{profile.id}",
-            f"Accuracy by {'latency' if timed else 'size'}: whole, pruned and distilled nets",
+            name,
+            f"Accuracy by {by}: {' and '.join([', '.join(kinds[:-1]), kinds[-1]] if len(kinds) > 1 else kinds)} nets",
             f"Accuracy by {unit}; on the Pareto front: {named}.",
             (unit, f"accuracy on dev (mean over seeds, {100 * (1 - alpha):g} % interval)"),
             [Cloud(kind, tuple(of_kind.values())) for kind, of_kind in spots.items()],

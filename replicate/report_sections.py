@@ -162,7 +162,7 @@ def _beside_published(material: Material, table: ResultsTable) -> list[Picture]:
             centre=None,
             band=float(tolerance.value),
             published=values,
-            form="g",
+            sign="",
         )
     ]
 
@@ -183,7 +183,7 @@ def _of_seeds(table: ResultsTable, profile: Profile, results: Iterable[RowResult
             [result.row.id for result, _ in drawn],
             [Series(profile.id, tuple(one for _, one in drawn))],
             centre=None,
-            form="g",
+            sign="",
         )
     ]
 

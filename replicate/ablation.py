@@ -137,6 +137,12 @@ class Ablation:
             for arm in plain
         )
 
+    @property
+    def ways(self) -> tuple[Contrast, ...]:
+        """The ways of augmenting all lines, each beside no copies."""
+        whole = (one for one in self.against_plain if one.arm.training.lines is None)
+        return tuple(one for one in whole if one.arm.training.mix)
+
     def contrast(self, arm: Arm | None, control: Arm | None) -> Contrast | None:
         """The comparison of these two; None where one is missing, or where they are not compared."""
         return self.contrast_of(arm.row.id, control.row.id) if arm and control else None

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from replicate import report_augmentation, report_compression
-from replicate.ablation import ablation
 from replicate.compression import Compressed, compressed_rows
 from replicate.markdown import anchor, table_of
 from replicate.profile import Profile
@@ -49,14 +48,12 @@ def advice(material: Material) -> list[str]:
 
 
 def _augment(material: Material, profile: Profile) -> Answer:
-    """Whether copies with changes help, where the profile runs rows that were made to tell."""
-    for table in material.tables:
-        if table.is_published or table.id not in profile.tables or not material.same_data(table, profile):
-            continue
-        found = ablation(material, table, profile)
-        if any(one.arm.training.mix for one in found.against_plain):
-            return report_augmentation.in_short(found) or NOT_RUN, anchor(report_augmentation.HEADING)
-    return None
+    """Whether copies with changes help, by the table that tries most ways of them."""
+    found = [one for one in report_augmentation.ablations(material) if one.profile == profile and one.ways]
+    if not found:
+        return None
+    most = max(found, key=lambda one: len(one.ways))
+    return report_augmentation.in_short(most) or NOT_RUN, anchor(report_augmentation.HEADING)
 
 
 def _prune(material: Material, profile: Profile) -> Answer:

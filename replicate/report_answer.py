@@ -17,7 +17,7 @@ CLAIMS, PRINTED_F1 = "What the source claims", "What the printed F1 is"
 
 def claims_under(profile: Profile) -> str:
     """The heading of the claims' verdicts under a profile that is not compared with the source's values."""
-    return f"What the published claims come to under `{profile.id}`"
+    return f"What the claims come to under `{profile.id}`"
 
 
 def section_answer(material: Material) -> list[str]:
@@ -87,7 +87,7 @@ def _glance(material: Material, table: ResultsTable) -> list[str]:
         return []
     lines = []
     for at, claim in enumerate(table.claims):
-        lines.append([claim.text, _published(table, claim), *(_shown(results[at]) for _, results in columns)])
+        lines.append([claim.text, _published(table, claim), *(shown_claim(results[at]) for _, results in columns)])
     head = ["claim", "published, accuracy", *(_named(profile, comparable) for profile, _ in columns)]
     return [
         "What the source claims, with the difference in accuracy (interval) and the verdict on all the claim's "
@@ -111,7 +111,8 @@ def _published(table: ResultsTable, claim: Claim) -> str:
     return f"{a.value - b.value:+.4f}, one seed" if a and b else ""
 
 
-def _shown(result: ClaimResult) -> str:
+def shown_claim(result: ClaimResult) -> str:
+    """The verdict on a claim, with the difference in accuracy where there is one."""
     words = f"**{result.verdict.status}**"
     found = result.comparisons.get("accuracy")
     if found is None:

@@ -9,7 +9,7 @@ from itertools import takewhile
 from replicate.ablation import Ablation, Arm, Contrast, Size, ablation
 from replicate.errors import UserError
 from replicate.figures import Estimate, Series, curve, forest
-from replicate.markdown import interval, number, plural, sentence, spread, table_of, tally
+from replicate.markdown import STATISTICS, interval, number, plural, sentence, spread, table_of, tally
 from replicate.picture import Block, Picture
 from replicate.results import Material
 from replicate.stats import t_interval
@@ -30,9 +30,9 @@ EFFECTS_OF = {
 NO_HELP = {"hurts", "no difference", "no gain"}
 
 
-def section_augmentation(material: Material) -> list[Block]:
-    """Whether augmentation helps, for each profile that runs rows for it; nothing where there are no such rows."""
-    ablations = [
+def ablations(material: Material) -> list[Ablation]:
+    """Every table that nobody published whose rows differ in their training set, under every profile that runs it."""
+    return [
         found
         for table in material.tables
         if not table.is_published
@@ -40,8 +40,13 @@ def section_augmentation(material: Material) -> list[Block]:
         if table.id in profile.tables and material.same_data(table, profile)
         if (found := ablation(material, table, profile)).against_plain
     ]
-    blocks: list[Block] = [f"## {HEADING}"] if ablations else []
-    for found in ablations:
+
+
+def section_augmentation(material: Material) -> list[Block]:
+    """Whether augmentation helps, for each profile that runs rows for it; nothing where there are no such rows."""
+    every = ablations(material)
+    blocks: list[Block] = [f"## {HEADING}"] if every else []
+    for found in every:
         blocks += [
             *_answer(found),
             *_forest(found),
@@ -55,7 +60,7 @@ def section_augmentation(material: Material) -> list[Block]:
 
 def in_short(found: Ablation) -> str:
     """The answer in bold and how it is counted; empty where nothing was run together with its control."""
-    ways = _ways(found)
+    ways = found.ways
     words = {one.word for one in ways}
     count = plural(len(ways), "way")
     if words == {"not-run"}:
@@ -82,14 +87,9 @@ def _counted(name: str, contrasts: Sequence[Contrast]) -> str:
     return f" Against {name}: {tally(one.word for one in contrasts)}{_open(run)}." if run else ""
 
 
-def _ways(found: Ablation) -> list[Contrast]:
-    """The ways of augmenting all lines, each beside no copies."""
-    return [one for one in _whole(found.against_plain) if one.arm.training.mix]
-
-
 def _answer(found: Ablation) -> list[str]:
     """The answer in plain words, and each clause of the source's conclusion with what the seeds show of it."""
-    ways = plural(len(_ways(found)), "way")
+    ways = plural(len(found.ways), "way")
     unknown = f"**Not known yet.** None of {ways} of augmenting all lines has been run together with its control."
     answer = f"Under `{found.profile.id}`: {in_short(found) or unknown}"
     answer += _counted(DUPLICATES, _whole(found.against_duplicates))
@@ -174,7 +174,7 @@ def _rows(material: Material, found: Ablation) -> list[str]:
         f"`hurts`: the paired t-test's p, corrected over the rows of a column (Holm), is at most {found.alpha:g}. Else "
         f"`no difference`: shown to lie within ± {found.tolerance.value} (two one-sided tests), or `no gain`: at least "
         f"a gain of {found.tolerance.value} is ruled out; these are not corrected. {sentence(found.tolerance.reason)} "
-        "Why the t-test: [docs/statistics.md](docs/statistics.md).",
+        f"Why the t-test: {STATISTICS}.",
         _differences(material, _whole(found.against_plain) + _whole(found.against_duplicates)),
     ]
 

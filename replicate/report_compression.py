@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from replicate.compression import BYTES, METRIC, Compressed, compressed_rows, parameters, pareto
 from replicate.figures import Cloud, Estimate, Spot, scatter
-from replicate.markdown import interval, number, plural, sentence, spread, table_of, tally
+from replicate.markdown import STATISTICS, interval, number, plural, sentence, spread, table_of, tally
 from replicate.picture import Block, Picture
 from replicate.profile import Profile
 from replicate.results import Material, RowResult, judge_claims
@@ -23,7 +23,7 @@ _READING = (
     "Differences in accuracy are paired by seed; the interval is about other seeds on this dev set. `gains` and "
     "`loses`: the paired t-test's p, corrected over the rows of a table (Holm), is at most the table's level; `loses "
     "little`: that, and shown to lie within the tolerance. Else `keeps`: shown to lie within it (two one-sided tests, "
-    "not corrected). How they are made: [docs/statistics.md](docs/statistics.md).",
+    f"not corrected). How they are made: {STATISTICS}.",
 )
 # Words that say that no more is lost than the tolerance.
 _KEPT = ("keeps", "gains", "loses little")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from replicate.figures import Estimate, Series, forest
-from replicate.markdown import cell, interval, number, plural, sentence, spread, table_of
+from replicate.markdown import STATISTICS, cell, interval, number, plural, sentence, spread, table_of
 from replicate.metrics import METRICS
 from replicate.paired import RowComparison, published_pair
 from replicate.picture import Block, Picture
@@ -204,8 +204,8 @@ def _tolerances(table: ResultsTable) -> list[str]:
         [f"{NAMES[metric]} of `{row}`", f"± {one.value}", one.reason] for (row, metric), one in table.overrides.items()
     ]
     lines += [["significance level", str(alpha.value), alpha.reason], ["fewest seeds", str(seeds.value), seeds.reason]]
-    words = "What counts as the same, and what a verdict takes (how they are made: [docs/statistics.md]({}))."
-    return [words.format("docs/statistics.md"), table_of(["", "value", "reason"], lines)]
+    words = f"What counts as the same, and what a verdict takes (how they are made: {STATISTICS})."
+    return [words, table_of(["", "value", "reason"], lines)]
 
 
 def _verdicts(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdict) -> list[list[str]]:
@@ -261,6 +261,11 @@ def _claim_verdicts(material: Material, table: ResultsTable, profile: Profile) -
         return [f"**not-run**: {results[0].verdict.reason}."]
     for result in results:
         claim, verdict = result.claim, result.verdict
+        # That a profile has no such row is no news.
+        if not result.comparisons and not all(
+            table.row(row).runs_under(profile.id) for row in (claim.row, claim.against)
+        ):
+            continue
         for metric in claim.metrics:
             measured = _difference(result.comparisons.get(metric))
             words = f"**{verdict.status}**: {verdict.reason}"

@@ -93,13 +93,16 @@ def _published(material: Material, table: ResultsTable) -> list[Block]:
     """Published and measured values one below the other, with the verdict and its reason."""
     metrics = [metric for metric in (*METRICS, LATENCY) if any(metric in row.published for row in table.rows)]
     lines, details, results = [], [], []
+    # Where nobody can run any row, for one reason, that is said once.
+    reasons = {row.not_run for row in table.rows}
+    never = reasons.pop() if len(reasons) == 1 else None
     for row in table.rows:
         if row.profiles and not any(row.runs_under(profile.id) for profile in material.comparable(table)):
             continue
         if row.published:
             printed = [_printed(row, metric) for metric in metrics]
             lines.append([_named(row), "published", "", *printed])
-        for profile in material.beside(table, row):
+        for profile in () if never else material.beside(table, row):
             result = material.result(row, profile)
             results.append(result)
             verdict = judge_row(table, result) if row.published else None
@@ -114,6 +117,8 @@ def _published(material: Material, table: ResultsTable) -> list[Block]:
         "measured: mean ± standard deviation (seeds)."
     )
     blocks: list[Block] = [f"## {table.title}", source, *_beside_published(material, table)]
+    if never:
+        blocks.append(f"**not-run**, every row: {sentence(never)}")
     blocks += [table_of(head, lines), *_failures(material, results)]
     blocks += _tolerances(table)
     if details:

@@ -80,11 +80,6 @@ class Contrast:
         pairs = paired_seeds(self.arm.result, self.control.result)
         return tuple(a[seed][METRIC] - b[seed][METRIC] for seed in pairs if seed in a and seed in b)
 
-    @property
-    def name(self) -> str:
-        """Which row minus which."""
-        return f"`{self.arm.row.id}` minus `{self.control.row.id}`"
-
 
 @dataclass(frozen=True)
 class Size:
@@ -141,6 +136,12 @@ class Ablation:
             )
             for arm in plain
         )
+
+    @property
+    def ways(self) -> tuple[Contrast, ...]:
+        """The ways of augmenting all lines, each beside no copies."""
+        whole = (one for one in self.against_plain if one.arm.training.lines is None)
+        return tuple(one for one in whole if one.arm.training.mix)
 
     def contrast(self, arm: Arm | None, control: Arm | None) -> Contrast | None:
         """The comparison of these two; None where one is missing, or where they are not compared."""

@@ -18,6 +18,8 @@ from replicate.timing.race import speed_up
 from replicate.timing.record import Comparison, Contestant, TimingRecord
 
 METRIC = "accuracy"
+# Settings with which a last stage leaves out what the method is: teacher, parent's weights, distilled data.
+_CONTROLS = {"targets": "labels", "start": "scratch", "alpha": 0}
 # Stages that make a smaller net, with what their rows are called, and stages that only make its training set.
 KINDS = {"prune": "pruned", "distill": "distilled"}
 _SETS = ("sample", "duplicate", "augment")
@@ -87,6 +89,12 @@ class Compressed:
     def row(self) -> Row:
         """The row itself."""
         return self.result.row
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the row is there to tell what the method does, since it does without."""
+        options = self.table.chain(self.row.id)[-1].options
+        return any(name in options and options[name] == value for name, value in _CONTROLS.items())
 
 
 def compressed_rows(material: Material, table: ResultsTable, profile: Profile) -> list[Compressed]:

@@ -14,6 +14,8 @@ from typing import Any
 from replicate.picture import BAND, LEADING, MARGIN, QUIET, RULE, SIZE, TEXT, WIDTH, Picture, width_of, write
 from replicate.stats import NO_INTERVAL, Interval
 
+# Left, lower, right and upper end, in points.
+Box = tuple[float, float, float, float]
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 MARKERS = ("o", "s", "D", "^")
 # What title and legend take above the axes, and the numbers and their name below them, in points.
@@ -73,7 +75,7 @@ def forest(
     centre: float | None = 0.0,
     band: float = 0.0,
     published: Sequence[float] = (),
-    form: str = "+g",
+    sign: str = "+",
 ) -> Picture:
     """Estimates with their intervals and seeds, one line a group, about a vertical line or their published values.
 
@@ -87,14 +89,14 @@ def forest(
         centre: where the vertical line stands; None draws none.
         band: half the width of the shaded part about the line, or about each published value; 0 shades nothing.
         published: a value a group, drawn as a stroke; NaN draws none.
-        form: of the numbers along the axis.
+        sign: of the numbers along the axis: `+` writes that of positive ones too.
     """
     pitch = 14.0
     line = 12.0 + pitch * len(series)
     height = HEAD + line * len(groups) + FOOT
 
     def draw(figure: Any) -> None:
-        axes = _rows(figure, height, groups, line, axis, form)
+        axes = _rows(figure, height, groups, line, axis, sign)
         if centre is not None:
             axes.axvspan(centre - band, centre + band, color=BAND, linewidth=0, zorder=0)
             axes.axvline(centre, color=RULE, linewidth=1, zorder=1)
@@ -151,7 +153,7 @@ def bars(
     height = HEAD + line * len(groups) + FOOT
 
     def draw(figure: Any) -> None:
-        axes = _rows(figure, height, groups, line, axis, "g")
+        axes = _rows(figure, height, groups, line, axis)
         axes.grid(axis="x", color=BAND, linewidth=0.8)
         thick = 12 / line
         for at, n in itertools.product(range(len(groups)), range(len(series))):
@@ -163,7 +165,8 @@ def bars(
             axes.barh(y, estimate.value, height=thick, color=colour, linewidth=0, zorder=2)
             _interval(axes, estimate, y, TEXT, 1.2)
             if math.isfinite(estimate.ideal):
-                ends = [y - 0.75 * thick, y + 0.75 * thick]
+                # Little longer than the bar is thick, or it would reach the words beside the next one.
+                ends = [y - 0.6 * thick, y + 0.6 * thick]
                 axes.plot([estimate.ideal] * 2, ends, color=TEXT, linewidth=2.2, zorder=5)
             end = max(filter(math.isfinite, (estimate.value, *estimate.interval, estimate.ideal)))
             ideal = f" of {format(estimate.ideal, form)}" if math.isfinite(estimate.ideal) else ""
@@ -200,7 +203,7 @@ def curve(
     def draw(figure: Any) -> None:
         from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-        left = MARGIN + 40
+        left = MARGIN + 44
         axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
         axes.set_xscale("log")
         for n, (one, (_, colour, marker)) in enumerate(zip(series, _entries(series), strict=True)):
@@ -223,7 +226,7 @@ def curve(
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.yaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        even_ticks(axes.yaxis)
         axes.grid(axis="y", color=BAND, linewidth=0.8)
         axes.set_xlabel(axes_names[0])
         write(figure, MARGIN, height - HEAD - 2, axes_names[1], va="center", color=QUIET, size=SIZE - 1)
@@ -253,9 +256,9 @@ def scatter(
     height = 380.0
 
     def draw(figure: Any) -> None:
-        from matplotlib.ticker import FuncFormatter, MaxNLocator
+        from matplotlib.ticker import MaxNLocator
 
-        left = MARGIN + 40
+        left = MARGIN + 44
         axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
         path = [spot.place for spot in front], [spot.estimate.value for spot in front]
         axes.step(*path, where="post", color=RULE, linewidth=1.2, zorder=1)
@@ -266,21 +269,67 @@ def scatter(
                     axes.plot([spot.place] * 2, ends, color=colour, linewidth=1.2, alpha=0.6, zorder=2)
                 axes.plot([spot.place], [spot.estimate.value], marker, color=colour, markersize=7, zorder=4)
         top = max(spot.place for cloud in clouds for spot in cloud.spots)
-        for spot in front:
-            # Above and to the left of the front there is nothing, but for what is near the axis there is no room.
-            side, shift = ("left", 2) if spot.place < 0.15 * top else ("right", -6)
-            at = (spot.place, spot.estimate.value)
-            axes.annotate(spot.label, at, (shift, 6), textcoords="offset points", ha=side, size=SIZE - 1, zorder=5)
         axes.set_xlim(0, 1.08 * top)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            even_ticks(axis)
+        _name(axes, front, [spot for cloud in clouds for spot in cloud.spots])
         axes.grid(axis="y", color=BAND, linewidth=0.8)
         axes.set_xlabel(axes_names[0])
         write(figure, MARGIN, height - HEAD - 2, axes_names[1], va="center", color=QUIET, size=SIZE - 1)
         _legend(figure, height, [*_entries(clouds), ("Pareto front", RULE, "_")])
 
     return Picture(name, title, finding, height, draw)
+
+
+def _name(axes: Any, front: Sequence[Spot], spots: Sequence[Spot]) -> None:
+    """Writes the names of the front beside its points, each where it hides least of what is drawn already."""
+    frame = axes.bbox
+    places = [axes.transData.transform((spot.place, spot.estimate.value)) for spot in spots]
+    marks = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
+    ends = [(spot.place, spot.estimate.interval) for spot in spots if all(map(math.isfinite, spot.estimate.interval))]
+    lines = [(*axes.transData.transform((x, low)), *axes.transData.transform((x, high))) for x, (low, high) in ends]
+    written: list[Box] = []
+    for spot in front:
+        x, y = axes.transData.transform((spot.place, spot.estimate.value))
+        wide, high = width_of(spot.label, SIZE - 1), SIZE
+
+        # Above and to the left of the front there is nothing, so that comes first.
+        choices = [(side, up) for up in (6.0, 18.0, -14.0, 30.0, -26.0) for side in (-1, 1)]
+        boxes = {}
+        for side, up in choices:
+            left = x + 6 if side > 0 else x - 6 - wide
+            boxes[side, up] = (left, y + up - 2, left + wide, y + up - 2 + high)
+
+        def hidden(choice: tuple[int, float], boxes: dict[tuple[int, float], Box] = boxes) -> int:
+            box = boxes[choice]
+            outside = not (frame.x0 < box[0] and box[2] < frame.x1 and frame.y0 < box[1] and box[3] < frame.y1)
+            return 100 * (outside + _over(box, written)) + 10 * _over(box, marks) + _over(box, lines)
+
+        side, up = min(choices, key=hidden)
+        written.append(boxes[side, up])
+        how = {"textcoords": "offset points", "ha": "right" if side < 0 else "left", "size": SIZE - 1, "zorder": 5}
+        axes.annotate(spot.label, (spot.place, spot.estimate.value), (6 * side, up), **how)
+
+
+def _over(box: Box, others: Sequence[Box]) -> int:
+    """How many of the others the box overlaps."""
+    left, low, right, high = box
+    return sum(left < one[2] and one[0] < right and low < one[3] and one[1] < high for one in others)
+
+
+def even_ticks(axis: Any, sign: str = "") -> None:
+    """Numbers of one axis with as many decimals as the one that needs most; the sign is that of a format."""
+    from matplotlib.ticker import FuncFormatter
+
+    def words(value: float, _: object) -> str:
+        # A float beside 0 is 0, and a hyphen is no minus.
+        if abs(value) < 1e-9:
+            return "0"
+        decimals = max(len(f"{tick:.9f}".rstrip("0").partition(".")[2]) for tick in axis.get_majorticklocs())
+        return f"{value:{sign}.{decimals}f}".replace("-", "−")
+
+    axis.set_major_formatter(FuncFormatter(words))
 
 
 def _entries(series: Sequence[Series | Cloud]) -> list[tuple[str, str, str]]:
@@ -295,9 +344,9 @@ def axes_at(figure: Any, height: float, left: float, bottom: float, width: float
     return axes
 
 
-def _rows(figure: Any, height: float, groups: Sequence[str], line: float, axis: str, form: str) -> Any:
+def _rows(figure: Any, height: float, groups: Sequence[str], line: float, axis: str, sign: str = "") -> Any:
     """Axes with one line a group, the first at the top."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     left = MARGIN + max(map(width_of, groups), default=0) + 10
     axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, line * len(groups))
@@ -306,10 +355,7 @@ def _rows(figure: Any, height: float, groups: Sequence[str], line: float, axis: 
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
-    # A float beside 0 is 0, and a hyphen is no minus.
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: format(round(value, 9), form).replace("-", "−") if abs(value) > 1e-9 else "0")
-    )
+    even_ticks(axes.xaxis, sign)
     axes.set_xlabel(axis)
     return axes
 

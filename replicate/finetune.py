@@ -54,20 +54,32 @@ class FinetuneOptions:
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not one of the choices."""
+    """Refuse a value that is not one of the choices.
+
+    Raises:
+        UserError: it is none; names them.
+    """
     if value not in choices:
         raise UserError(f"{name} is {value!r}", hint=f"choose one of {', '.join(choices)}")
 
 
 def check_positive(options: Any, *names: str) -> None:
-    """Refuse a setting that is not above zero."""
+    """Refuse a setting that is not above zero.
+
+    Raises:
+        UserError: it is not.
+    """
     for name in names:
         if not getattr(options, name) > 0:
             raise UserError(f"{name} is {getattr(options, name)}", hint="it must be above 0")
 
 
 def check_length(network: Any, max_length: int) -> None:
-    """Refuse a maximum length in tokens that leaves no room for text, or that the net has no positions for."""
+    """Refuse a maximum length in tokens that leaves no room for text, or that the net has no positions for.
+
+    Raises:
+        UserError: it does; names what the net takes.
+    """
     positions = getattr(network.config, "max_position_embeddings", max_length)
     if not 3 <= max_length <= positions:
         raise UserError(f"max_seq_length is {max_length}", hint=f"this net takes 3 to {positions} tokens")

@@ -188,6 +188,7 @@ class _Body:
         """Marks the lines of one table, and wraps it so that it can be scrolled by keyboard too."""
         end = next(at for at in range(start, len(tokens)) if tokens[at].type == "table_close")
         head: list[str] = []
+        about: tuple[list[tuple[str, str]], set[str]] = [], set()
         for at in range(start, end):
             if tokens[at].type != "tr_open":
                 continue
@@ -196,15 +197,24 @@ class _Body:
             if not head:
                 head = [_plain(cell) for cell in cells]
                 continue
-            self._line(tokens[at], head, cells)
+            about = self._line(tokens[at], head, cells, about)
         name = ", ".join(filter(None, head))
         tokens[start].attrSet("aria-label", f"Table of {name}")
 
-    def _line(self, line: Token, head: Sequence[str], cells: Sequence[Token]) -> None:
+    def _line(
+        self, line: Token, head: Sequence[str], cells: Sequence[Token], above: tuple[list[tuple[str, str]], set[str]]
+    ) -> tuple[list[tuple[str, str]], set[str]]:
+        """Marks one line, which is about what the one above is about where it names nothing itself.
+
+        Returns:
+            Profile and row of the records that it is about, and its rows.
+        """
         linked = list(dict.fromkeys(found for cell in cells for found in self._records_of(cell)))
         codes = [code for cell in cells for code in _codes(cell)] + [_plain(cell) for cell in cells[:1]]
         rows = {row for _, row in linked} | {self.rows[code].id for code in codes if code in self.rows}
         rows |= {code for code in codes if code in self.row_ids}
+        if not _plain(cells[0]):
+            linked, rows = linked or above[0], rows or above[1]
         profiles = {profile for profile, _ in linked} | {code for code in codes if code in self.profiles}
         line.attrSet("data-rows", " ".join(sorted({row.rpartition("/")[2] for row in rows})))
         line.attrSet("data-profiles", " ".join(sorted(profiles)))
@@ -221,12 +231,13 @@ class _Body:
                     *(cell.children or []),
                     _html("</button>"),
                 ]
+        return linked, rows
 
     def _records_of(self, cell: Token) -> list[tuple[str, str]]:
         """Profile and row of each record that a cell links to."""
         found = []
         for child in cell.children or []:
-            match = re.search(r"([^/]+)/([^/]+/[^/]+)/seed-\d+\.json$", unquote(str(child.attrGet("href") or "")))
+            match = re.search(r"([^/]+)/([^/]+/[^/]+)(?:/seed-\d+\.json)?$", unquote(str(child.attrGet("href") or "")))
             if match and match[1] in self.profiles and match[2] in self.rows:
                 found.append((match[1], match[2]))
         return found

@@ -20,7 +20,7 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def list_command(args: argparse.Namespace) -> int:
-    """`replicate list`: the rows of every table."""
+    """`replicate list`: the rows of every table, those of the article first."""
 
     runs: dict[tuple[str, str], dict[str, int]] = {}
     for record in load_records(MEASURED):
@@ -34,7 +34,7 @@ def list_command(args: argparse.Namespace) -> int:
             "stages": " → ".join(step.stage for step in table.chain(row.id)) if row.recipe else "not-run",
             "records": ", ".join(f"{name} {count}" for name, count in sorted(runs.get((table.id, row.id), {}).items())),
         }
-        for table in load_tables().values()
+        for table in sorted(load_tables().values(), key=lambda table: (not table.is_published, not table.claims))
         for row in table.rows
     ]
     print(

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+# The page on how verdicts are made, as the project's own report links to it.
+STATISTICS = "[docs/statistics.md](docs/statistics.md)"
+
 
 def number(value: float, form: str = ".4f") -> str:
     """Four decimals; empty for what is not a number."""

@@ -68,7 +68,11 @@ def seed_everything(seed: int) -> None:
 
 
 def set_device(device: str) -> None:
-    """Choose `cpu` or `gpu` for everything that follows."""
+    """Choose `cpu` or `gpu` for everything that follows.
+
+    Raises:
+        UserError: there is none such, or this Paddle can't use it.
+    """
     compat.quiet()
     import paddle
 
@@ -345,7 +349,11 @@ def check_size(folder: Path, config: Any) -> None:
 
 
 def load_weights(network: Any, path: Path, complete: bool = False) -> None:
-    """Fill a network from a safetensors file; the encoder must fit exactly, a head may be absent unless `complete`."""
+    """Fill a network from a safetensors file; the encoder must fit exactly, a head may be absent unless `complete`.
+
+    Raises:
+        UserError: the file is none, or its arrays do not fit.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

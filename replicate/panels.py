@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from replicate.figures import COLOURS, axes_at
+from replicate.figures import COLOURS, axes_at, even_ticks
 from replicate.picture import BAND, CARD, LEADING, MARGIN, QUIET, RULE, SIZE, TEXT, WIDTH, Picture, width_of, write
 
 COLUMNS = 3
@@ -63,7 +63,7 @@ def panels(
     ys = [y for part in parts for line in part.lines for y in line.ys]
 
     def draw(figure: Any) -> None:
-        from matplotlib.ticker import FuncFormatter, MaxNLocator
+        from matplotlib.ticker import MaxNLocator
 
         wide = (WIDTH - 2 * MARGIN - COLUMNS * BESIDE) / COLUMNS
         for at, part in enumerate(parts):
@@ -83,7 +83,7 @@ def panels(
             axes.set_ylim(*_ends(ys, diagonal))
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
-                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                even_ticks(axis)
             axes.tick_params(labelsize=SIZE - 1.5)
             axes.grid(color=BAND, linewidth=0.8)
             write(figure, left, bottom + HIGH + 7, part.name, size=SIZE - 0.5, weight="bold")

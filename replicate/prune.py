@@ -77,7 +77,11 @@ class PruneOptions:
 
 
 def parse_width(text: str, name: str = "width") -> Fraction:
-    """A width as an exact fraction above 0 and below 1; `0.66` and `0.67` are what they say, not 2/3."""
+    """A width as an exact fraction above 0 and below 1; `0.66` and `0.67` are what they say, not 2/3.
+
+    Raises:
+        UserError: it is no fraction, or keeps nothing or everything.
+    """
     if not re.fullmatch(r"\d+/\d+|0?\.\d+", text) or text.endswith("/0"):
         raise UserError(f"{name} {text!r} is not a fraction", hint="write 1/2, 2/3 or 0.75")
     width = Fraction(text)

@@ -35,6 +35,10 @@ def prune_paddlenlp(
 
     The folder also holds the static graph that upstream exports (`model.pdmodel`, `model.pdiparams`); the evaluation is
     of that export, loaded afresh.
+
+    Raises:
+        UserError: the net is no unpruned ERNIE, or the width leaves nothing of it.
+        Diverged: the loss is no number.
     """
     compat.mend_paddleslim()
     import paddle

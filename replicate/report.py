@@ -14,6 +14,7 @@ from replicate.corpus.formats import Dataset
 from replicate.errors import UserError
 from replicate.files import write_text
 from replicate.html_page import Shown, html_page
+from replicate.markdown import STATISTICS
 from replicate.paths import EXPECTED, MEASURED, REPORT
 from replicate.picture import Block, Picture
 from replicate.profile import Profile, load_profile, profile_ids
@@ -39,9 +40,16 @@ SECTIONS: tuple[Section, ...] = (
     section_inference,
     section_augmentation,
     sections.section_other_tables,
+    sections.section_elsewhere,
     section_method,
 )
-OWN_SECTIONS: tuple[Section, ...] = (section_own_answer, section_own_rows, section_method)
+OWN_SECTIONS: tuple[Section, ...] = (
+    section_own_answer,
+    section_own_rows,
+    section_compression,
+    section_augmentation,
+    section_method,
+)
 
 
 def gather(
@@ -132,7 +140,10 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     material = own_material(load_tables(EXPECTED), load_records(folder), profiles, dataset)
     if not material.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
-    path, blocks = folder / REPORT.name, _blocks(material, OWN_SECTIONS)
+    # The page is in the project, not beside these records.
+    elsewhere = STATISTICS, "`docs/statistics.md` of the project"
+    blocks = [one.replace(*elsewhere) if isinstance(one, str) else one for one in _blocks(material, OWN_SECTIONS)]
+    path = folder / REPORT.name
     _write(path, blocks)
     _write_html(target or folder / "report.html", path, blocks, material, Shown(dataset, texts))
     return path

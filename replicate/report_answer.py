@@ -5,20 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from replicate.markdown import Anchors, anchor, interval, number, plural, table_of, tally
+from replicate.markdown import Anchors, anchor, interval, number, plural, sentence, table_of, tally
 from replicate.picture import Block
 from replicate.profile import Profile
+from replicate.report_advice import advice
 from replicate.results import ClaimResult, Material, judge_claims, judge_row
 from replicate.table import Claim, ResultsTable
 
 CLAIMS, PRINTED_F1 = "What the source claims", "What the printed F1 is"
 
 
+def claims_under(profile: Profile) -> str:
+    """The heading of the claims' verdicts under a profile that is not compared with the source's values."""
+    return f"What the claims come to under `{profile.id}`"
+
+
 def section_answer(material: Material) -> list[str]:
-    """The title, the paragraph that says whether the first table holds, and its claims in one table."""
+    """The title, whether the first table holds, its claims in one table, and what to do in another."""
     table = material.tables[0]
-    asked = f"Does the table of *{table.title}* hold when it is run again with several seeds? "
-    return ["# Does the published table hold?", asked + _answer(material, table), *_glance(material, table)]
+    return [
+        "# Does the published table hold?",
+        f"Does the table of *{table.title}* hold when it is run again with several seeds? {_answer(material, table)}",
+        _besides(material, table),
+        *_glance(material, table),
+        *advice(material),
+    ]
 
 
 def _answer(material: Material, table: ResultsTable) -> str:
@@ -36,27 +47,31 @@ def _answer(material: Material, table: ResultsTable) -> str:
         answer = f"**Not known yet: it has not been run.** None of its {rows} has a record under {names}."
         if any(profile.device == "gpu" for profile in profiles):
             answer += " It takes a CUDA GPU; `tox -e replicate` runs it there and writes this page again."
-    elif any(verdict.status in ("higher", "lower") for verdict in run):
-        answer = f"**No, not all of it.** Of its {len(judged)} comparisons under {names}: {counted}."
-    elif all(verdict.status == "replicated" for _, _, verdict in judged):
-        answer = f"**Yes.** Each of its {len(published)} published rows is replicated under {names}."
-    else:
-        answer = f"**Not settled.** Of its {len(judged)} comparisons under {names}: {counted}."
+        return answer
+    if any(verdict.status in ("higher", "lower") for verdict in run):
+        return f"**No, not all of it.** Of its {len(judged)} comparisons under {names}: {counted}."
+    if all(verdict.status == "replicated" for _, _, verdict in judged):
+        return f"**Yes.** Each of its {len(published)} published rows is replicated under {names}."
+    return f"**Not settled.** Of its {len(judged)} comparisons under {names}: {counted}."
+
+
+def _besides(material: Material, table: ResultsTable) -> str:
+    """What the other profiles' records are not, and what the printed F1 is."""
+    comparable, told = material.comparable(table), []
     for profile in material.profiles:
-        if profile in profiles:
-            continue
-        own = [record for record in material.records if record.profile == profile.id]
-        answer += (
-            f" `{profile.id}` has {plural(len(own), 'record')}; they answer another question and replicate nothing."
-            if own
-            else f" `{profile.id}` has no record."
-        )
+        own = sum(record.profile == profile.id for record in material.records)
+        if own and profile not in comparable:
+            told.append(f"`{profile.id}` ({plural(own, 'record')})")
+    words = []
+    if told:
+        what = "answers another question and replicates" if len(told) == 1 else "answer other questions and replicate"
+        words.append(f"{' and '.join(told)} {what} nothing.")
     if table.dataset.positive_class and any(row.counts and row.counts.tp is not None for row in table.rows):
-        answer += (
-            f" The F1 that it prints is that of one class, {table.dataset.positive_class}, "
+        words.append(
+            f"The F1 that the source prints is that of one class, {table.dataset.positive_class}, "
             f"[not of the task](#{anchor(PRINTED_F1)})."
         )
-    return answer
+    return " ".join(words)
 
 
 def _glance(material: Material, table: ResultsTable) -> list[str]:
@@ -72,14 +87,15 @@ def _glance(material: Material, table: ResultsTable) -> list[str]:
         return []
     lines = []
     for at, claim in enumerate(table.claims):
-        lines.append([claim.text, _published(table, claim), *(_shown(results[at]) for _, results in columns)])
+        lines.append([claim.text, _published(table, claim), *(shown_claim(results[at]) for _, results in columns)])
     head = ["claim", "published, accuracy", *(_named(profile, comparable) for profile, _ in columns)]
     return [
-        "What it claims, with the difference in accuracy (interval) and the verdict on all the claim's metrics; "
-        f"[the reasons](#{anchor(CLAIMS)}) stand below:",
+        "What the source claims, with the difference in accuracy (interval) and the verdict on all the claim's "
+        f"metrics; [the reasons](#{anchor(CLAIMS)}) stand below:",
         table_of(head, lines),
         *(
-            f"`{profile.id}` tests the claims on the same data with another net: {profile.reason}."
+            f"`{profile.id}` tests the claims on the same data: {sentence(profile.reason)} "
+            f"[Its verdicts in full](#{anchor(claims_under(profile))})."
             for profile, _ in columns
             if profile not in comparable
         ),
@@ -95,7 +111,8 @@ def _published(table: ResultsTable, claim: Claim) -> str:
     return f"{a.value - b.value:+.4f}, one seed" if a and b else ""
 
 
-def _shown(result: ClaimResult) -> str:
+def shown_claim(result: ClaimResult) -> str:
+    """The verdict on a claim, with the difference in accuracy where there is one."""
     words = f"**{result.verdict.status}**"
     found = result.comparisons.get("accuracy")
     if found is None:
@@ -105,7 +122,10 @@ def _shown(result: ClaimResult) -> str:
 
 
 def contents(blocks: Sequence[Block]) -> str:
-    """A list of the second-level headings, each with its third-level ones behind it, as links."""
+    """A list of the second-level headings, each with its third-level ones behind it, as links.
+
+    What is called like a part before it is left out: its own second-level heading leads there.
+    """
     anchors = Anchors()
     lines: list[list[str]] = []
     for block in blocks:
@@ -115,6 +135,6 @@ def contents(blocks: Sequence[Block]) -> str:
         link = f"[{found[2]}](#{anchors.of(found[2])})"
         if found[1] == "##":
             lines.append([link])
-        elif found[1] == "###" and lines:
+        elif found[1] == "###" and lines and link.endswith(f"(#{anchor(found[2])})"):
             lines[-1].append(link)
     return "\n".join(f"- {head}{': ' if parts else ''}{' · '.join(parts)}" for head, *parts in lines)

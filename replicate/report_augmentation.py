@@ -9,12 +9,13 @@ from itertools import takewhile
 from replicate.ablation import Ablation, Arm, Contrast, Size, ablation
 from replicate.errors import UserError
 from replicate.figures import Estimate, Series, curve, forest
-from replicate.markdown import interval, number, plural, sentence, spread, table_of, tally
+from replicate.markdown import STATISTICS, interval, number, plural, sentence, spread, table_of, tally
 from replicate.picture import Block, Picture
 from replicate.results import Material
 from replicate.stats import t_interval
 from replicate.table import Conclusion
 
+HEADING = "Does augmentation help?"
 PLAIN, DUPLICATES = "training on the lines as they are", "mere duplicates"
 # What a word leaves possible; a clause holds where all of that is expected, and fails where none of it is.
 EFFECTS_OF = {
@@ -29,9 +30,9 @@ EFFECTS_OF = {
 NO_HELP = {"hurts", "no difference", "no gain"}
 
 
-def section_augmentation(material: Material) -> list[Block]:
-    """Whether augmentation helps, for each profile that runs rows for it; nothing where there are no such rows."""
-    ablations = [
+def ablations(material: Material) -> list[Ablation]:
+    """Every table that nobody published whose rows differ in their training set, under every profile that runs it."""
+    return [
         found
         for table in material.tables
         if not table.is_published
@@ -39,8 +40,13 @@ def section_augmentation(material: Material) -> list[Block]:
         if table.id in profile.tables and material.same_data(table, profile)
         if (found := ablation(material, table, profile)).against_plain
     ]
-    blocks: list[Block] = ["## Does augmentation help?"] if ablations else []
-    for found in ablations:
+
+
+def section_augmentation(material: Material) -> list[Block]:
+    """Whether augmentation helps, for each profile that runs rows for it; nothing where there are no such rows."""
+    every = ablations(material)
+    blocks: list[Block] = [f"## {HEADING}"] if every else []
+    for found in every:
         blocks += [
             *_answer(found),
             *_forest(found),
@@ -52,30 +58,41 @@ def section_augmentation(material: Material) -> list[Block]:
     return blocks
 
 
-def _answer(found: Ablation) -> list[str]:
-    """The answer in plain words, and each clause of the source's conclusion with what the seeds show of it."""
-    against_plain, against_duplicates = _whole(found.against_plain), _whole(found.against_duplicates)
-    ways = [one for one in against_plain if one.arm.training.mix]
+def in_short(found: Ablation) -> str:
+    """The answer in bold and how it is counted; empty where nothing was run together with its control."""
+    ways = found.ways
     words = {one.word for one in ways}
     count = plural(len(ways), "way")
     if words == {"not-run"}:
-        answer = f"**Not known yet.** None of {count} of augmenting all lines has been run together with its control."
-    elif "helps" in words:
-        answer = f"**Some of it does.** Over {PLAIN}: {_named(ways, 'helps')}."
+        return ""
+    if "helps" in words:
+        answer = f"**Some ways help.** Over {PLAIN}: {_named(ways, 'helps')}."
         helped = {one.arm.row.id for one in ways if one.word == "helps"}
-        beside = [f"`{one.arm.row.id}` {one.word}" for one in against_duplicates if one.arm.row.id in helped]
+        beside = [
+            f"`{one.arm.row.id}` {one.word}" for one in _whole(found.against_duplicates) if one.arm.row.id in helped
+        ]
         answer += f" Of these, over {DUPLICATES}: {', '.join(beside) or 'no such rows'}."
     elif words <= NO_HELP:
         answer = f"**No.** {count.capitalize()} of augmenting all lines: each gains less than {found.tolerance.value}."
     else:
-        answer = f"**That is not shown.** Of {count} of augmenting all lines none is shown to help."
+        answer = f"**No gain is shown.** Of {count} of augmenting all lines none is shown to help."
     if "hurts" in words:
         answer += f" Worse than {PLAIN}: {_named(ways, 'hurts')}."
-    answer = f"Under `{found.profile.id}`: {answer}"
-    for name, contrasts in ((PLAIN, against_plain), (DUPLICATES, against_duplicates)):
-        run = [one for one in contrasts if one.comparison is not None]
-        if run:
-            answer += f" Against {name}: {tally(one.word for one in contrasts)}{_open(run)}."
+    return f"{answer}{_counted(PLAIN, ways)}"
+
+
+def _counted(name: str, contrasts: Sequence[Contrast]) -> str:
+    """How often each word occurs, and the largest gain that is left open; empty where nothing was run."""
+    run = [one for one in contrasts if one.comparison is not None]
+    return f" Against {name}: {tally(one.word for one in contrasts)}{_open(run)}." if run else ""
+
+
+def _answer(found: Ablation) -> list[str]:
+    """The answer in plain words, and each clause of the source's conclusion with what the seeds show of it."""
+    ways = plural(len(found.ways), "way")
+    unknown = f"**Not known yet.** None of {ways} of augmenting all lines has been run together with its control."
+    answer = f"Under `{found.profile.id}`: {in_short(found) or unknown}"
+    answer += _counted(DUPLICATES, _whole(found.against_duplicates))
     if not found.profile.comparable:
         answer += f" What that is about: {sentence(found.profile.reason)}"
     clauses = [_clause(found, conclusion) for conclusion in found.table.conclusions]
@@ -139,26 +156,16 @@ def _rows(material: Material, found: Ablation) -> list[str]:
     ]
     lines = [
         [
-            f"`{arm.row.id}`",
+            material.named(arm.result),
             arm.training.made,
             _score(arm, "accuracy"),
             _score(arm, "macro_f1"),
             number(arm.of_training("steps"), ",.0f"),
             *(column.get(arm.row.id, "") for column in words),
-            material.links(arm.result.records),
         ]
         for arm in arms
     ]
-    head = [
-        "row",
-        "copies of each line",
-        "accuracy",
-        "macro-F1",
-        "steps",
-        "to no copies",
-        "to as many duplicates",
-        "records",
-    ]
+    head = ["row", "copies of each line", "accuracy", "macro-F1", "steps", "to no copies", "to as many duplicates"]
     return [
         f"Rows on all lines under `{found.profile.id}`, mean ± standard deviation (seeds). More copies are more steps, "
         "so each row is compared twice: with no copies, and with as many mere duplicates where there is such a row.",
@@ -167,19 +174,19 @@ def _rows(material: Material, found: Ablation) -> list[str]:
         f"`hurts`: the paired t-test's p, corrected over the rows of a column (Holm), is at most {found.alpha:g}. Else "
         f"`no difference`: shown to lie within ± {found.tolerance.value} (two one-sided tests), or `no gain`: at least "
         f"a gain of {found.tolerance.value} is ruled out; these are not corrected. {sentence(found.tolerance.reason)} "
-        "Why the t-test: [docs/statistics.md](docs/statistics.md).",
-        _differences(_whole(found.against_plain) + _whole(found.against_duplicates)),
+        f"Why the t-test: {STATISTICS}.",
+        _differences(material, _whole(found.against_plain) + _whole(found.against_duplicates)),
     ]
 
 
-def _differences(contrasts: Iterable[Contrast]) -> str:
+def _differences(material: Material, contrasts: Iterable[Contrast]) -> str:
     lines = []
     for one in contrasts:
         c = one.comparison
         cells = ["not-run", "", "", ""]
         if c is not None:
             cells = [spread(c.difference, c.sd, c.n, "+.4f"), interval(c.ci), number(c.p, ".2g"), number(one.p, ".2g")]
-        lines.append([one.name, *cells, f"**{one.word}**: {one.reason}"])
+        lines.append([material.minus(one.arm.result, one.control.result), *cells, f"**{one.word}**: {one.reason}"])
     return table_of(["difference", "mean (pairs)", "interval", "p", "p, corrected", "verdict"], lines)
 
 
@@ -218,10 +225,10 @@ def _unchanged(material: Material, found: Ablation) -> list[str]:
             copies, unchanged, dropped = (sum(one[key] for one in counts) for key in ("copies", "unchanged", "dropped"))
             made = f"{copies / len(counts):,.0f}"
             shares = [f"{unchanged / copies:.1%}", f"{dropped / (copies + dropped):.1%}"]
-            lines.append([f"`{arm.row.id}`", arm.training.made, made, *shares, material.links(arm.result.records)])
+            lines.append([material.named(arm.result), arm.training.made, made, *shares])
     if not lines:
         return []
-    head = ["row", "copies of each line", "copies a seed", "equal to their original", "empty, left out", "records"]
+    head = ["row", "copies of each line", "copies a seed", "equal to their original", "empty, left out"]
     return ["How much the strategies change, counted while they ran:", table_of(head, lines)]
 
 
@@ -232,9 +239,7 @@ def _curve(material: Material, found: Ablation) -> list[Block]:
     lines, contrasts = [], []
     for size in found.curve:
         arms = (size.plain, size.duplicates, size.augmented)
-        records = [record for arm in arms if arm for record in arm.result.records]
-        scores = [_score(arm, "accuracy") if arm else "" for arm in arms]
-        lines.append([size.name, *scores, material.links(records)])
+        lines.append([size.name, *(material.link(arm.result, _score(arm, "accuracy")) if arm else "" for arm in arms)])
         pairs = [(size.augmented, size.plain), (size.augmented, size.duplicates), (size.duplicates, size.plain)]
         contrasts += [one for arm, control in pairs if (one := found.contrast(arm, control))]
     neighbours = "\n".join(f"- {sentence(one)}" for one in found.table.neighbours)
@@ -245,8 +250,8 @@ def _curve(material: Material, found: Ablation) -> list[Block]:
         *_learning_curve(found),
         f"Accuracy by number of training lines; augmented: {made} of each line. Lines are drawn by the seed, so pairs "
         "share them. Where only some lines are used, p is corrected over the rows of those sizes.",
-        table_of(["trained on", "as they are", "with as many duplicates", "augmented", "records"], lines),
-        _differences(contrasts),
+        table_of(["trained on", "as they are", "with as many duplicates", "augmented"], lines),
+        _differences(material, contrasts),
         *(["What others have published of this:", neighbours] if neighbours else []),
     ]
 

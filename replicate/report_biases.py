@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from replicate.markdown import interval, number, plural, table_of
 from replicate.profile import Profile
 from replicate.record import Record, unpack_bits
-from replicate.results import Material, RowResult, compare
+from replicate.results import Material, compare
 from replicate.selection import SEED, SPLITS, optimism
 from replicate.table import ResultsTable, Row
 
@@ -30,10 +30,10 @@ def _selection(material: Material, table: ResultsTable, profile: Profile) -> lis
             found = optimism(runs)
             drop = number(found.drop, "+.4f") + (f" ± {found.sd:.4f}" if math.isfinite(found.sd) else "")
             cells = [f"{found.evaluations:.1f}", number(found.chosen_on), number(found.other_half)]
-            lines.append([f"`{row.id}`", *cells, f"{drop} ({found.seeds})", material.links(result.records)])
+            lines.append([material.named(result), *cells, f"{drop} ({found.seeds})"])
     if not lines:
         return []
-    head = ["row", "evaluations", "half that chose", "other half", "gain from choosing (seeds)", "records"]
+    head = ["row", "evaluations", "half that chose", "other half", "gain from choosing (seeds)"]
     return [
         "The dev set that a score is of has also chosen the step that is scored. Here the dev set is split into two "
         f"random halves {SPLITS:,} times (generator seed {SEED}); the evaluation that is best on one half, by "
@@ -61,18 +61,16 @@ def _importance(material: Material, table: ResultsTable, profile: Profile) -> li
         for metric, name in (("accuracy", "accuracy"), ("macro_f1", "macro-F1"), ("f1", "F1 of class 1")):
             found = compare(a, b, metric, alpha=float(table.statistics.alpha.value))
             if found is not None:
-                p = number(found.p)
                 mean = f"{found.difference:+.4f} ({found.n})"
-                lines.append(
-                    [f"`{row.id}` minus `{twin.id}`", name, mean, interval(found.ci), p, _links(material, a, b)]
-                )
+                pair = material.minus(a, b) if metric == "accuracy" else ""
+                lines.append([pair, name, mean, interval(found.ci), number(found.p)])
     if not lines:
         return []
-    pairs = plural(len({line[0] for line in lines}), "row")
+    pairs = plural(sum(bool(line[0]) for line in lines), "row")
     return [
         "DynaBERT keeps the heads and units that matter most for the loss on the dev set, which is also the score. "
         f"With their importance computed on as many training examples instead ({pairs}, paired by seed):",
-        table_of(["difference", "metric", "mean (pairs)", "interval", "p (paired t)", "records"], lines),
+        table_of(["difference", "metric", "mean (pairs)", "interval", "p (paired t)"], lines),
     ]
 
 
@@ -92,7 +90,3 @@ def _twin(table: ResultsTable, row: Row) -> Row | None:
         ):
             return other
     return None
-
-
-def _links(material: Material, *results: RowResult) -> str:
-    return " ".join(material.links(result.records) for result in results)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from replicate.compression import BYTES, METRIC, Compressed, compressed_rows, parameters, pareto
 from replicate.figures import Cloud, Estimate, Spot, scatter
-from replicate.markdown import interval, number, plural, sentence, spread, table_of, tally
+from replicate.markdown import STATISTICS, interval, number, plural, sentence, spread, table_of, tally
 from replicate.picture import Block, Picture
 from replicate.profile import Profile
 from replicate.results import Material, RowResult, judge_claims
@@ -22,8 +23,10 @@ _READING = (
     "Differences in accuracy are paired by seed; the interval is about other seeds on this dev set. `gains` and "
     "`loses`: the paired t-test's p, corrected over the rows of a table (Holm), is at most the table's level; `loses "
     "little`: that, and shown to lie within the tolerance. Else `keeps`: shown to lie within it (two one-sided tests, "
-    "not corrected). How they are made: [docs/statistics.md](docs/statistics.md).",
+    f"not corrected). How they are made: {STATISTICS}.",
 )
+# Words that say that no more is lost than the tolerance.
+_KEPT = ("keeps", "gains", "loses little")
 # Settings of a last stage that say what a row is; others are the profile's.
 _TOLD = ("engine", "width", "depth", "start", "targets", "importance", "student")
 
@@ -41,11 +44,51 @@ def section_compression(material: Material) -> list[Block]:
         if not of_tables:
             continue
         everyone = [one for rows in of_tables.values() for one in rows]
-        blocks += [f"### Under `{profile.id}`", _answer(profile, everyone), *_picture(material, profile, everyone)]
+        blocks += [f"### {under(profile)}", _answer(profile, everyone), *_pictures(material, profile, everyone)]
         for table in material.tables:
             if table.id in of_tables:
                 blocks += _rows(material, table, profile, of_tables[table.id])
     return ["## What compression costs and buys", *_READING, *blocks] if blocks else []
+
+
+def under(profile: Profile) -> str:
+    """The heading of a profile's part of the section."""
+    return f"Under `{profile.id}`"
+
+
+def in_short(material: Material, profile: Profile, rows: Sequence[Compressed]) -> str:
+    """Whether rows keep their parent's accuracy, told of the smallest that does; empty where none was run."""
+    own = [one for one in rows if not one.is_control]
+    run = [one for one in own if one.comparison]
+    if not run:
+        return ""
+    if kept := [one for one in run if one.word in _KEPT]:
+        lead, told = "Yes.", min(kept, key=lambda one: _share(one) or math.inf)
+    else:
+        every = all(one.word == "loses" for one in run)
+        lead = "Only at a price." if every else "That it costs no accuracy is not shown."
+        told = max(run, key=lambda one: one.comparison.difference if one.comparison else -math.inf)
+    share = _share(told)
+    size = f", with {share:.0%} of its parameters" if share else ""
+    speed = f", {shown_ratio(told.latency.ratio)} times as fast" if told.latency else ""
+    assert told.comparison is not None
+    assert told.parent is not None
+    bounds = f" ({interval(told.comparison.ci)})" if interval(told.comparison.ci) else ""
+    words = (
+        f"**{lead}** {material.named(told.result)} {told.word}: {number(told.comparison.difference, '+.4f')}{bounds} "
+        f"accuracy over {material.named(told.parent)}{size}{speed}. "
+        f"Of {plural(len(own), 'row')}: {tally(one.word for one in own)}."
+    )
+    controls = {(one.table.id, one.row.id) for one in rows if one.is_control}
+    judged = [
+        result.verdict.status
+        for table in {one.table.id: one.table for one in rows}.values()
+        for result in judge_claims(table, material.records, profile.id)
+        if (table.id, result.claim.against) in controls
+    ]
+    if set(judged) - {"not-run"}:
+        words += f" Claims that it beats its controls: {tally(judged)}."
+    return words
 
 
 def _answer(profile: Profile, rows: Sequence[Compressed]) -> str:
@@ -54,7 +97,7 @@ def _answer(profile: Profile, rows: Sequence[Compressed]) -> str:
     if all(one.word == "not-run" for one in rows):
         return f"**Not known yet.** None of {count} has been run together with the net that it was made from."
     answer = f"Of {count}, accuracy against the net that it was made from: {tally(one.word for one in rows)}."
-    kept = [one for one in rows if one.word in ("keeps", "gains", "loses little")]
+    kept = [one for one in rows if one.word in _KEPT and not one.is_control]
     shares = {one.row.full_id: share for one in kept if (share := _share(one))}
     if shares:
         smallest = min(shares, key=lambda name: shares[name])
@@ -75,13 +118,16 @@ def _rows(material: Material, table: ResultsTable, profile: Profile, rows: Seque
     if not any(one.result.records for one in rows):
         return [f"Rows of *{table.title}*, **not-run**: {', '.join(f'`{one.row.id}`' for one in rows)}."]
     parents = {one.parent.row.id: one.parent for one in rows if one.parent}
-    lines = [[*_scores(result), "", "", material.links(result.records)] for result in parents.values()]
+    lines = [[*_scores(material, result), "", ""] for result in parents.values()]
     made = {one.row.id: _made(table, one) for one in rows}
+    places = {_where(one) for one in rows if one.latency}
+    timed = f" `times as fast`: {places.pop()}." if len(places) == 1 else ""
     for one in rows:
         share = _share(one)
-        speed = shown_ratio(one.latency.ratio) + f", {_where(one)}" if one.latency else "not-run"
+        where = f", {_where(one)}" if one.latency and not timed else ""
+        speed = f"{shown_ratio(one.latency.ratio)}{where}" if one.latency else "not-run"
         of = f"{share:.0%}" if share else ""
-        lines.append([*_scores(one.result, made[one.row.id]), of, speed, material.links(one.result.records)])
+        lines.append([*_scores(material, one.result, made[one.row.id]), of, speed])
     head = [
         "row",
         "made by",
@@ -92,19 +138,17 @@ def _rows(material: Material, table: ResultsTable, profile: Profile, rows: Seque
         "MB",
         "share of parameters",
         "times as fast",
-        "records",
     ]
     differences = []
     for one in rows:
         cells = ["not-run", "", "", ""]
         if (c := one.comparison) is not None:
             cells = [spread(c.difference, c.sd, c.n, "+.4f"), interval(c.ci), number(c.p, ".2g"), number(one.p, ".2g")]
-        against = (
-            f"`{one.row.id}` minus `{one.parent.row.id}`" if one.parent else f"`{one.row.id}`, no row is its parent"
-        )
+        parentless = f"{material.named(one.result)}, no row is its parent"
+        against = material.minus(one.result, one.parent) if one.parent else parentless
         differences.append([against, *cells, f"**{one.word}**: {one.reason}"])
     return [
-        f"Rows of *{table.title}*, and their differences:",
+        f"Rows of *{table.title}*, and their differences.{timed}",
         table_of(head, lines),
         table_of(["difference", "mean (pairs)", "interval", "p", "p, corrected", "verdict"], differences),
         *_claims(material, table, profile),
@@ -121,17 +165,18 @@ def _claims(material: Material, table: ResultsTable, profile: Profile) -> list[s
             f"{metric} {number(c.difference, '+.4f')}" + (f" ({interval(c.ci)})" if interval(c.ci) else "")
             for metric, c in result.comparisons.items()
         ]
-        shown = f"; `{result.claim.row}` minus `{result.claim.against}`: {', '.join(measured)}" if measured else ""
+        a, b = (material.result(table.row(row), profile) for row in (result.claim.row, result.claim.against))
+        shown = f"; {material.minus(a, b)}: {', '.join(measured)}" if measured else ""
         lines.append(f"- {result.claim.text} **{result.verdict.status}**: {result.verdict.reason}{shown}")
     return ["What is claimed of these rows, corrected over the claims (Holm):", "\n".join(lines)]
 
 
-def _scores(result: RowResult, made: str = "") -> list[str]:
+def _scores(material: Material, result: RowResult, made: str = "") -> list[str]:
     """Name, scores and size of a row."""
     count = parameters(result)
     scores = [spread(*result.summary(metric)) if result.records else "not-run" for metric in (METRIC, "macro_f1", "f1")]
     size = [f"{count:,}", f"{BYTES * count / 1e6:.2f}"] if count else ["", ""]
-    return [f"`{result.row.id}`", made, *scores, *size]
+    return [material.named(result), made, *scores, *size]
 
 
 def _made(table: ResultsTable, one: Compressed) -> str:
@@ -153,15 +198,25 @@ def _where(one: Compressed) -> str:
     return f"{comparison.batch} × {comparison.length}, `{one.latency.small.runtime}`, `{one.latency.record.name}`"
 
 
-def _picture(material: Material, profile: Profile, rows: Sequence[Compressed]) -> list[Picture]:
-    """Accuracy against latency with the Pareto front; against size where two latencies are not there."""
+def _pictures(material: Material, profile: Profile, rows: Sequence[Compressed]) -> list[Picture]:
+    """Accuracy against latency with the Pareto front, and against size where some net has no latency beside others."""
+    unit, timed = _latencies(rows)
+    nets = [result for one in rows for result in (one.result, one.parent) if result and result.scores]
+    sizes = {net.row.full_id: BYTES * count / 1e6 for net in nets if (count := parameters(net))}
+    name, size, found = f"compression-{profile.id}", "megabytes of fp32 weights", list[Picture]()
+    if timed:
+        found += _picture(material, name, "latency", unit, timed, rows)
+    if not set(sizes) <= set(timed):
+        name, size = (f"{name}-size", size) if timed else (name, f"{size}; speed: not-run")
+        found += _picture(material, name, "size", size, sizes, rows)
+    return found
+
+
+def _picture(
+    material: Material, name: str, by: str, unit: str, costs: Mapping[str, float], rows: Sequence[Compressed]
+) -> list[Picture]:
+    """Accuracy against what nets cost; none where fewer than two are known."""
     alpha = float(material.tables[0].statistics.alpha.value)
-    unit, costs = _latencies(rows)
-    timed = bool(costs)
-    if not timed:
-        unit = "megabytes of fp32 weights; speed: not-run"
-        results = [result for one in rows for result in (one.result, one.parent) if result]
-        costs = {one.row.full_id: BYTES * count / 1e6 for one in results if (count := parameters(one))}
     spots: dict[str, dict[str, Spot]] = {}
     for one in rows:
         for kind, result in (("whole", one.parent), (one.kind, one.result)):
@@ -179,11 +234,12 @@ def _picture(material: Material, profile: Profile, rows: Sequence[Compressed]) -
     front = sorted(
         (spot for spot in points if (spot.place, spot.estimate.value) in chosen), key=lambda spot: spot.place
     )
+    kinds = list(spots)
     named = ", ".join(f"{spot.label} {spot.estimate.value:.3f} at {spot.place:.3g}" for spot in front)
     return [
         scatter(
-            f"compression-{profile.id}",
-            f"Accuracy by {'latency' if timed else 'size'}: whole, pruned and distilled nets",
+            name,
+            f"Accuracy by {by}: {' and '.join([', '.join(kinds[:-1]), kinds[-1]] if len(kinds) > 1 else kinds)} nets",
             f"Accuracy by {unit}; on the Pareto front: {named}.",
             (unit, f"accuracy on dev (mean over seeds, {100 * (1 - alpha):g} % interval)"),
             [Cloud(kind, tuple(of_kind.values())) for kind, of_kind in spots.items()],

@@ -17,8 +17,9 @@ def section_method(material: Material) -> list[str]:
     if not material.records:
         return [*blocks, "Nothing has been measured: there is no record."]
     blocks.append(
-        "Every score above is derived from the counts in its records; the numbers in the columns `records` are seeds "
-        "and link to them. Seconds are those of the row's stages; those shared with other rows are counted in full."
+        "Every score above is derived from the counts in its records: the name of a row links to the folder with "
+        "them, and the seeds in the tables below to each. Seconds are those of the row's stages; those shared with "
+        "other rows are counted in full."
     )
     for profile in material.profiles:
         own = [record for record in material.records if record.profile == profile.id]
@@ -70,5 +71,5 @@ def _durations(material: Material, profile: Profile) -> str:
             seconds = [record.seconds for record in result.records]
             if seconds:
                 ends = f"{min(seconds):.1f} to {max(seconds):.1f}"
-                lines.append([row.full_id, f"{statistics.fmean(seconds):.1f}", ends, material.links(result.records)])
+                lines.append([row.full_id, f"{statistics.fmean(seconds):.1f}", ends, material.seeds(result.records)])
     return table_of(["row", "seconds a seed", "least to most", "records"], lines)

@@ -100,10 +100,10 @@ def _curves(material: Material, table: ResultsTable, profile: Profile, results: 
         steps = {record.stages[-1]["summary"]["steps"] for record, _ in runs}
         taken = [record.stages[-1]["summary"].get("best_step", 0) for record, _ in runs]
         cells = [stage, _span(steps), _span(taken), number(first), number(top)]
-        lines.append([f"`{result.row.id}`", *cells, material.links(record for record, _ in runs)])
+        lines.append([material.named(result), *cells])
     if not parts:
         return []
-    head = ["row", "last stage", "steps", "steps at the state that was kept", "first evaluation", "best", "records"]
+    head = ["row", "last stage", "steps", "steps at the state that was kept", "first evaluation", "best"]
     return [
         "### How training went",
         "Accuracy on dev at each evaluation of a row's last stage, one line a seed. Rows choose the state that is kept "
@@ -143,11 +143,10 @@ def _reliability(
         parts.append(Panel(result.row.id, (shown,)))
         words.append(f"{result.row.id} {found.confidence:.3f} beside {found.accuracy:.3f}")
         cells = [number(found.confidence), number(found.accuracy), number(found.confidence - found.accuracy, "+.4f")]
-        links = material.links(record for record in result.records if record.confidence)
-        lines.append([f"`{result.row.id}`", *cells, number(found.gap), links])
+        lines.append([material.named(result), *cells, number(found.gap)])
     if not parts:
         return []
-    head = ["row", "mean confidence", "accuracy", "confidence minus accuracy", "calibration error", "records"]
+    head = ["row", "mean confidence", "accuracy", "confidence minus accuracy", "calibration error"]
     return [
         "### How far the probabilities can be trusted",
         "A net that says 0.9 should be right nine times in ten: points on the diagonal. All seeds of a row together, "
@@ -184,7 +183,7 @@ def _confusion(material: Material, table: ResultsTable, profile: Profile, result
     for at, label in enumerate(labels):
         scores = [[one[at].precision, one[at].recall, one[at].f1] for one in per_seed]
         lines.append([str(at), label, str(per_seed[0][at].support), *map(number, np.mean(scores, axis=0))])
-    where = f"`{result.row.id}`, mean over {plural(len(records), 'seed')} ({material.links(records)})"
+    where = f"{material.named(result)}, mean over {plural(len(records), 'seed')}"
     return [
         "### Which classes are taken for which",
         f"Dev examples by true and predicted class: {where}.",

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from replicate.corpus.formats import Dataset
-from replicate.markdown import number, plural, spread
+from replicate.markdown import number, plural, spread, table_of
 from replicate.metrics import POSITIVE
 from replicate.picture import Block
 from replicate.profile import Profile
 from replicate.record import Record
+from replicate.report_advice import advice
+from replicate.report_answer import shown_claim
 from replicate.report_sections import rows_of
-from replicate.results import Material
+from replicate.results import Material, judge_claims
 from replicate.table import DatasetFacts, ResultsTable
 
 REASON = "nothing is published of these data"
@@ -48,10 +50,16 @@ def own_material(
                 table,
                 # What a published table is called would be wrong for other data.
                 title=table.id,
+                neighbours=(),
+                conclusions=(),
+                tolerances={
+                    metric: replace(one, reason=f"Taken over from {table.dataset.name}: {one.reason}")
+                    for metric, one in table.tolerances.items()
+                },
                 dataset=facts,
                 rows=tuple(replace(row, published={}, counts=None, provenance=None) for row in table.rows),
             )
-            for table in sorted(tables.values(), key=lambda table: (not table.claims, table.id))
+            for table in sorted(tables.values(), key=lambda table: (not table.is_published, not table.claims, table.id))
         ),
         tuple(sorted(own, key=lambda record: (record.profile, record.table, record.row, record.seed))),
         tuple(
@@ -64,10 +72,15 @@ def own_material(
 
 
 def section_own_answer(material: Material) -> list[Block]:
-    """The title, and which row is the best under each profile."""
+    """The title, which row is the best under each profile, what the claims come to, and what to do."""
     facts = material.tables[0].dataset
     blocks: list[Block] = [f"# The rows on `{facts.name}`"]
-    f1 = f" F1 of class 1 is that of {facts.positive_class}, the second label." if facts.positive_class else ""
+    f1 = ""
+    if facts.positive_class:
+        f1 = (
+            f" F1 of class 1 is that of {facts.positive_class}, the second label, which counts as predicted where its "
+            "probability is over one half, as in the article; macro-F1 is of all labels."
+        )
     blocks.append(
         f"{plural(facts.examples, 'dev example')}, {plural(len(material.records), 'record')}. Every score is of the "
         f"dev set, which also chooses the step that is kept.{f1} Nothing here is compared with a published value."
@@ -79,14 +92,28 @@ def section_own_answer(material: Material) -> list[Block]:
             blocks.append(f"Under `{profile.id}` no row gave a score.")
             continue
         best = scored[-1]
-        words = f"Under `{profile.id}` the highest mean accuracy is that of `{best.row.id}`: "
+        words = f"Under `{profile.id}` the highest mean accuracy is that of {material.named(best)}: "
         words += f"**{spread(*best.summary('accuracy'))}** (macro-F1 {number(best.summary('macro_f1')[0])})"
         baseline = next((one for one in scored if one.row.recipe[-1].stage == "svm"), None)
         if baseline and baseline is not best:
-            words += f"; the linear baseline `{baseline.row.id}` has {spread(*baseline.summary('accuracy'))}"
+            words += f"; the linear baseline {material.named(baseline)} has {spread(*baseline.summary('accuracy'))}"
         words += ". The highest of several means is partly luck: the differences below say what is told apart."
-        blocks.append(f"{words} {material.links(best.records)}")
-    return blocks
+        blocks.append(words)
+    return [*blocks, *_claims(material), *advice(material)]
+
+
+def _claims(material: Material) -> list[str]:
+    """What the first table's claims, made of other data, come to on these."""
+    table = material.tables[0]
+    judged = [judge_claims(table, material.records, profile.id) for profile in material.profiles]
+    if not any(result.comparisons for results in judged for result in results):
+        return []
+    lines = [[claim.text, *(shown_claim(results[at]) for results in judged)] for at, claim in enumerate(table.claims)]
+    return [
+        "What the article claims of its rows on other data comes to on these, with the difference in accuracy "
+        "(interval):",
+        table_of(["claim", *(f"`{profile.id}`" for profile in material.profiles)], lines),
+    ]
 
 
 def section_own_rows(material: Material) -> list[Block]:

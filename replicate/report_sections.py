@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterable
 
 from replicate.figures import Estimate, Series, forest
-from replicate.markdown import cell, interval, number, plural, sentence, spread, table_of
+from replicate.markdown import STATISTICS, cell, interval, number, plural, sentence, spread, table_of
 from replicate.metrics import METRICS
 from replicate.paired import RowComparison, published_pair
 from replicate.picture import Block, Picture
 from replicate.profile import Profile
-from replicate.report_answer import CLAIMS, PRINTED_F1
+from replicate.report_answer import CLAIMS, PRINTED_F1, claims_under
 from replicate.report_biases import biases
 from replicate.report_nets import nets
-from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row, paired_seeds
+from replicate.results import Material, RowResult, RowVerdict, compare, judge_claims, judge_row
 from replicate.stats import t_interval
 from replicate.table import LATENCY, ResultsTable, Row, Step
 
@@ -37,9 +37,21 @@ def section_first_table(material: Material) -> list[Block]:
 
 
 def section_profiles(material: Material) -> list[Block]:
-    """The profiles whose figures must not be compared with published ones, each under its own heading."""
+    """The profiles on the first table's data whose figures must not be compared with published ones."""
+    table = material.tables[0]
+    return _apart(material, [profile for profile in material.profiles if material.same_data(table, profile)])
+
+
+def section_elsewhere(material: Material) -> list[Block]:
+    """The profiles on other data than the first table's, which tell nothing of it."""
+    table = material.tables[0]
+    return _apart(material, [profile for profile in material.profiles if not material.same_data(table, profile)])
+
+
+def _apart(material: Material, profiles: Iterable[Profile]) -> list[Block]:
+    """Profiles whose figures must not be compared with published ones, each under its own heading."""
     blocks: list[Block] = []
-    for profile in material.profiles:
+    for profile in profiles:
         tables = [
             table
             for table in material.tables
@@ -81,27 +93,32 @@ def _published(material: Material, table: ResultsTable) -> list[Block]:
     """Published and measured values one below the other, with the verdict and its reason."""
     metrics = [metric for metric in (*METRICS, LATENCY) if any(metric in row.published for row in table.rows)]
     lines, details, results = [], [], []
+    # Where nobody can run any row, for one reason, that is said once.
+    reasons = {row.not_run for row in table.rows}
+    never = reasons.pop() if len(reasons) == 1 else None
     for row in table.rows:
         if row.profiles and not any(row.runs_under(profile.id) for profile in material.comparable(table)):
             continue
         if row.published:
             printed = [_printed(row, metric) for metric in metrics]
-            lines.append([_named(row), "published", *printed, "", ""])
-        for profile in material.beside(table, row):
+            lines.append([_named(row), "published", "", *printed])
+        for profile in () if never else material.beside(table, row):
             result = material.result(row, profile)
             results.append(result)
             verdict = judge_row(table, result) if row.published else None
             cells = [_score(result, metric) if metric in METRICS else "not-run" for metric in metrics]
             words = f"**{verdict.status}**: {verdict.reason}" if verdict else "nothing published"
             name = "" if row.published else _named(row)
-            lines.append([name, f"`{profile.id}`", *cells, words, material.links(result.records)])
+            lines.append([name, material.link(result, f"`{profile.id}`"), words, *cells])
             details += _verdicts(table, row, profile, verdict) if verdict else []
-    head = ["row", "", *(NAMES[metric] for metric in metrics), "verdict", "records"]
+    head = ["row", "", "verdict", *(NAMES[metric] for metric in metrics)]
     source = (
         f"Source: {sentence(table.provenance.source)} Published values as printed; "
         "measured: mean ± standard deviation (seeds)."
     )
     blocks: list[Block] = [f"## {table.title}", source, *_beside_published(material, table)]
+    if never:
+        blocks.append(f"**not-run**, every row: {sentence(never)}")
     blocks += [table_of(head, lines), *_failures(material, results)]
     blocks += _tolerances(table)
     if details:
@@ -150,7 +167,7 @@ def _beside_published(material: Material, table: ResultsTable) -> list[Picture]:
             centre=None,
             band=float(tolerance.value),
             published=values,
-            form="g",
+            sign="",
         )
     ]
 
@@ -171,7 +188,7 @@ def _of_seeds(table: ResultsTable, profile: Profile, results: Iterable[RowResult
             [result.row.id for result, _ in drawn],
             [Series(profile.id, tuple(one for _, one in drawn))],
             centre=None,
-            form="g",
+            sign="",
         )
     ]
 
@@ -192,8 +209,8 @@ def _tolerances(table: ResultsTable) -> list[str]:
         [f"{NAMES[metric]} of `{row}`", f"± {one.value}", one.reason] for (row, metric), one in table.overrides.items()
     ]
     lines += [["significance level", str(alpha.value), alpha.reason], ["fewest seeds", str(seeds.value), seeds.reason]]
-    words = "What counts as the same, and what a verdict takes (how they are made: [docs/statistics.md]({}))."
-    return [words.format("docs/statistics.md"), table_of(["", "value", "reason"], lines)]
+    words = f"What counts as the same, and what a verdict takes (how they are made: {STATISTICS})."
+    return [words, table_of(["", "value", "reason"], lines)]
 
 
 def _verdicts(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdict) -> list[list[str]]:
@@ -224,14 +241,15 @@ def _claims(material: Material, table: ResultsTable) -> list[str]:
         for metric in claim.metrics:
             both = metric in a.published and metric in b.published
             difference = f"{a.published[metric].value - b.published[metric].value:+.4f}" if both else ""
-            lines.append([claim.text, _minus(a, b), NAMES[metric], difference, _totals(table, a, b, metric)])
+            names = [claim.text, _minus(a, b)] if metric == claim.metrics[0] else ["", ""]
+            lines.append([*names, NAMES[metric], difference, _totals(table, a, b, metric)])
     blocks = [
         f"### {CLAIMS}",
         "The source has one seed a row. What its totals alone can show, whichever examples each row got right:",
         table_of(["claim", "difference", "metric", "published", "what the totals can show"], lines),
     ]
     for profile in material.comparable(table):
-        blocks += [f"The same claims with the seeds of `{profile.id}`:", _claim_verdicts(material, table, profile)]
+        blocks += [f"The same claims with the seeds of `{profile.id}`:", *_claim_verdicts(material, table, profile)]
     return blocks
 
 
@@ -242,18 +260,27 @@ def _totals(table: ResultsTable, a: Row, b: Row, metric: str) -> str:
     return published_pair(a.counts.correct, b.counts.correct, table.dataset.examples, alpha).words
 
 
-def _claim_verdicts(material: Material, table: ResultsTable, profile: Profile) -> str:
-    lines = []
-    for result in judge_claims(table, material.records, profile.id):
+def _claim_verdicts(material: Material, table: ResultsTable, profile: Profile) -> list[str]:
+    lines, results = [], judge_claims(table, material.records, profile.id)
+    if not any(result.comparisons for result in results):
+        return [f"**not-run**: {results[0].verdict.reason}."]
+    for result in results:
         claim, verdict = result.claim, result.verdict
+        # That a profile has no such row is no news.
+        if not result.comparisons and not all(
+            table.row(row).runs_under(profile.id) for row in (claim.row, claim.against)
+        ):
+            continue
         for metric in claim.metrics:
             measured = _difference(result.comparisons.get(metric))
             words = f"**{verdict.status}**: {verdict.reason}"
-            rows = [material.result(table.row(row), profile) for row in (claim.row, claim.against)]
-            links = _links(material, *rows) if metric in result.comparisons else ""
-            lines.append([claim.text, NAMES[metric], *measured, number(verdict.p_corrected), words, links])
-    head = ["claim", "metric", "difference (pairs)", "interval", "p of the claim, corrected", "verdict", "records"]
-    return table_of(head, lines)
+            a, b = (material.result(table.row(row), profile) for row in (claim.row, claim.against))
+            names, of_claim = [claim.text, material.minus(a, b)], [number(verdict.p_corrected), words]
+            if metric != claim.metrics[0]:
+                names, of_claim = ["", ""], ["", ""]
+            lines.append([*names, NAMES[metric], *measured, *of_claim])
+    head = ["claim", "rows", "metric", "difference (pairs)", "interval", "p of the claim, corrected", "verdict"]
+    return [table_of(head, lines)]
 
 
 def _counts(table: ResultsTable) -> list[str]:
@@ -287,8 +314,8 @@ def _measured(material: Material, table: ResultsTable, profile: Profile) -> list
         cells = [accuracy, interval(t_interval(result.samples("accuracy"), alpha)), *others]
         sizes = sorted({record.parameters for record in result.records if record.counts})
         size = " to ".join(f"{number:,}" for number in sizes)
-        lines.append([f"`{result.row.id}`", steps(table, result.row), *cells, size, material.links(result.records)])
-    head = ["row", "stages", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters", "records"]
+        lines.append([material.named(result), steps(table, result.row), *cells, size])
+    head = ["row", "stages", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters"]
     return [
         f"### Rows of *{table.title}*",
         *_of_seeds(table, profile, results),
@@ -301,7 +328,7 @@ def _failures(material: Material, results: Iterable[RowResult]) -> list[str]:
     """The seeds that diverged or failed, counted and listed with their reasons, and those not run yet."""
     results, seeds = list(results), {profile.id: profile.seeds for profile in material.profiles}
     notes = [
-        f"- `{result.row.id}`, `{result.profile}`, seed {record.seed}, {record.status}: {cell(record.reason)}"
+        f"- `{result.row.id}`, `{result.profile}`, seed {material.seeds([record])}: {cell(record.reason)}"
         for result in results
         for record in result.failed
     ]
@@ -325,8 +352,8 @@ def _differences(material: Material, table: ResultsTable, profile: Profile) -> l
         for metric in ("accuracy", "macro_f1", "f1"):
             if found := compare(a, b, metric, alpha=alpha):
                 tests = [number(found.p), number(found.p_sign_flip), interval(found.bootstrap_ci), _mcnemar(found)]
-                cells = [*_difference(found), *tests, _links(material, a, b)]
-                lines.append([_minus(a.row, b.row), NAMES[metric], *cells])
+                name = material.minus(a, b) if metric == "accuracy" else ""
+                lines.append([name, NAMES[metric], *_difference(found), *tests])
     if not lines:
         return []
     tests = ["p, paired t", "p, sign flip", "interval, seeds and examples resampled", "p, McNemar, one a seed"]
@@ -335,17 +362,10 @@ def _differences(material: Material, table: ResultsTable, profile: Profile) -> l
         "about other seeds on this dev set; the resampled one about other dev examples too; McNemar's test is what "
         "one seed alone would have said."
     )
-    blocks = [words, table_of(["difference", "metric", "mean (pairs)", "interval", *tests, "records"], lines)]
+    blocks = [words, table_of(["difference", "metric", "mean (pairs)", "interval", *tests], lines)]
     if table.claims and material.same_data(table, profile):
-        blocks += ["What the published claims come to for these nets:", _claim_verdicts(material, table, profile)]
+        blocks += [f"### {claims_under(profile)}", *_claim_verdicts(material, table, profile)]
     return blocks
-
-
-def _links(material: Material, a: RowResult, b: RowResult) -> str:
-    """The records of both sides of a difference, over the seeds that are paired."""
-    seeds = paired_seeds(a, b)
-    first, second = (material.links(record for record in result.records if record.seed in seeds) for result in (a, b))
-    return f"{first} − {second}"
 
 
 def _mcnemar(comparison: RowComparison) -> str:

@@ -253,7 +253,22 @@ class Material:
         ]
         return tuple(found) or self.comparable(table)
 
-    def links(self, records: Iterable[Record]) -> str:
+    def link(self, result: RowResult, words: str) -> str:
+        """`words` as a link to the folder with the row's records; as they are where there are none."""
+        if not result.records:
+            return words
+        folder, _, _ = result.records[0].place.rpartition("/")
+        return f"[{words}]({quote(f'{self.measured}/{folder}')})"
+
+    def named(self, result: RowResult) -> str:
+        """The row's id, linked to its records."""
+        return self.link(result, f"`{result.row.id}`")
+
+    def minus(self, a: RowResult, b: RowResult) -> str:
+        """A difference of two rows in words, each linked to its records."""
+        return f"{self.named(a)} minus {self.named(b)}"
+
+    def seeds(self, records: Iterable[Record]) -> str:
         """The seeds as links to their records, with the status of those that did not end well."""
         return " ".join(
             f"[{record.seed}]({quote(f'{self.measured}/{record.place}')})"

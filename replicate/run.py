@@ -31,7 +31,11 @@ GENERATED_LINES = 6000
 
 
 def unlabelled_lines(source: str) -> tuple[str, ...]:
-    """Lines to pretrain on: `generated`, the file that `REPLICATE_UNLABELLED` names, or a file."""
+    """Lines to pretrain on: `generated`, the file that `REPLICATE_UNLABELLED` names, or a file.
+
+    Raises:
+        UserError: the variable is not set, or the file can't be read.
+    """
     if source == generated.NAME:
         return generated.generate(examples_train=1, examples_dev=1, unlabelled=GENERATED_LINES, seed=1).unlabelled
     path = os.environ.get(UNLABELLED, "") if source == UNLABELLED else source
@@ -102,7 +106,11 @@ class Runner:
         return self.store.find(stage.name, stage.key) is not None
 
     def make(self, stage: Stage, label: str) -> Artefact:
-        """The stage's result, from the store or made now; the stages that it needs must have been made."""
+        """The stage's result, from the store or made now; the stages that it needs must have been made.
+
+        Raises:
+            UserError: the store has lost a stage that it needs, or the stage refuses its settings or data.
+        """
 
         def path_of(source: Stage | str | None) -> Path | str | None:
             if not isinstance(source, Stage):

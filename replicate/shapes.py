@@ -36,7 +36,11 @@ SHAPES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def architecture_of(shape: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration of a published shape, by its name; a mapping is its own."""
+    """The configuration of a published shape, by its name; a mapping is its own.
+
+    Raises:
+        UserError: no shape has the name.
+    """
     if not isinstance(shape, str):
         return shape
     if shape not in SHAPES:

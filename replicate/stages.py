@@ -124,7 +124,11 @@ def run_augment(inputs: Inputs) -> dict[str, Any]:
 
 
 def run_sample(inputs: Inputs) -> dict[str, Any]:
-    """Write a random part of the training set, drawn by the seed, in the order of the whole."""
+    """Write a random part of the training set, drawn by the seed, in the order of the whole.
+
+    Raises:
+        UserError: there are not so many.
+    """
     import numpy as np
 
     split, examples = inputs.split(), settings_of("sample", inputs.options).examples
@@ -149,7 +153,11 @@ def _write_train(inputs: Inputs, split: Split) -> dict[str, Any]:
 
 
 def run_finetune(inputs: Inputs) -> dict[str, Any]:
-    """Fine-tune the model, or with `start = "scratch"` a net of its shape with random weights."""
+    """Fine-tune the model, or with `start = "scratch"` a net of its shape with random weights.
+
+    Raises:
+        UserError: there is no model, or it is not one.
+    """
     from replicate.finetune import finetune
     from replicate.model import load_classifier, restart, seed_everything
 
@@ -168,7 +176,11 @@ def run_finetune(inputs: Inputs) -> dict[str, Any]:
 
 
 def run_prune(inputs: Inputs) -> dict[str, Any]:
-    """Prune the model by distillation from itself."""
+    """Prune the model by distillation from itself.
+
+    Raises:
+        UserError: there is no model, or it is not one.
+    """
     from replicate.model import load_classifier, seed_everything
     from replicate.prune import prune
 
@@ -181,7 +193,11 @@ def run_prune(inputs: Inputs) -> dict[str, Any]:
 
 
 def run_distill(inputs: Inputs) -> dict[str, Any]:
-    """Train a student on what the model says of the training text, its copies and unlabelled text."""
+    """Train a student on what the model says of the training text, its copies and unlabelled text.
+
+    Raises:
+        UserError: there is no teacher, or it is not one.
+    """
     from replicate.distill import distill
     from replicate.model import load_classifier
 

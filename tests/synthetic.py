@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -148,8 +149,13 @@ def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record
     return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
 
 
+def plain(text: str) -> str:
+    """Markdown with the words of its links in place of them."""
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text)
+
+
 def line(text: str, *parts: str) -> str:
-    """The only line that has all of `parts`."""
-    found = [line for line in text.splitlines() if all(part in line for part in parts)]
+    """The only line that has all of `parts`, links aside; without its links."""
+    found = [line for line in plain(text).splitlines() if all(part in line for part in parts)]
     assert len(found) == 1, (parts, found)
     return found[0]

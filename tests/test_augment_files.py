@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,9 @@ def test_command_with_the_articles_flags(tmp_path: Path, capsys: pytest.CaptureF
     table = capsys.readouterr().out
     assert "train_aug.txt" in table
     assert "pos_replace" in table
+    assert run(source.parent, tmp_path / "json", *flags, "--json") == 0
+    (counts,) = json.loads(capsys.readouterr().out)
+    assert (counts["lines"], counts["copies"]) == (len(LINES), 6)
     first = (tmp_path / "out" / "train_aug.txt").read_bytes()
     assert run(source, tmp_path / "again", *flags) == 0
     assert (tmp_path / "again" / "train_aug.txt").read_bytes() == first

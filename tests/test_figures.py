@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 
 from replicate.errors import UserError
 from replicate.figures import COLOURS, Cloud, Estimate, Series, Spot, bars, curve, forest, scatter
-from replicate.picture import CARD, FONTS, QUIET, TEXT, Picture, width_of
+from replicate.picture import CARD, FONTS, QUIET, SIZE, TEXT, WIDTH, Picture, width_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 A = Estimate(0.71, (0.7, 0.72), (0.705, 0.715), ideal=0.8)
@@ -151,6 +154,36 @@ def test_a_scatter_names_its_front_alone() -> None:
     found = texts(a_scatter().svg())
     assert found.count(GROUPS[0]) == found.count(GROUPS[2]) == 1
     assert {"0", "ms", "accuracy", "Pareto front"} <= set(found)
+
+
+def test_names_of_near_points_do_not_overlap() -> None:
+    """Each name of the front stands clear of the others and inside the axes, whatever the points are called."""
+    spots = [
+        Spot(f"a-long-name-{n}", place, Estimate(0.78 + n / 1e4)) for n, place in enumerate((0.2, 1.9, 2.0, 2.1, 7.9))
+    ]
+    picture = scatter("s", "t", "d", ("x", "y"), [Cloud("one", tuple(spots))], spots)
+    figure = Figure(figsize=(WIDTH / 72, picture.height / 72), dpi=72)
+    picture.draw(figure)
+    axes: Any = figure.axes[0]
+    boxes = []
+    for name in axes.texts:
+        x, y = axes.transData.transform(name.xy) + name.xyann
+        wide = width_of(name.get_text(), SIZE - 1)
+        left = x - wide if name.get_ha() == "right" else x
+        assert axes.bbox.x0 < left < left + wide < axes.bbox.x1
+        boxes.append((left, y, left + wide, y + SIZE - 2))
+    assert len(boxes) == len(spots)
+    for a, b in itertools.combinations(boxes, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_ticks_of_an_axis_have_the_same_decimals() -> None:
+    """0.8 beside 0.79 is 0.80; zero stays zero, and a difference has its sign."""
+    near = (Series("x", tuple(Estimate(value, (value - 0.01, value + 0.01)) for value in (0.79, 0.80, 0.81))),)
+    found = texts(forest("f", "t", "d", "x", GROUPS, near, centre=None, sign="").svg())
+    assert {"0.79", "0.80", "0.81"} <= set(found)
+    found = texts(forest("f", "t", "d", "x", GROUPS, (Series("x", (B, B, B)),)).svg())
+    assert {"−0.010", "0", "+0.005"} <= set(found)
 
 
 def test_it_is_legible() -> None:

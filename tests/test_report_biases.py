@@ -117,7 +117,7 @@ def test_paired_differences_name_every_test(table: ResultsTable) -> None:
     """The t-test, the sign flip, the resampled interval and McNemar's p of each seed stand beside a difference."""
     records = runs("base", [18, 20, 25], "small") + runs("prune", [20, 23, 29], "small")
     text = render({table.id: table}, records, PROFILES)
-    shown = line(text, "`prune` minus `base`", "| accuracy", " to ")
+    shown = line(text, "`prune` minus `base` | accuracy", "| 0.12 to 0.5 |")
     prune, base = (row_result(records, table.row(name), "small") for name in ("prune", "base"))
     found = compare(prune, base, "accuracy")
     assert found is not None

@@ -178,8 +178,8 @@ def test_p_is_corrected_over_the_rows(tables: dict[str, ResultsTable]) -> None:
 def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> None:
     """Scores, sizes, shares and links are the records'; the claims are judged on them."""
     text = section(material_of(tables, seeds("base") + seeds("half", UP) + seeds("other-half", UP)))
-    found = line(text, "| `half` ", "0.8550 ± ", "1,300,000", "5.20", "65%", "not-run")
-    assert "[6](measured/small/study/half/seed-6.json)" in found
+    line(text, "| `half` ", "0.8550 ± ", "1,300,000", "5.20", "65%", "not-run")
+    assert "| [`half`](measured/small/study/half) | prune" in text
     line(text, "| `base` ", "0.7900 ± 0.0089 (6)", "2,000,000", "8.00")
     assert "- Labels do as well. **supported**" in text
     assert "Of 5 compressed rows" in text
@@ -191,7 +191,8 @@ def test_speed_is_measured_or_not_run(tables: dict[str, ResultsTable]) -> None:
     """A ratio is of nets of both sizes, in the whole one's fastest runtime; it never follows from sizes."""
     records = seeds("base") + seeds("half", SAME) + seeds("student", SAME)
     text = section(material_of(tables, records, [example(timed(), timed(length=128))]))
-    line(text, "| `half` ", "2.00 (2.00 to 2.00), 32 × 32, `paddle-inference`, `cpu-2`")
+    line(text, "| `half` ", "2.00 (2.00 to 2.00)")
+    assert "and their differences. `times as fast`: 32 × 32, `paddle-inference`, `cpu-2`." in text
     line(text, "| `student` ", "25%", "not-run")
     assert "The fastest of them: `study/half`, 2.00 (2.00 to 2.00) times as fast." in text
     large = latency_of([example(timed(), timed(batch=64))], SIZES["half"], SIZES["base"])
@@ -202,16 +203,21 @@ def test_speed_is_measured_or_not_run(tables: dict[str, ResultsTable]) -> None:
 
 
 def test_picture_is_of_latency_where_it_was_measured(tables: dict[str, ResultsTable]) -> None:
-    """Milliseconds of the rows that took turns; else megabytes, and it says that speed was not run."""
+    """Milliseconds of the rows that took turns, and megabytes where some did not; it says that speed was not run."""
     records = seeds("base") + seeds("half", UP) + seeds("student", DOWN)
     (by_size,) = pictures(material_of(tables, records))
     assert by_size.path == "docs/figures/compression-small.svg"
     assert "megabytes of fp32 weights; speed: not-run" in by_size.finding
     assert "on the Pareto front: student 0.725 at 2, half 0.855 at 5.2." in by_size.finding
     assert all(f">{kind}<" in by_size.svg() for kind in ("whole", "pruned", "distilled", "student", "half"))
-    (by_time,) = pictures(material_of(tables, records, [example(timed())]))
+    (by_time, too) = pictures(material_of(tables, records, [example(timed())]))
     assert "ms for 32 texts of 32 tokens, paddle-inference (cpu-2)" in by_time.finding
     assert by_time.finding.endswith("on the Pareto front: half 0.855 at 400.")
+    assert by_time.title == "Accuracy by latency: whole and pruned nets"
+    assert too.path == "docs/figures/compression-small-size.svg"
+    assert too.title == "Accuracy by size: whole, pruned and distilled nets"
+    (alone,) = pictures(material_of(tables, seeds("base") + seeds("half", UP), [example(timed())]))
+    assert alone == replace(by_time, draw=alone.draw)
 
 
 def test_the_front_is_what_nothing_beats() -> None:

@@ -89,6 +89,4 @@ def test_training_curves(table: ResultsTable) -> None:
     records.append(trained(record("base", 2, 10, profile="small"), [0.6, 0.9, 0.8]))
     text, pictures = of(table, records)
     assert "base from 0.550 to 0.800" in pictures["training-article-small"].finding
-    line = next(line for line in text.splitlines() if line.startswith("| `base` | finetune"))
-    assert "| 20 to 30 | 20 | 0.5500 | 0.8000 |" in line
-    assert "[2](measured/small/article/base/seed-2.json)" in line
+    assert "| [`base`](measured/small/article/base) | finetune | 20 to 30 | 20 | 0.5500 | 0.8000 |" in text

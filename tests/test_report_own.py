@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from replicate.paths import EXPECTED
 from replicate.record import Record, write_record
 from replicate.report_own import own_material, section_own_answer
 from replicate.table_file import load_tables
-from tests.synthetic import GOLD, PROFILES, runs
+from tests.synthetic import GOLD, PROFILES, plain, runs
 
 LABELS = ("diagnosis", "treatment", "other")
 TEXTS = tuple(f"text {n}" for n in range(len(GOLD)))
@@ -50,6 +51,24 @@ def test_full_report_without_published_values(tmp_path: Path) -> None:
     assert '"text 17"' in (tmp_path / "with" / "texts.html").read_text(encoding="utf-8")
 
 
+def test_claims_and_what_to_do(tmp_path: Path) -> None:
+    """The article's claims are judged on these data, and what to do is told of them; every link leads somewhere."""
+    rows = {"base": [20, 22, 21, 20], "augment": [26, 29, 27, 27], "prune-1-2": [26, 28, 28, 27]}
+    of_row = {row: runs(row, wrongs, "smoke") for row, wrongs in rows.items()}
+    for one in (one for made in of_row.values() for one in made):
+        write_record(replace(one, table="ernie3_kuake_qic", digests=DATA.digests), tmp_path)
+    text = report.write_own(tmp_path, DATA).read_text(encoding="utf-8")
+    words = plain(text)
+    assert "| Data augmentation lowers accuracy and F1. | **not distinguishable**: -0.0650 (" in words
+    assert "| **Augment?** | **No.** 1 way of augmenting all lines" in words
+    assert "| **Prune?** | **Yes.** `prune-1-2` keeps: +0.0000 (" in words
+    assert text.index("### Rows of *ernie3_kuake_qic*") < text.index("## What compression costs and buys")
+    assert "What others have published" not in text
+    assert "which has 676" not in text
+    for target in re.findall(r"\]\(([^)\s#]+)\)", text):
+        assert (tmp_path / target).exists(), target
+
+
 def test_records_of_another_version_of_the_data_are_left_out(tmp_path: Path) -> None:
     """A dev set that was changed since is another data set."""
     changed = replace(DATA, dev=Split((*TEXTS[:-1], "another"), DATA.dev.labels))
@@ -66,7 +85,7 @@ def test_answer_names_best_row_and_baseline() -> None:
     better = [replace(one, row="base") if one.row == "svm" else replace(one, row="svm") for one in records()]
     profiles = {"smoke": replace(PROFILES["small"], id="smoke")}
     material = own_material(load_tables(EXPECTED), better, profiles, DATA)
-    text = "\n".join(str(block) for block in section_own_answer(material))
+    text = plain("\n".join(str(block) for block in section_own_answer(material)))
     assert "`base`: **0.9000 ± 0.0000 (3)**" in text
     assert "the linear baseline `svm` has 0.7900 ± 0.0100 (3)" in text
 

@@ -7,6 +7,7 @@ proportions count.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
     add("--article", action="store_true", help="no repairs: unchanged copies stay, emptied ones are dropped")
     add("--per_copy", action="store_true", help="draw a strategy for each copy, not for each line")
+    add("--json", action="store_true", help="print the counts as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         | {"redrawn": counts.redrawn, "unchanged": counts.unchanged, "dropped": counts.dropped}
         for path, counts in summaries.items()
     ]
-    print(tabulate(rows, headers="keys"))
+    print(json.dumps(rows, ensure_ascii=False, indent=1, default=str) if args.json else tabulate(rows, headers="keys"))
     return 0
 
 

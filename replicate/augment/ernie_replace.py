@@ -15,6 +15,9 @@ def build(context: Context) -> Strategy:
     A word of n characters becomes n masks and then n characters, each drawn on its own with the model's probabilities;
     they may be the word itself again. White space stays, and so do words beyond what the net reads of a line. The net
     is run over all masked lines together.
+
+    Raises:
+        UserError: there is no model.
     """
     model = context.model
     if model is None:

@@ -75,13 +75,21 @@ def columns_of(text: str) -> tuple[int, ...]:
 
 
 def check_columns(columns: Sequence[int]) -> None:
-    """Refuse columns that are none, below 1 or named twice."""
+    """Refuse columns that are none, below 1 or named twice.
+
+    Raises:
+        UserError: they are.
+    """
     if not columns or min(columns) < 1 or len(set(columns)) < len(columns):
         raise UserError(f"not a list of text columns: {','.join(map(str, columns))}", hint="give 1 or 1,2 and so on")
 
 
 def sources(source: Path) -> list[Path]:
-    """A file as it is, or the .txt files of a folder, in the order of their names."""
+    """A file as it is, or the .txt files of a folder, in the order of their names.
+
+    Raises:
+        UserError: the folder has none.
+    """
     if not source.is_dir():
         return [source]
     files = sorted(path for path in source.glob("*.txt") if path.is_file())
@@ -91,7 +99,11 @@ def sources(source: Path) -> list[Path]:
 
 
 def read_table(path: Path, columns: Sequence[int]) -> list[Row]:
-    """The lines of a file of TAB-separated columns; each must have a text in each of `columns` (from 1)."""
+    """The lines of a file of TAB-separated columns; each must have a text in each of `columns` (from 1).
+
+    Raises:
+        UserError: one has not; names file and line.
+    """
     table = []
     for number, line in enumerate(read_lines(path), start=1):
         row = tuple(line.split("\t"))

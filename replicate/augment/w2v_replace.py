@@ -17,6 +17,9 @@ def build(context: Context) -> Strategy:
     """Replace 15 % of the words that have a vector; a replacement in Latin letters or digits gets a space behind it.
 
     Only the words that are drawn are looked up, all at once.
+
+    Raises:
+        UserError: there are no vectors.
     """
     vectors = context.vectors
     if vectors is None:

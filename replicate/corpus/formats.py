@@ -61,7 +61,11 @@ class Dataset:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Read label names, one a line; their order is their index."""
+    """Read label names, one a line; their order is their index.
+
+    Raises:
+        UserError: a label is empty, holds a TAB or stands there twice, or the file is not UTF-8; names file and line.
+    """
     first_seen: dict[str, int] = {}
     for number, label in _numbered_lines(path):
         if not label.strip():
@@ -75,7 +79,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def read_split(path: Path, labels: Sequence[str]) -> Split:
-    """Read `text<TAB>label` lines; a text may hold TABs itself, the last one on the line counts."""
+    """Read `text<TAB>label` lines; a text may hold TABs itself, the last one on the line counts.
+
+    Raises:
+        UserError: a line has no TAB, no text or an unknown label, or the file is empty; names file and line.
+    """
     index = {label: i for i, label in enumerate(labels)}
     texts: list[str] = []
     indices: list[int] = []
@@ -93,7 +101,11 @@ def read_split(path: Path, labels: Sequence[str]) -> Split:
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
-    """Read unlabelled texts, one a line."""
+    """Read unlabelled texts, one a line.
+
+    Raises:
+        UserError: a line is empty, or the file can't be read; names file and line.
+    """
     texts = []
     for number, text in _numbered_lines(path):
         if not text.strip():
@@ -103,7 +115,11 @@ def read_lines(path: Path) -> tuple[str, ...]:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Read a folder in the local format; data.txt (unlabelled texts) may be missing."""
+    """Read a folder in the local format; data.txt (unlabelled texts) may be missing.
+
+    Raises:
+        UserError: a file is missing or at fault; names file and line.
+    """
     if not folder.is_dir():
         raise UserError("no such folder", path=folder, hint="it should hold train.txt, dev.txt and label.txt")
     labels = read_labels(folder / "label.txt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import json
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from replicate.checks import LARGEST_SEED
 from replicate.errors import Stopped, UserError
 from replicate.paths import REPORT, store_root
 from replicate.progress import Progress
@@ -25,11 +27,15 @@ BROKEN_PIPE = 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 checked and found wanting, 2 bad input, 130 or 143 stopped."""
     words = sys.argv[1:] if argv is None else list(argv)
+    # What is piped into a terminal or a file of another encoding is shown somehow.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     args = build_parser(next((word for word in words if not word.startswith("-")), "")).parse_args(words)
     Progress.curves = getattr(args, "visualdl", None)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
+        _check_words(words, args)
         with _network(args):
             code = int(args.run(args))
         # Here, not at exit: a reader that has left is no error of ours.
@@ -37,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except UserError as error:
         print(f"replicate: {error}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        what = str(error).partition("\n")[0].strip()
+        print(f"replicate: there is not enough memory for this{what and f' ({what})'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
@@ -46,6 +56,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (head, less) has what it wants; Python must not complain about that at exit.
         sys.stdout = open("/dev/null", "w")  # noqa: SIM115  (lives until exit)
         return BROKEN_PIPE
+    except OSError as error:
+        # A name that is too long, a folder that can't be entered: what the system says of a file is the user's to mend.
+        if error.filename is None:
+            raise
+        print(f"replicate: {UserError(str(error.strerror), path=error.filename)}", file=sys.stderr)
+        return 2
+
+
+def _check_words(words: Sequence[str], args: argparse.Namespace) -> None:
+    """Refuse what no command could make sense of."""
+    for word in words:
+        # Bytes of the command line that are not UTF-8 arrive as lone surrogates, which Paddle takes for no path.
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise UserError(f"not UTF-8: {word!a}", hint="give names and texts in UTF-8")
+        # argparse drops this value, and leaves a list in its place.
+        if word.startswith("--") and word.partition("=")[2] == "--":
+            raise UserError(f"{word.partition('=')[0][2:]} is '--'", hint="say what it is")
+    for name, value in vars(args).items():
+        # An empty variable of a script would otherwise mean the default.
+        if value == "":
+            raise UserError(f"{name} is empty", hint="leave it out, or say what it is")
 
 
 def _network(args: argparse.Namespace) -> AbstractContextManager[None]:
@@ -89,8 +120,8 @@ def seeds_of(text: str) -> tuple[int, ...]:
         seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers such as 1,2,3") from None
-    if len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice or a negative one")
+    if len(set(seeds)) != len(seeds) or min(seeds) < 0 or max(seeds) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice, or one that is not from 0 to {LARGEST_SEED}")
     return seeds
 
 

@@ -13,6 +13,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# On CUDA, the same sums in the same order where Paddle, cuDNN and cuBLAS can: docs/faults.md says what is left. The CPU
+# build knows none of them, and computes so anyway.
+DETERMINISTIC = {
+    "FLAGS_cudnn_deterministic": "1",
+    # The gradient of embeddings, otherwise summed by atomic additions.
+    "FLAGS_embedding_deterministic": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
 # glibc's malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -36,6 +44,7 @@ def prepare() -> None:
         "FLAGS_use_stride_kernel": "0",
         # Paddle sets this to one thread otherwise.
         "OMP_NUM_THREADS": str(cores()),
+        **DETERMINISTIC,
         # Paddle's C++ core logs to stderr what only its developers want to know.
         "GLOG_minloglevel": "2",
         **_mkl_defaults(),

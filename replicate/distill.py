@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from replicate import batching
 from replicate.checkpoint import Checkpoint, rows_digest
+from replicate.checks import check_choice, check_not_negative, check_positive, check_schedule
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
 from replicate.evaluation import history_entry, network_logits, probabilities
 from replicate.files import plain
-from replicate.finetune import BATCHING, SELECT, check_choice, check_length, check_positive, epoch_batches
+from replicate.finetune import BATCHING, SELECT, check_length, epoch_batches
 from replicate.model import Classifier, digest_of, encode, save_model, seed_everything, weights_of
 from replicate.optimisation import adamw
 from replicate.progress import Progress
@@ -37,6 +38,8 @@ from replicate.training import train as train_net
 from replicate.transfer_set import NO_LABEL, gather
 
 STARTS = ("random", "teacher")
+# Of a setting of a student's shape; more is a slip that would take all memory.
+LARGEST = 8192
 # Tang et al. sample fragments at a rate of 0.25; the rates within the strategies are the article's.
 MIX = MappingProxyType({"word_unk": 0.375, "word_pos": 0.375, "n_sampling": 0.25})
 
@@ -86,17 +89,19 @@ class DistillOptions:
     def __post_init__(self) -> None:
         """Refuse a setting that no distillation can have (UserError)."""
         check_choice("student", self.student, STUDENTS)
-        shape_of(self.student, self.shape)
+        for name, value in shape_of(self.student, self.shape).items():
+            if value > LARGEST:
+                raise UserError(f"{name} is {value}", hint=f"it must be at most {LARGEST}")
         check_choice("start", self.start, STARTS)
         check_choice("select", self.select, SELECT)
         check_choice("batching", self.batching, BATCHING)
         check_positive(self, "temperature", "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
+        check_schedule(self)
+        check_not_negative(self, "unlabelled", "early_stop_nums")
         if not 0 <= self.alpha <= 1:
             raise UserError(f"alpha is {self.alpha}", hint="it must be from 0 (hard labels) to 1 (soft ones)")
         if type(self.copies) is not int or self.copies < 0:
             raise UserError(f"copies is {self.copies}", hint="it must be a whole number, 0 for none")
-        if not 0 <= self.unlabelled < math.inf:
-            raise UserError(f"unlabelled is {self.unlabelled}", hint="it must be 0 or more")
         if self.alpha == 0 and self.unlabelled:
             raise UserError("alpha 0 learns from hard labels, and unlabelled text has none", hint="take 0 of it")
 

@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate import batching, compat
+from replicate.checks import check_choice
 from replicate.corpus.formats import read_lines
 from replicate.errors import UserError
 from replicate.evaluation import BATCH, network_logits
 from replicate.exported import GRAPHS, Manifest, describe, write_manifest
 from replicate.files import finished_folder
-from replicate.finetune import check_choice
 from replicate.model import Classifier, digest_of, encode, load_classifier, set_device, weights_of
 from replicate.quantisation import quantise_onnx, quantise_paddle
 from replicate.runtime import Logits, onnx_logits, paddle_logits, silenced

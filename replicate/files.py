@@ -120,6 +120,20 @@ def _require_free(target: Path) -> None:
 
 
 @contextlib.contextmanager
+def _parents(target: Path) -> Iterator[None]:
+    """Makes the folders that the target lies in; those that it made go again where the target doesn't come."""
+    made = [path for path in target.parents if not path.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for path in made:
+                path.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def finished_folder(target: Path) -> Iterator[Path]:
     """A folder to write into that becomes `target` only when everything in it is written.
 
@@ -128,8 +142,7 @@ def finished_folder(target: Path) -> Iterator[Path]:
     """
     _require_free(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
+        with _parents(target), tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as scratch:
             # One level down, since mkdtemp's own folder is readable by its owner only.
             complete = Path(scratch, "complete")
             complete.mkdir()
@@ -165,22 +178,28 @@ def resumable_folder(target: Path) -> Iterator[Path]:
     partial = whole.with_name(f".{whole.name}.partial")
     lock = FileLock(whole.with_name(f".{whole.name}.lock"))
     try:
-        whole.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        with _parents(whole), _alone(lock):
+            try:
+                keep_checkpoint(partial)
+                partial.mkdir(exist_ok=True)
+                yield partial
+                (partial / CHECKPOINT).unlink(missing_ok=True)
+                partial.replace(whole)
+            finally:
+                keep_checkpoint(partial)
     except Timeout as error:
         raise UserError("another process is writing it", path=target, hint="wait, or name another folder") from error
     except OSError as error:
         raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
+
+
+@contextlib.contextmanager
+def _alone(lock: FileLock) -> Iterator[None]:
+    """Holds a lock whose file goes with it; Timeout where another process has it."""
+    lock.acquire(timeout=0)
     try:
-        keep_checkpoint(partial)
-        partial.mkdir(exist_ok=True)
-        yield partial
-        (partial / CHECKPOINT).unlink(missing_ok=True)
-        partial.replace(whole)
-    except OSError as error:
-        raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
+        yield
     finally:
-        keep_checkpoint(partial)
         with contextlib.suppress(OSError):
             Path(lock.lock_file).unlink()
         lock.release()

@@ -11,6 +11,7 @@ import numpy as np
 
 from replicate import batching
 from replicate.checkpoint import Checkpoint, rows_digest
+from replicate.checks import check_choice, check_not_negative, check_positive, check_schedule
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
 from replicate.model import Classifier, digest_of, encode, save_model, weights_of
@@ -51,27 +52,8 @@ class FinetuneOptions:
         check_choice("select", self.select, SELECT)
         check_choice("batching", self.batching, BATCHING)
         check_positive(self, "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not one of the choices.
-
-    Raises:
-        UserError: it is none; names them.
-    """
-    if value not in choices:
-        raise UserError(f"{name} is {value!r}", hint=f"choose one of {', '.join(choices)}")
-
-
-def check_positive(options: Any, *names: str) -> None:
-    """Refuse a setting that is not above zero.
-
-    Raises:
-        UserError: it is not.
-    """
-    for name in names:
-        if not getattr(options, name) > 0:
-            raise UserError(f"{name} is {getattr(options, name)}", hint="it must be above 0")
+        check_schedule(self)
+        check_not_negative(self, "early_stop_nums")
 
 
 def check_length(network: Any, max_length: int) -> None:

@@ -37,8 +37,9 @@ def bind(host: str, port: int) -> socket.socket:
         except BaseException:
             bound.close()
             raise
-    except OSError as error:
-        what = f"can't listen on {host} port {port} ({error.strerror})"
+    except (OSError, UnicodeError) as error:
+        # A name of more than 63 letters between two dots is none.
+        what = f"can't listen on {host} port {port} ({getattr(error, 'strerror', None) or error})"
         raise UserError(what, hint="name another --port or --host") from error
     return bound
 

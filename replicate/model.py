@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from replicate import compat
+from replicate.checks import check_device, check_seed
 from replicate.corpus.formats import read_labels
 from replicate.errors import UserError
 
@@ -58,12 +59,17 @@ class Classifier:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and Paddle; call before a network is built, or its head is not reproducible."""
+    """Seed Python, NumPy and Paddle; call before a network is built, or its head is not reproducible.
+
+    Raises:
+        UserError: a seed that one of them doesn't take.
+    """
+    check_seed(seed)
     compat.quiet()
     import paddle
 
     random.seed(seed)
-    np.random.seed(seed % 2**32)
+    np.random.seed(seed)
     paddle.seed(seed)
 
 
@@ -73,6 +79,7 @@ def set_device(device: str) -> None:
     Raises:
         UserError: there is none such, or this Paddle can't use it.
     """
+    check_device(device)
     compat.quiet()
     import paddle
 
@@ -87,7 +94,7 @@ def set_device(device: str) -> None:
     try:
         paddle.set_device(device)
     except ValueError as error:
-        raise UserError(f"device {device!r} is not one that Paddle knows", hint="use cpu or gpu") from error
+        raise UserError(f"device {device!r} is not one that Paddle sees", hint="use cpu or gpu") from error
 
 
 def build_vocabulary(texts: Iterable[str], minimum_count: int = 2) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate import batching, compat
+from replicate.checks import check_positive
 from replicate.errors import UserError
 from replicate.evaluation import softmax
-from replicate.finetune import check_positive
 from replicate.model import encode
 
 if TYPE_CHECKING:

@@ -77,10 +77,6 @@ def predict_command(args: argparse.Namespace) -> int:
 def _texts(args: argparse.Namespace) -> Iterator[Iterable[str]]:
     """The texts that the arguments name; a file is open as long as they are read."""
     if args.text:
-        for text in args.text:
-            # Bytes of the command line that are not UTF-8 arrive as lone surrogates, which nothing can print.
-            if any("\ud800" <= character <= "\udfff" for character in text):
-                raise UserError("not UTF-8", path="--text")
         yield args.text
     elif args.dataset_dir is None:
         yield read_texts(sys.stdin.buffer, STDIN)

@@ -12,6 +12,7 @@ import numpy as np
 
 from replicate import batching
 from replicate.checkpoint import Checkpoint, rows_digest
+from replicate.checks import check_positive, check_rate, check_schedule
 from replicate.errors import UserError
 from replicate.finetune import check_length
 from replicate.model import (
@@ -56,6 +57,12 @@ class PretrainOptions:
     max_seq_length: int = 64
     minimum_count: int = 2
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a setting that no pretraining can have (UserError)."""
+        check_positive(self, "passes", "batch_size", "learning_rate")
+        check_schedule(self)
+        check_rate(self, "dropout", "mask_probability", "heldout")
 
 
 def mask_tokens(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from replicate.checks import LARGEST_SEED, check_device
 from replicate.errors import UserError
 from replicate.paths import PROFILES
 from replicate.section import Section, read_toml
@@ -61,7 +62,13 @@ class Profile:
     def changed(
         self, *, seeds: tuple[int, ...] | None = None, device: str | None = None, dataset: str | None = None
     ) -> Profile:
-        """The profile with what the command line overrides; another data set makes nothing comparable."""
+        """The profile with what the command line overrides; another data set makes nothing comparable.
+
+        Raises:
+            UserError: no such device.
+        """
+        if device is not None:
+            check_device(device)
         other = dataset is not None and dataset != self.dataset
         return replace(
             self,
@@ -115,8 +122,8 @@ def load_profile(name: str, folder: Path = PROFILES) -> Profile:
 
 def _seeds(top: Section) -> tuple[int, ...]:
     seeds = top.data.get("seeds")
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise top.fault("seeds", "not a list of whole numbers")
+    if not isinstance(seeds, list) or not seeds or not all(type(s) is int and 0 <= s <= LARGEST_SEED for s in seeds):
+        raise top.fault("seeds", f"not a list of whole numbers up to {LARGEST_SEED}")
     if len(set(seeds)) != len(seeds):
         raise top.fault("seeds", "a seed twice is one run counted twice")
     return tuple(seeds)

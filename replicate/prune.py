@@ -13,9 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from replicate.checks import check_choice, check_positive, check_schedule
 from replicate.corpus.formats import Split
 from replicate.errors import UserError
-from replicate.finetune import BATCHING, SELECT, check_choice, check_length, check_positive
+from replicate.finetune import BATCHING, SELECT, check_length
 from replicate.model import Classifier
 from replicate.progress import Progress
 
@@ -71,6 +72,7 @@ class PruneOptions:
         check_choice("start", self.start, STARTS)
         check_choice("targets", self.targets, TARGETS)
         check_positive(self, "learning_rate", "batch_size", "epochs", "save_steps")
+        check_schedule(self)
         for name, value in _NATIVE_ONLY.items():
             if self.engine != "native" and getattr(self, name) != value:
                 raise UserError(f"engine {self.engine} has no {name} {getattr(self, name)}", hint="engine native has")

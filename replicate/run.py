@@ -224,10 +224,10 @@ class Runner:
 def device_facts(device: str) -> dict[str, Any]:
     """Kind, name, threads and, for CUDA, compute capability of the device that runs used."""
     threads = int(os.environ.get("OMP_NUM_THREADS", compat.cores()))
-    if device == "cpu" or "paddle" not in sys.modules:
+    paddle = sys.modules.get("paddle")
+    # What needed no Paddle ran on the CPU whatever was asked for.
+    if device == "cpu" or paddle is None or not paddle.device.cuda.device_count():
         return {"kind": device, "name": str(machine()["cpu"]), "threads": threads}
-    import paddle
-
     major, minor = paddle.device.cuda.get_device_capability()
     return {
         "kind": device,

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate import compat
+from replicate.checks import check_choice
 from replicate.corpus.formats import read_labels
 from replicate.errors import UserError
 from replicate.evaluation import network_logits
 from replicate.exported import GRAPHS, MANIFEST, Manifest, read_exported
 from replicate.files import read_json
-from replicate.finetune import check_choice
 from replicate.model import WEIGHTS, load_classifier, read_tokenizer, set_device
 
 RUNTIMES = ("dygraph", "paddle-inference", "onnxruntime")

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from replicate import compat
+from replicate.checks import check_positive
 from replicate.errors import UserError
 from replicate.files import read_json
-from replicate.finetune import check_positive
 from replicate.model import WEIGHTS, digest_of
 from replicate.predict import MAX_LENGTH, Labeller
 from replicate.runtime import RUNTIMES, open_runtime

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin, get_type_hints
 
+from replicate.checks import check_choice, check_not_negative
 from replicate.corpus.formats import Dataset, Split, read_split
 from replicate.errors import UserError
 from replicate.progress import Progress
@@ -45,7 +46,7 @@ class Inputs:
 
 
 def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
-    """A stage's settings as their dataclass; UserError on a setting that it lacks."""
+    """A stage's settings as their dataclass; UserError on a setting that it lacks, or a value of another type."""
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     for name in values:
         if name not in known:
@@ -53,7 +54,19 @@ def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
     for field in fields(kind):  # type: ignore[arg-type]
         if field.name not in values and field.default is MISSING and field.default_factory is MISSING:
             raise UserError(f"{kind.__name__} needs the setting {field.name!r}")
+    for name, hint in get_type_hints(kind).items():
+        wanted, called = _TYPES[get_origin(hint) or hint]
+        if name in values and (not isinstance(values[name], wanted) or isinstance(values[name], bool)):
+            raise UserError(f"{kind.__name__}: {name} is {values[name]!r}, not {called}")
     return kind(**values)
+
+
+_TYPES: dict[Any, tuple[Any, str]] = {
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "a text"),
+    Mapping: (Mapping, "a table"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,10 @@ class DuplicateOptions:
 
     copies: int
 
+    def __post_init__(self) -> None:
+        """Refuse less than nothing (UserError)."""
+        check_not_negative(self, "copies")
+
 
 def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
     """The settings of a stage, checked: a misspelt one is refused before hours of other stages have run.
@@ -77,7 +94,7 @@ def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
         UserError: an unknown setting, or a value that no run can have.
     """
     from replicate.distill import DistillOptions
-    from replicate.finetune import FinetuneOptions, check_choice
+    from replicate.finetune import FinetuneOptions
     from replicate.pretrain import PretrainOptions
     from replicate.prune import PruneOptions
 

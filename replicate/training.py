@@ -146,6 +146,7 @@ class Course:
 
 def evaluated_batches(per_epoch: int, evaluations: int) -> set[int]:
     """Numbers of the batches after which so many evaluations of an epoch follow, evenly spread, the last at its end."""
+    evaluations = min(evaluations, per_epoch)
     return {math.ceil(per_epoch * number / evaluations) for number in range(1, evaluations + 1)}
 
 

@@ -1,8 +1,15 @@
-"""Whatever bytes a file holds, it is read or refused in one line that names it; `REPLICATE_FUZZ` says how often."""
+"""Whatever bytes a file holds, it is read or refused in one line that names it.
+
+`REPLICATE_FUZZ` says how many files Hypothesis makes for each reader, `REPLICATE_ATHERIS` how many seconds atheris has.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +24,14 @@ from replicate.errors import UserError
 from replicate.exported import read_exported
 from replicate.files import CHECKPOINT, read_json
 from replicate.model import read_header
+from replicate.paths import ROOT
 from replicate.profile import load_profile
 from replicate.record import read_record
 from replicate.table_file import load_table
 from replicate.timing.record import read_timing
 
 EXAMPLES = int(os.environ.get("REPLICATE_FUZZ", "40"))
+SECONDS = int(os.environ.get("REPLICATE_ATHERIS", "10"))
 LABELS = ("甲", "乙")
 PIECES = (b"\0", b"\xff", b"\t", b"\n", b"\r", b'"', b"{", b"[", b"1e999", b"-", b"\xef\xbb\xbf")
 # Each reader with the name of the file that it reads and what such a file may begin with.
@@ -80,6 +89,21 @@ def test_any_bytes(reader: str, tmp_path: Path) -> None:
     check(reader, tmp_path, EXAMPLES)
 
 
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is installed by `tox -e faults` only")
+@pytest.mark.parametrize("reader", READERS)
+def test_any_bytes_guided_by_coverage(reader: str, tmp_path: Path) -> None:
+    """The same with bytes that atheris chooses by what they reach, for `REPLICATE_ATHERIS` seconds."""
+    command = [sys.executable, "-m", "tests.fuzz_readers", reader, str(tmp_path), f"-max_total_time={SECONDS}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS + 300)
+    assert done.returncode == 0, done.stderr[-5000:]
+    tried = re.search(r"^stat::number_of_executed_units:\s*(\d+)", done.stderr, re.MULTILINE)
+    assert tried
+    print(f"{reader}: {tried[1]} files")
+    assert int(tried[1]) > 100 * SECONDS
+
+
 def refusal(read: Callable[[], Any]) -> str | None:
     """What a reader says that refuses, None where it reads; any other exception is a defect."""
     try:
@@ -91,19 +115,25 @@ def refusal(read: Callable[[], Any]) -> str | None:
 
 def check(reader: str, folder: Path, examples: int) -> None:
     """Try a reader on so many files."""
-    name, start, read = READERS[reader]
-    path = folder / name
+    start = READERS[reader][1]
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(spoilt(start))
     def attempt(data: bytes) -> None:
-        path.write_bytes(data)
-        told = refusal(lambda: read(path))
-        assert told is None or ("\n" not in told and str(folder) in told)
-        assert [one.name for one in folder.iterdir()] == [name]
-        assert path.read_bytes() == data
+        try_bytes(reader, folder, data)
 
     attempt()
+
+
+def try_bytes(reader: str, folder: Path, data: bytes) -> None:
+    """Let a reader have a file of these bytes, alone in its folder; AssertionError where it does what it must not."""
+    name, _, read = READERS[reader]
+    path = folder / name
+    path.write_bytes(data)
+    told = refusal(lambda: read(path))
+    assert told is None or ("\n" not in told and str(folder) in told)
+    assert [one.name for one in folder.iterdir()] == [name]
+    assert path.read_bytes() == data
 
 
 def test_a_hundred_thousand_labels(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ import pytest
 
 from replicate import compat
 
-FLAGS = ("FLAGS_use_stride_kernel", "OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "GLOG_minloglevel")
+FLAGS = (
+    "FLAGS_use_stride_kernel",
+    "OMP_NUM_THREADS",
+    "MKL_DEBUG_CPU_TYPE",
+    "GLOG_minloglevel",
+    *compat.DETERMINISTIC,
+)
 MKL_CPU = """
 import ctypes, importlib.util, json, pathlib
 libraries = pathlib.Path(importlib.util.find_spec("paddle").origin).parent / "libs"
@@ -120,6 +126,25 @@ print(json.dumps([os.environ["FLAGS_use_stride_kernel"], os.environ["OMP_NUM_THR
 """
     assert fresh(code) == ["0", str(compat.cores()), False]
     assert fresh(code, OMP_NUM_THREADS="7", FLAGS_use_stride_kernel="1") == ["1", "7", False]
+
+
+def test_what_cuda_needs_to_be_deterministic_is_set_before_paddle() -> None:
+    """Paddle, cuDNN and cuBLAS are asked for their deterministic kernels, and Paddle's CPU build takes no offence."""
+    code = """
+import json, os
+from replicate import compat
+compat.prepare()
+found = {name: os.environ[name] for name in compat.DETERMINISTIC}
+"""
+    import_and_tell = "import paddle\nprint(json.dumps([found, paddle.ones([2]).tolist()]))"
+    wanted = {
+        "FLAGS_cudnn_deterministic": "1",
+        "FLAGS_embedding_deterministic": "1",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+    assert fresh(code + import_and_tell) == [wanted, [1.0, 1.0]]
+    asked = fresh(code + "print(json.dumps(found))", FLAGS_cudnn_deterministic="0")
+    assert asked == {**wanted, "FLAGS_cudnn_deterministic": "0"}
 
 
 @pytest.mark.skipif("MKL_DEBUG_CPU_TYPE" not in compat._mkl_defaults(), reason="not an AMD CPU with AVX2")

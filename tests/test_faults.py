@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,13 @@ from replicate.record import load_records
 from replicate.store import MANIFEST, RESULT, Store
 from tests.faults_child import report_of
 
-STAGES = ("augment", "finetune", "prune", "report")
+# Rows with their stages that are killed: the article's way of pruning, this project's, and distillation.
+CHAINS = {
+    "ernie3_kuake_qic/prune-1-2": ("augment", "finetune", "prune", "report"),
+    "compression/native-1-2": ("augment", "finetune", "prune", "report"),
+    "distillation/bilstm-distilled": ("finetune", "distill", "report"),
+}
+ARTICLE = "ernie3_kuake_qic/prune-1-2"
 # What a clock, a host or a checkout's state decides.
 TIMINGS = {"started", "finished", "seconds", "created", "digest", "files", "commit", "dirty", "origin"}
 # Upstream's export names and orders parameters by a counter of the process: the same weights in another order where the
@@ -32,11 +40,11 @@ GRAPHS = {"model.pdmodel", "model.pdiparams"}
 
 
 class Run:
-    """A process that runs one row from nothing to its report, and says when it begins a stage."""
+    """A process that runs rows from nothing to their report, and says when it begins a stage."""
 
-    def __init__(self, work: Path, data: Path) -> None:
-        command = [sys.executable, "-m", "tests.faults_child", str(work / "store"), str(work / "out"), str(data)]
-        self.environment = {**os.environ, "REPLICATE_CHECKPOINT": "4", "PYTHONPATH": str(ROOT)}
+    def __init__(self, work: Path, data: Path, *rows: str, **variables: str) -> None:
+        command = [sys.executable, "-m", "tests.faults_child", str(work / "store"), str(work / "out"), str(data), *rows]
+        self.environment = {**os.environ, "REPLICATE_CHECKPOINT": "4", "PYTHONPATH": str(ROOT), **variables}
         self.process = subprocess.Popen(
             command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -90,22 +98,30 @@ def contents(work: Path) -> dict[str, Any]:
     return found
 
 
+Undisturbed = Callable[[str], tuple[dict[str, Any], dict[str, float]]]
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
-    """What a run gives that nobody disturbs, and the seconds of its stages."""
-    work = tmp_path_factory.mktemp("undisturbed")
-    seconds = Run(work, data_folder).stages()
-    assert set(STAGES) <= set(seconds)
-    return contents(work), seconds
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> Undisturbed:
+    """What a row gives whose run nobody disturbs, and the seconds of its stages."""
+
+    @cache
+    def run(row: str) -> tuple[dict[str, Any], dict[str, float]]:
+        work = tmp_path_factory.mktemp("undisturbed")
+        seconds = Run(work, data_folder, row).stages()
+        assert set(CHAINS[row]) <= set(seconds)
+        return contents(work), seconds
+
+    return run
 
 
 def killed(
-    work: Path, data: Path, seconds: dict[str, float], stages: tuple[str, ...], rng: random.Random
+    work: Path, data: Path, row: str, seconds: dict[str, float], stages: tuple[str, ...], rng: random.Random
 ) -> Counter[str]:
     """Kill one run after another, each at a random moment of the next stage; how many died in each."""
     deaths: Counter[str] = Counter()
     for stage in stages:
-        if Run(work, data).kill(stage, rng.uniform(0, seconds[stage])):
+        if Run(work, data, row).kill(stage, rng.uniform(0, seconds[stage])):
             deaths[stage] += 1
         # A reader beside it never takes a part for the whole.
         store = Store(work / "store")
@@ -113,30 +129,28 @@ def killed(
     return deaths
 
 
-def test_killed_twice(tmp_path: Path, data_folder: Path, undisturbed: tuple[dict[str, Any], dict[str, float]]) -> None:
+def test_killed_twice(tmp_path: Path, data_folder: Path, undisturbed: Undisturbed) -> None:
     """SIGKILL during fine-tuning and pruning; the third start ends with the undisturbed run's bytes."""
-    whole, seconds = undisturbed
-    assert killed(tmp_path, data_folder, seconds, ("finetune", "prune"), random.Random(7)).total() == 2
-    Run(tmp_path, data_folder).stages()
+    whole, seconds = undisturbed(ARTICLE)
+    assert killed(tmp_path, data_folder, ARTICLE, seconds, ("finetune", "prune"), random.Random(7)).total() == 2
+    Run(tmp_path, data_folder, ARTICLE).stages()
     assert contents(tmp_path) == whole
 
 
 @pytest.mark.slow
 @pytest.mark.faults
-@pytest.mark.parametrize("round_", range(3))
-def test_thirty_kills(
-    tmp_path: Path, data_folder: Path, undisturbed: tuple[dict[str, Any], dict[str, float]], round_: int
-) -> None:
-    """Three runs, each killed ten times or more: three times in a stage, report included, before it may end."""
-    whole, seconds = undisturbed
-    rng, deaths = random.Random(round_), Counter[str]()
+@pytest.mark.parametrize("row", CHAINS)
+def test_thirty_kills(tmp_path: Path, data_folder: Path, undisturbed: Undisturbed, row: str) -> None:
+    """Three rows, each killed ten times or more: three times in a stage, report included, before it may end."""
+    whole, seconds = undisturbed(row)
+    rng, deaths, stages = random.Random(row), Counter[str](), tuple(s for s in CHAINS[row] for _ in range(3))
     while deaths.total() < 10:
-        deaths += killed(tmp_path, data_folder, seconds, tuple(s for s in STAGES for _ in range(3)), rng)
+        deaths += killed(tmp_path, data_folder, row, seconds, stages, rng)
         if deaths.total() < 10:
             # It was done sooner than its seconds said; begin again with nothing.
-            Run(tmp_path, data_folder).stages()
+            Run(tmp_path, data_folder, row).stages()
             assert contents(tmp_path) == whole
             tmp_path = tmp_path / "again"
-    print(f"killed in {dict(deaths)}")
-    Run(tmp_path, data_folder).stages()
+    print(f"{row}: killed in {dict(deaths)}")
+    Run(tmp_path, data_folder, row).stages()
     assert contents(tmp_path) == whole

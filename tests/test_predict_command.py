@@ -96,7 +96,7 @@ def test_bad_utf8_is_found_where_it_is(finetuned: Made, monkeypatch: pytest.Monk
         ("{model} --dataset_dir {model}", "data.txt: can't read the file (No such file or directory)"),
         ("{model} --text a --max_seq_length 129", "max_seq_length is 129; this net takes 3 to 128 tokens"),
         ("{model} --text a --batch_size 0", "batch_size is 0; it must be above 0"),
-        ("{model} --text \udcff", "--text: not UTF-8"),
+        ("{model} --text \udcff", "not UTF-8"),
         ("--text a", "no model is named, and the run store has no pruned one; name a model folder"),
     ],
 )

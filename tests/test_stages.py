@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from replicate.corpus.formats import Dataset, read_split
 from replicate.errors import UserError
 from replicate.plan import VERSIONS
 from replicate.record import unpack_predictions
-from replicate.stages import STAGES, Inputs
+from replicate.stages import STAGES, Inputs, settings_of
 from tests.tiny import QUIET, Made
 
 FINETUNE = {"learning_rate": 3e-3, "epochs": 1, "batch_size": 50, "max_seq_length": 48}
@@ -25,6 +26,31 @@ def inputs(dataset: Dataset, folder: Path, options: Mapping[str, Any], **changes
     folder.mkdir(exist_ok=True)
     given: dict[str, Any] = {"seed": 1, "train": None, "model": None, "unlabelled": lambda: dataset.unlabelled}
     return Inputs(options=options, dataset=dataset, folder=folder, progress=QUIET, **{**given, **changes})
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "words"),
+    [
+        ("finetune", {"epochs": "ten"}, "FinetuneOptions: epochs is 'ten', not a whole number"),
+        ("finetune", {"epochs": 1.5}, "FinetuneOptions: epochs is 1.5, not a whole number"),
+        ("finetune", {"learning_rate": True}, "FinetuneOptions: learning_rate is True, not a number"),
+        ("finetune", {"warmup_proportion": float("nan")}, "warmup_proportion is nan; it must be from 0 to 1"),
+        ("finetune", {"learning_rate": float("inf")}, "learning_rate is inf; it must be above 0"),
+        ("pretrain", {"architecture": 3}, "PretrainOptions: architecture is 3, not a table"),
+        ("pretrain", {"architecture": {}, "heldout": 1.0}, "heldout is 1.0; it must be at least 0 and below 1"),
+        ("duplicate", {"copies": -1}, "copies is -1; it must be 0 or more"),
+        ("prune", {"width": 0.5}, "PruneOptions: width is 0.5, not a text"),
+        (
+            "distill",
+            {"student": "bow", "shape": {"hidden_size": 10**9}},
+            "hidden_size is 1000000000; it must be at most",
+        ),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused(stage: str, options: dict[str, object], words: str) -> None:
+    """Of a profile or a table, too, a value that no run can have is one line before anything runs."""
+    with pytest.raises(UserError, match=re.escape(words)):
+        settings_of(stage, options)
 
 
 def test_every_stage_has_a_version() -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 UNK_TOKEN = "\N{SMILING FACE WITH OPEN MOUTH AND SMILING EYES}"
 REDRAWS = 20
+# Of a line; more is a slip that would fill the memory.
+MOST_COPIES = 1000
 
 Row = tuple[str, ...]
 
@@ -119,8 +121,8 @@ def augment_rows(
         UserError: an impossible mix, number of copies or unk token, or something missing that a strategy needs.
     """
     names, shares = _read_mix(mix)
-    if copies < 0:
-        raise UserError(f"the number of copies can't be negative, got {copies}")
+    if not 0 <= copies <= MOST_COPIES:
+        raise UserError(f"the number of copies can't be negative or above {MOST_COPIES}, got {copies}")
     if not _usable(unk_token) or any(char in unk_token for char in "\t\r\n"):
         raise UserError(f"not an unk token: {unk_token!r}", hint="it can't be blank or hold a TAB or a line end")
     columns = _columns(rows, any(STRATEGIES[name].reads_words for name in names), lac)

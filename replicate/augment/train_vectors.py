@@ -9,6 +9,7 @@ from pathlib import Path
 
 from replicate.augment.files import columns_of, read_table, sources
 from replicate.augment.lac import Tagger
+from replicate.checks import check_seed
 from replicate.errors import UserError
 from replicate.files import write_text
 
@@ -16,7 +17,8 @@ SIZE = 100
 MIN_COUNT = 2
 EPOCHS = 20
 WINDOW = 5
-LARGEST_SEED = 2**32 - 1
+# Of each setting; more is a slip, and would take the memory or the week.
+LARGEST = 10_000
 
 
 def train_vectors(
@@ -49,10 +51,9 @@ def train_vectors(
         UserError: a setting that can't be, a file that is there already or can't be written, or no word that is left.
     """
     for name, value in (("size", size), ("min_count", min_count), ("epochs", epochs)):
-        if value < 1:
-            raise UserError(f"{name} is {value}; it must be above 0")
-    if not 0 <= seed <= LARGEST_SEED:
-        raise UserError(f"seed is {seed}; it must be from 0 to {LARGEST_SEED}")
+        if not 1 <= value <= LARGEST:
+            raise UserError(f"{name} is {value}; it must be above 0 and at most {LARGEST}")
+    check_seed(seed)
     if path.exists():
         raise UserError("already exists", path=path, hint="name a new file")
     distinct = list(dict.fromkeys(texts))

@@ -7,20 +7,23 @@ import io
 import json
 import socket
 import stat
+import sys
 import threading
 import time
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from replicate.cli import main
+from replicate.cli import build_parser, main
 from replicate.corpus import kuake
 from replicate.errors import UserError
 from replicate.fetch import ATTEMPTS, fetch, members, no_network
+from replicate.profile import Profile, load_profile
 
 BODY = bytes(range(256)) * 40
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -321,3 +324,67 @@ def test_offline_opens_no_socket(server: Server, cache: Path) -> None:
             socket.create_connection(("localhost", 9), timeout=1)
     assert server.requests == 0
     assert get(server.url) == BODY
+
+
+# Python tells an audit hook of every connection and look-up, whoever asks for it; a hook stays for good, so it is told
+# when to note.
+NOTED: list[str] | None = None
+ASKS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
+
+
+def note(event: str, arguments: tuple[object, ...]) -> None:
+    """Note what asks for the network."""
+    if NOTED is not None and event in ASKS:
+        NOTED.append(f"{event}{arguments}")
+
+
+@pytest.fixture
+def noted() -> Iterator[list[str]]:
+    """What the network was asked for."""
+    global NOTED
+    if not hasattr(note, "installed"):
+        sys.addaudithook(note)
+        note.installed = True  # type: ignore[attr-defined]
+    NOTED = []
+    yield NOTED
+    NOTED = None
+
+
+# Each would fetch something: the data, and weights by their name.
+OFFLINE = {
+    "data": ["kuake-qic {tmp}/data"],
+    "run": ["svm --profile paper --device cpu", "base --profile paper --device cpu --dataset_dir {data}"],
+}
+
+
+def test_every_command_that_has_offline() -> None:
+    """A new one is tried too."""
+    parsers = next(one.choices for one in build_parser()._actions if one.dest == "==SUPPRESS==" and one.choices)
+    assert isinstance(parsers, dict)
+    assert set(OFFLINE) == {name for name, one in parsers.items() if "--offline" in one._option_string_actions}
+
+
+@pytest.mark.parametrize(("command", "rest"), [(name, line) for name, lines in OFFLINE.items() for line in lines])
+def test_offline_asks_nobody(
+    command: str,
+    rest: str,
+    cache: Path,
+    data_folder: Path,
+    noted: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What is not on this machine is one line, and no library below asked for a connection or an address."""
+    monkeypatch.setenv("REPLICATE_STORE", str(cache / "store"))
+
+    def profile(name: str) -> Profile:
+        # This machine may have the weights of the profile's own.
+        return replace(load_profile(name), model="nobody-has-this-model")
+
+    monkeypatch.setattr("replicate.run_command.load_profile", profile)
+    words = rest.format(tmp=cache, data=data_folder).split()
+    assert main([command, *words, "--offline"]) == 2
+    told = capsys.readouterr()
+    assert told.err.splitlines()[-1].startswith("replicate: ")
+    assert "Traceback" not in told.err
+    assert noted == []

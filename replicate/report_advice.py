@@ -82,29 +82,30 @@ def _compress(material: Material, profile: Profile, kind: str) -> Answer:
 
 def _less_precise(record: TimingRecord) -> list[str]:
     """What other precisions of the whole net buy beside what pruning buys in fp32, in a record's largest batches."""
-    for found in largest(record)[:1]:
-        comparison, whole, (narrowest, row) = found.comparison, found.whole, found.nets[0]
-        kinds = dict.fromkeys(one.precision for one in comparison.contestants if one.precision != "fp32")
-        picked = [one for kind in kinds if (one := pick(comparison, replace(WHOLE, precision=kind)))]
-        ratios = {
-            f"{one.precision} in `{one.runtime}`": speed_up(comparison.seconds, one.label, whole.label)
-            for one in picked
-            if one.model == whole.model
-        }
-        if not ratios:
-            continue
-        pruned = RatioInterval(*row["speed-up"])
-        best = max(ratios, key=lambda name: ratios[name].median)
-        if ratios[best].low > pruned.high:
-            word = "More speed than pruning."
-        elif ratios[best].high < pruned.low:
-            word = "Less speed than pruning."
-        else:
-            word = "Its speed is not told apart from that of pruning."
-        named = ", ".join(f"{name} {shown_ratio(ratio)}" for name, ratio in ratios.items())
-        words = (
-            f"**{word}** Times as fast as the whole {comparison.shape} in fp32: {named}; {shown_ratio(pruned)} with "
-            f"{net_name(comparison, narrowest)} in fp32."
-        )
-        return [words, f"[`{record.name}`](#{anchor('What pruning buys at inference')})"]
-    return []
+    found = next(iter(largest(record)), None)
+    if found is None:
+        return []
+    comparison, whole, (narrowest, row) = found.comparison, found.whole, found.nets[0]
+    kinds = dict.fromkeys(one.precision for one in comparison.contestants if one.precision != "fp32")
+    picked = [one for kind in kinds if (one := pick(comparison, replace(WHOLE, precision=kind)))]
+    ratios = {
+        f"{one.precision} in `{one.runtime}`": speed_up(comparison.seconds, one.label, whole.label)
+        for one in picked
+        if one.model == whole.model
+    }
+    if not ratios:
+        return []
+    pruned = RatioInterval(*row["speed-up"])
+    best = max(ratios.values(), key=lambda ratio: ratio.median)
+    if best.low > pruned.high:
+        word = "More speed than pruning."
+    elif best.high < pruned.low:
+        word = "Less speed than pruning."
+    else:
+        word = "Its speed is not told apart from that of pruning."
+    named = ", ".join(f"{name} {shown_ratio(ratio)}" for name, ratio in ratios.items())
+    words = (
+        f"**{word}** Times as fast as the whole {comparison.shape} in fp32: {named}; {shown_ratio(pruned)} with "
+        f"{net_name(comparison, narrowest)} in fp32."
+    )
+    return [words, f"[`{record.name}`](#{anchor('What pruning buys at inference')})"]

@@ -13,7 +13,7 @@ from replicate.metrics import count
 from replicate.profile import Profile
 from replicate.record import Record, pack_bits, pack_predictions
 from replicate.table import ResultsTable
-from replicate.table_file import load_table
+from replicate.table_file import load_table, load_tables
 
 GOLD = np.array([0] * 40 + [1] * 30 + [2] * 30)
 TABLE = """
@@ -147,6 +147,25 @@ def failure(row: str, seed: int, status: str, *, profile: str = "paper") -> Reco
 def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record]:
     """One run a seed, from seed 1."""
     return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
+
+
+# Wrong examples of the base in each seed of a study.
+BASE = (20, 22, 21, 20, 22, 21)
+
+
+def study_tables(folder: Path, study: str) -> dict[str, ResultsTable]:
+    """The article's table and one of measured rows, through the real loader."""
+    (folder / "article.toml").write_text(TABLE, encoding="utf-8")
+    (folder / "study.toml").write_text(study, encoding="utf-8")
+    return load_tables(folder)
+
+
+def study_runs(row: str, by: Sequence[int], parameters: int) -> list[Record]:
+    """A run for each number: of examples that it gets right beyond the base's with that seed."""
+    return [
+        replace(record(row, seed, wrong - right, profile="small"), table="study", parameters=parameters)
+        for seed, (wrong, right) in enumerate(zip(BASE[: len(by)], by, strict=True), start=1)
+    ]
 
 
 def plain(text: str) -> str:

@@ -19,7 +19,7 @@ from replicate.results import Material
 from replicate.table import ResultsTable
 from replicate.table_file import load_tables
 from replicate.timing.record import Comparison, TimingRecord, load_timings
-from tests.synthetic import PAPER, SMALL, TABLE, line, plain, record
+from tests.synthetic import PAPER, SMALL, line, plain, study_runs, study_tables
 from tests.test_report_augmentation import HEAD
 from tests.test_timing import comparison, example
 
@@ -65,7 +65,6 @@ against = "hard"
 metrics = ["accuracy"]
 provenance = "ours"
 """
-BASE = [20, 22, 21, 20, 22, 21]
 UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
 WIDE = (12, -12, 9, -9, 3, -3)
 SIZES = {"base": 2_000_000, "half": 1_300_000, "labels": 1_300_000, "student": 500_000, "hard": 500_000}
@@ -75,17 +74,12 @@ PROFILES = {"paper": PAPER, "small": replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), ta
 @pytest.fixture
 def tables(tmp_path: Path) -> dict[str, ResultsTable]:
     """The article's table and one of measured rows."""
-    (tmp_path / "article.toml").write_text(TABLE, encoding="utf-8")
-    (tmp_path / "study.toml").write_text(HEAD + ROWS, encoding="utf-8")
-    return load_tables(tmp_path)
+    return study_tables(tmp_path, HEAD + ROWS)
 
 
 def seeds(row: str, by: Sequence[int] = (0,) * 6) -> list[Record]:
     """One run a seed that differs from the base's by so many right examples."""
-    return [
-        replace(record(row, seed, wrong - right, profile="small"), table="study", parameters=SIZES.get(row, 2_000_000))
-        for seed, (wrong, right) in enumerate(zip(BASE, by, strict=True), start=1)
-    ]
+    return study_runs(row, by, SIZES.get(row, 2_000_000))
 
 
 def material_of(

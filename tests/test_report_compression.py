@@ -18,9 +18,8 @@ from replicate.report_compression import section_compression
 from replicate.report_sections import section_profiles
 from replicate.results import Material
 from replicate.table import ResultsTable
-from replicate.table_file import load_tables
 from replicate.timing.record import Comparison, TimingRecord
-from tests.synthetic import PAPER, SMALL, TABLE, line, record
+from tests.synthetic import PAPER, SMALL, line, study_runs, study_tables
 from tests.test_report_augmentation import HEAD
 from tests.test_timing import comparison, example
 
@@ -53,7 +52,6 @@ provenance = "ours"
 """
 PROFILE = replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), tables=("article", "study"))
 PROFILES = {"paper": PAPER, "small": PROFILE}
-BASE = [20, 22, 21, 20, 22, 21]
 UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
 SLIGHTLY_DOWN, WIDE = (-1, -1, -1, -2, -1, -1), (12, -12, 9, -9, 3, -3)
 SIZES = {"base": 2_000_000, "half": 1_300_000, "other-half": 1_300_001, "student": 500_000, "orphan": 1_300_002}
@@ -62,17 +60,12 @@ SIZES = {"base": 2_000_000, "half": 1_300_000, "other-half": 1_300_001, "student
 @pytest.fixture
 def tables(tmp_path: Path) -> dict[str, ResultsTable]:
     """The article's table and one of measured rows."""
-    (tmp_path / "article.toml").write_text(TABLE, encoding="utf-8")
-    (tmp_path / "study.toml").write_text(HEAD + ROWS, encoding="utf-8")
-    return load_tables(tmp_path)
+    return study_tables(tmp_path, HEAD + ROWS)
 
 
 def seeds(row: str, by: Sequence[int] = (0,) * 6) -> list[Record]:
     """One run a seed that differs from the base's by so many right examples."""
-    return [
-        replace(record(row, seed, wrong - right, profile="small"), table="study", parameters=SIZES[row])
-        for seed, (wrong, right) in enumerate(zip(BASE, by, strict=False), start=1)
-    ]
+    return study_runs(row, by, SIZES[row])
 
 
 def material_of(

@@ -45,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"replicate: {error}", file=sys.stderr)
         return 2
     except MemoryError as error:
-        what = str(error).partition("\n")[0].strip()
-        print(f"replicate: there is not enough memory for this{what and f' ({what})'}", file=sys.stderr)
+        # NumPy says in one line what it wanted, Paddle in a page what it did.
+        what = "" if "\n" in str(error).strip() else f" ({error})" * bool(str(error))
+        print(f"replicate: there is not enough memory for this{what}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
         stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)

@@ -28,6 +28,9 @@ from replicate.errors import UserError
 SPECIAL_TOKENS = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]")
 WEIGHTS = "model.safetensors"
 MAX_POSITIONS = 128
+# Of a long text this many characters are read for each token that the net takes: no ordinary text has longer tokens,
+# and a line of some megabytes costs no more than a line of one page.
+CHARACTERS = 64
 # The first two would fix the size of a head that a pretrained encoder does not have.
 _NOT_KEPT = ("id2label", "label2id", "paddlenlp_version")
 # Parts that a checkpoint may lack: a pretrained encoder has no classifier, a classifier no language-model head.
@@ -137,7 +140,8 @@ def build_config(architecture: Mapping[str, Any], vocabulary_size: int, labels: 
 def encode(tokenizer: Any, texts: Sequence[str], max_length: int = MAX_POSITIONS) -> list[np.ndarray]:
     """Token ids of each text with [CLS] and [SEP], int64, at most `max_length` long; `[UNK]` in a text is one token."""
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
-    ids = (tokenizer.convert_tokens_to_ids(_tokens(tokenizer, text))[: max_length - 2] for text in texts)
+    read = (text.lstrip()[: CHARACTERS * max_length] for text in texts)
+    ids = (tokenizer.convert_tokens_to_ids(_tokens(tokenizer, text))[: max_length - 2] for text in read)
     return [np.asarray([cls, *row, sep], dtype=np.int64) for row in ids]
 
 

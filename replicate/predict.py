@@ -14,7 +14,7 @@ from replicate import batching, compat
 from replicate.checks import check_positive
 from replicate.errors import UserError
 from replicate.evaluation import softmax
-from replicate.model import encode
+from replicate.model import CHARACTERS, encode
 
 if TYPE_CHECKING:
     from replicate.runtime import Runtime
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 STATIC = "model"
 MAX_LENGTH = 128
 BATCH = 64
-# Of a long text this many characters are read for each token that the net takes: no ordinary text has longer tokens,
-# and a line of some megabytes costs no more than a line of one page.
-CHARACTERS = 64
 # Texts are labelled some batches at a time, and fewer where they are long: memory stays the same for any stream.
 CHUNK_CHARACTERS = 1 << 22
 # [CLS] and [SEP].

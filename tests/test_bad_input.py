@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicate.checkpoint import seconds_spent
-from replicate.corpus.formats import read_labels, read_lines, read_split
+from replicate.corpus.formats import read_dataset, read_labels, read_lines, read_split
 from replicate.errors import UserError
 from replicate.exported import read_exported
 from replicate.files import CHECKPOINT, read_json
@@ -137,7 +137,7 @@ def try_bytes(reader: str, folder: Path, data: bytes) -> None:
 
 
 def test_a_hundred_thousand_labels(tmp_path: Path) -> None:
-    """Many labels are read in order; the last of them being a repetition is found and told with both lines."""
+    """Many labels are read in order, a repetition is told with both lines; so many to train on are refused."""
     names = [f"类{number}" for number in range(100_000)]
     path = tmp_path / "label.txt"
     path.write_text("\n".join(names), encoding="utf-8")
@@ -145,6 +145,11 @@ def test_a_hundred_thousand_labels(tmp_path: Path) -> None:
     path.write_text("\n".join([*names, "类7"]), encoding="utf-8")
     with pytest.raises(UserError, match=r"label\.txt:100001: duplicate label '类7', first on line 8"):
         read_labels(path)
+    path.write_text("\n".join(names), encoding="utf-8")
+    for name in ("train.txt", "dev.txt"):
+        (tmp_path / name).write_text("发热\t类7\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"label\.txt:1001: 100000 labels; a data set may have 1000; "):
+        read_dataset(tmp_path)
 
 
 def test_a_line_of_ten_megabytes(tmp_path: Path) -> None:

@@ -6,15 +6,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from replicate.checkpoint import Checkpoint
 from replicate.cli import main
+from replicate.corpus.formats import write_dataset
+from replicate.corpus.generated import generate
 from replicate.errors import Stopped, UserError
 from replicate.files import CHECKPOINT, resumable_folder
 from replicate.paths import ROOT
+from replicate.progress import Progress
+from tests.test_commands import PROFILE
 from tests.tiny import Made
 
 # A shell's background job ignores SIGINT, and so would what it starts.
@@ -68,6 +75,83 @@ def test_stopped_command_goes_on(
     assert {path.name: path.read_bytes() for path in whole.iterdir()} == {
         path.name: path.read_bytes() for path in stopped.iterdir()
     }
+
+
+# Where the model goes comes last; of each, what is stopped in its third step, and whether it goes on from there.
+TRAININGS = {
+    "pretrain --corpus {data}/data.txt --config {profile} --passes 20 --save_dir": True,
+    "prune --params_dir {model} --dataset_dir {data} --width_mult 1/2 --num_train_epochs 4 --engine native "
+    "--output_dir": True,
+    "distill --teacher {model} --dataset_dir {data} --student cnn --copies 0 --epochs 4 --output_dir": True,
+    # PaddleNLP's own loop: it begins again.
+    "prune --params_dir {model} --dataset_dir {data} --width_mult 1/2 --num_train_epochs 4 --output_dir": False,
+}
+
+
+@pytest.fixture
+def _signals() -> Iterator[None]:
+    """A shell's background job ignores SIGINT; these tests don't, and put everything back."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.getsignal(signal.SIGTERM)
+    yield
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("_signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("line", TRAININGS, ids=["pretrain", "native", "distill", "paddlenlp"])
+def test_every_training_command_stops(
+    line: str,
+    number: signal.Signals,
+    code: int,
+    finetuned: Made,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One line and the signal's code; the same command then ends with the bytes of one that nobody stopped."""
+    (tmp_path / "tiny.toml").write_text(PROFILE, encoding="utf-8")
+    write_dataset(generate(examples_train=60, examples_dev=20, unlabelled=40), tmp_path / "data")
+    places = {"data": tmp_path / "data", "profile": tmp_path / "tiny.toml", "model": finetuned.folder}
+    words = line.format(**places).split()
+    (tmp_path / "one").mkdir()
+    after_step, step = Checkpoint.after_step, Progress.step
+
+    def stopping(self: Checkpoint, state: Callable[[], Mapping[str, Any]]) -> None:
+        if state()["step"] == 3:
+            os.kill(os.getpid(), number)
+        after_step(self, state)
+
+    def stopping_too(self: Progress, at: int, **values: float) -> None:
+        step(self, at, **values)
+        if at == 3:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patched:
+        if TRAININGS[line]:
+            patched.setattr(Checkpoint, "after_step", stopping)
+        else:
+            patched.setattr(Progress, "step", stopping_too)
+        assert main([*words, str(tmp_path / "one" / "new")]) == code
+    then = "goes on from there" if TRAININGS[line] else "begins this stage again"
+    told = capsys.readouterr().err
+    assert told == f"replicate: stopped by {number.name}; the same command {then}\n"
+    left = [path.name for path in (tmp_path / "one").rglob("*") if path.is_file()]
+    assert left == [CHECKPOINT] * TRAININGS[line]
+    for name in ("one", "two"):
+        assert main([*words, str(tmp_path / name / "new")]) == 0
+    assert ("going on from" in capsys.readouterr().err) == TRAININGS[line]
+    one, two = (
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("one", "two")
+    )
+    # The static graph of PaddleNLP's pruning is named by a counter of the process.
+    assert set(one) == set(two)
+    assert [str(name) for name in one if one[name] != two[name] and name.suffix not in (".pdmodel", ".pdiparams")] == []
 
 
 def test_stop_outside_training(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ Words = tuple[tuple[str, str], ...]
 
 _BATCH_TEXTS = 128
 _BATCH_CHARACTERS = 20_000
+_LONGEST = 10_000
 # What a batch costs beside the net is Python, a fifth of the time, and never runs in two threads at once.
 _MOST_THREADS = 8
 
@@ -40,8 +41,14 @@ class Tagger:
     def tag(self, texts: Iterable[str]) -> dict[str, Words]:
         """Each distinct text's (word, part of speech) pairs; the words joined are always the text itself.
 
-        A text that LAC doesn't give back whole counts as words of one character without a part of speech.
+        A text that LAC doesn't give back whole counts as words of one character without a part of speech. One that is
+        longer than any text of words, a line of some megabytes, is read in pieces: the net's memory grows with it.
         """
+        pieces = {text: _pieces(text) for text in set(texts)}
+        tagged = self._tag({piece for cut in pieces.values() for piece in cut})
+        return {text: tuple(pair for piece in cut for pair in tagged[piece]) for text, cut in pieces.items()}
+
+    def _tag(self, texts: Iterable[str]) -> dict[str, Words]:
         # Sorted by length for batches without waste, and by text for batches that don't depend on the order.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         tagged: dict[str, Words] = {text: () for text in distinct[:1] if not text}
@@ -71,6 +78,10 @@ class Tagger:
             return net.run([tensor])[0]
         finally:
             self._idle.put(net)
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[start : start + _LONGEST] for start in range(0, len(text), _LONGEST)] or [text]
 
 
 def _give_threads_back() -> None:

@@ -11,6 +11,8 @@ from replicate.errors import UserError
 from replicate.files import finished_folder
 
 _BOM = "\ufeff"
+# Of a data set that is trained or scored on.
+MOST_LABELS = 1000
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,10 @@ def read_dataset(folder: Path) -> Dataset:
     if not folder.is_dir():
         raise UserError("no such folder", path=folder, hint="it should hold train.txt, dev.txt and label.txt")
     labels = read_labels(folder / "label.txt")
+    if len(labels) > MOST_LABELS:
+        what = f"{len(labels)} labels; a data set may have {MOST_LABELS}"
+        hint = "every evaluation keeps a count for each pair of them"
+        raise UserError(what, path=folder / "label.txt", line=MOST_LABELS + 1, hint=hint)
     data = folder / "data.txt"
     return Dataset(
         name=folder.resolve().name,

@@ -81,6 +81,14 @@ def give_memory_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
+def give_threads_back() -> None:
+    """Lets Paddle compute with OMP_NUM_THREADS again: whoever makes or runs a predictor leaves all of it one thread.
+
+    That would last, so what came after it in the same process was slower, and its last bits were others.
+    """
+    importlib.import_module("paddle.base.core").set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
 def quiet() -> None:
     """Lets PaddleNLP log warnings only, and hides what every import of Paddle and PaddleNLP says of itself."""
     prepare()

@@ -233,6 +233,7 @@ def paddle_logits(
     def logits(ids: NDArray[np.int64]) -> NDArray[np.float32]:
         source.copy_from_cpu(np.ascontiguousarray(ids))
         predictor.run()
+        compat.give_threads_back()
         return np.asarray(predictor.get_output_handle(target).copy_to_cpu())
 
     return logits

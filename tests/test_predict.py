@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from replicate import batching
 from replicate.corpus.formats import Dataset
 from replicate.errors import UserError
-from replicate.model import encode
-from replicate.predict import CHARACTERS, Labeller, Prediction, chunks, predict, static_logits
+from replicate.model import CHARACTERS, encode
+from replicate.predict import Labeller, Prediction, chunks, predict, static_logits
 from replicate.record import unpack_predictions
 from replicate.runtime import open_runtime
 from tests.tiny import Made

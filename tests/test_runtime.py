@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,22 @@ from replicate.errors import UserError
 from replicate.export import export
 from replicate.exported import COMPANIONS, GRAPHS, MANIFEST
 from replicate.runtime import open_runtime, silenced
+from tests.test_augment_lac import MKL
 from tests.tiny import Made
+
+# Threads before and after a batch in Paddle Inference.
+THREADS = """
+import ctypes, json, sys
+from pathlib import Path
+import numpy as np
+from replicate.runtime import open_runtime
+from replicate import compat
+compat.quiet()
+count = ctypes.CDLL(sys.argv[1]).MKL_Get_Max_Threads
+before = count()
+open_runtime(Path(sys.argv[2])).logits(np.ones((2, 5), dtype=np.int64))
+print(json.dumps([before, count()]))
+"""
 
 
 @pytest.fixture(scope="session")
@@ -210,3 +227,12 @@ def test_silence_ends(capfd: pytest.CaptureFixture[str]) -> None:
         raise KeyError
     print("after")
     assert capfd.readouterr() == ("before\nafter\n", "")
+
+
+@pytest.mark.skipif(not (MKL / "libmklml_intel.so").exists(), reason="this Paddle has no MKL to ask")
+def test_paddle_inference_gives_threads_back(exports: dict[str, Path]) -> None:
+    """What comes after it in the same process has as many threads as before; left alone it has one."""
+    command = [sys.executable, "-c", THREADS, str(MKL / "libmklml_intel.so"), str(exports["paddle"])]
+    output = subprocess.check_output(command, env=os.environ | {"OMP_NUM_THREADS": "3"}, text=True)
+    before, after = json.loads(output.splitlines()[-1])
+    assert after == before

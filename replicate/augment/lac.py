@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
-from replicate.compat import import_lac, lac_predictor
+from replicate.compat import give_threads_back, import_lac, lac_predictor
 
 Words = tuple[tuple[str, str], ...]
 
@@ -36,7 +35,7 @@ class Tagger:
         self._idle: SimpleQueue[Any] = SimpleQueue()
         for clone in (net, *(net.clone() for _ in range(self._threads - 1))):
             self._idle.put(clone)
-        _give_threads_back()
+        give_threads_back()
 
     def tag(self, texts: Iterable[str]) -> dict[str, Words]:
         """Each distinct text's (word, part of speech) pairs; the words joined are always the text itself.
@@ -60,7 +59,7 @@ class Tagger:
                 for text, (words, tags, _) in zip(batch, found, strict=True):
                     whole = len(words) == len(tags) and "".join(words) == text
                     tagged[text] = tuple(zip(words, tags, strict=True)) if whole else tuple((char, "") for char in text)
-        _give_threads_back()
+        give_threads_back()
         return tagged
 
     def _start(self, batch: Sequence[str], pool: ThreadPoolExecutor) -> tuple[Future[Any], Any]:
@@ -82,12 +81,6 @@ class Tagger:
 
 def _pieces(text: str) -> list[str]:
     return [text[start : start + _LONGEST] for start in range(0, len(text), _LONGEST)] or [text]
-
-
-def _give_threads_back() -> None:
-    # Whenever a predictor is made or run it sets all of Paddle to one thread, which would last: training that follows
-    # in the same process would be as slow.
-    importlib.import_module("paddle.base.core").set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:

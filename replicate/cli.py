@@ -284,9 +284,10 @@ def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width_mult", required=True, metavar="W", help="share to keep: 1/2, 2/3, 0.75")
     parser.add_argument(
         "--engine",
-        choices=("paddlenlp", "native"),
+        choices=("paddlenlp", "paddlenlp-cleared", "native"),
         default="paddlenlp",
-        help="PaddleNLP's own pruning, as in the article (default), or this project's, which is faster",
+        help="PaddleNLP's own pruning, as in the article (default), the same without the gradients that it leaks into "
+        "its first step, or this project's, which is faster",
     )
     parser.add_argument(
         "--depth_mult", default="1", metavar="D", help="share of layers to keep (native; --width_mult may then be 1)"

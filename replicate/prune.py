@@ -1,8 +1,9 @@
-"""Pruning a fine-tuned classifier to a share of its heads, hidden units or layers, by one of two engines.
+"""Pruning a fine-tuned classifier to a share of its heads, hidden units or layers, by one of three engines.
 
-`paddlenlp` is the article's own way and the reference; `native` trains a net that really is that small, can prune what
-was pruned before, and has the controls without which nobody can say that pruning or distilling did anything. One width
-a call: with several, upstream shrinks the same parent again and again and exports wrong shapes.
+`paddlenlp` is the article's own way and the reference, `paddlenlp-cleared` the same less one fault. `native` trains a
+net that really is that small, can prune what was pruned before, and has the controls without which nobody can say that
+pruning or distilling did anything. One width a call: with several, upstream shrinks the same parent again and again
+and exports wrong shapes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from replicate.finetune import BATCHING, SELECT, check_length
 from replicate.model import Classifier
 from replicate.progress import Progress
 
-ENGINES = ("paddlenlp", "native")
+ENGINES = ("paddlenlp", "paddlenlp-cleared", "native")
 IMPORTANCE = ("dev", "train")
 STARTS = ("parent", "scratch")
 TARGETS = ("teacher", "labels")
@@ -39,7 +40,8 @@ class PruneOptions:
         batching: `random`, or `length` for batches of similar length.
         importance: the examples that the importance of heads and units is computed on: `dev`, as upstream and the
             article do it, or `train`, as many examples of the training set.
-        engine: `paddlenlp` (`Trainer.compress`, as the article) or `native`; the rest only the latter can do otherwise.
+        engine: `paddlenlp` (`Trainer.compress`, as the article), `paddlenlp-cleared` (the same, less the gradients of
+            importance in its first step) or `native`; the rest only the last can do otherwise.
         depth: share of layers to keep; `1` keeps them all.
         start: the weights that the student starts from: those kept of its `parent`, or from `scratch` random ones.
         targets: what the student learns: its `teacher`'s logits and hidden states, or the `labels` alone.

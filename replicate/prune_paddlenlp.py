@@ -3,6 +3,9 @@
 What upstream does otherwise than `prune_native`, and keeps doing here, since the article's figures were made so: the
 importance adds up gradients that are never cleared, and the first step of training applies them; dropout is on while
 importance is computed, and in the teacher; the student is computed at full width of weights, of which it takes a part.
+
+The engine `paddlenlp-cleared` forgets those gradients before the first step. That they are large lasts: AdamW keeps
+them in its second moments for a thousand steps and more, so every step is shorter than the learning rate says.
 """
 
 from __future__ import annotations
@@ -112,6 +115,12 @@ def prune_paddlenlp(
                 return Batches(dev_rows, dev.labels, training=False)
             drawn = rng.permutation(len(rows))[: len(dev_rows)]
             return Batches([rows[i] for i in drawn], tuple(train.labels[i] for i in drawn), training=False)
+
+        def create_optimizer_and_scheduler(self, num_training_steps: int) -> None:
+            # Upstream calls this between importance and training.
+            super().create_optimizer_and_scheduler(num_training_steps)
+            if options.engine == "paddlenlp-cleared":
+                self.optimizer.clear_grad()
 
     def custom_evaluate(_: Any, model: Any, __: Any) -> float:
         """The score that upstream keeps the best state by; above 0, since it saves no state whose score is 0."""

@@ -12,6 +12,7 @@ from replicate.errors import UserError
 from replicate.files import finished_folder
 from replicate.model import digest_of, load_classifier, weights_of
 from replicate.predict import predict
+from replicate.prune import ENGINES
 from tests.tiny import Made
 
 PROFILE = """
@@ -136,7 +137,7 @@ def test_finetune_from_a_checkpoint_or_from_nothing(
     assert load_classifier(tmp_path / "b").network.config.hidden_size == 24
 
 
-@pytest.mark.parametrize("engine", ["paddlenlp", "native"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_prune_command(
     finetuned: Made,
     data_folder: Path,

@@ -84,7 +84,7 @@ def write_text(path: Path, text: str) -> None:
     """Replaces `path` by `text` (UTF-8) in one step, creating its folder.
 
     Raises:
-        UserError: it can't be written; the old file, if any, is still there.
+        UserError: it can't be written; the old file, if any, is still there, and no new folder.
     """
     write_bytes(path, text.encode())
 
@@ -93,25 +93,24 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Replaces `path` by `data` in one step, creating its folder.
 
     Raises:
-        UserError: it can't be written; the old file, if any, is still there.
+        UserError: it can't be written; the old file, if any, is still there, and no new folder.
     """
-    partial = ""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; these are meant to be read and committed.
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
+        with _parents(path):
+            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                # mkstemp makes private files; these are meant to be read and committed.
+                os.chmod(partial, 0o644)
+                os.replace(partial, path)
+            except BaseException:
+                os.unlink(partial)
+                raise
     except OSError as error:
         raise UserError(f"can't be written: {error.strerror}", path=path) from error
-    finally:
-        if partial:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(partial)
 
 
 def _require_free(target: Path) -> None:

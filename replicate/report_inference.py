@@ -319,28 +319,20 @@ def _service_cells(row: Mapping[str, Any]) -> list[Any]:
 
 
 def _exceptions(record: TimingRecord) -> list[str]:
-    """Who could not take part and why, and whose milliseconds wandered."""
+    """Who could not take part and why, and how many contestants' figures wander; the tables mark which."""
     left_out: dict[str, dict[str, None]] = {}
     for comparison in record.comparisons:
         for label, why in comparison.left_out.items():
             left_out.setdefault(why, {})[f"`{label}`"] = None
     lines = [f"- Left out: {', '.join(labels)}: {sentence(cell(why))}" for why, labels in left_out.items()]
-    wandering = [
-        (_title(comparison), [f"`{one}`" for one, samples in comparison.seconds.items() if unstable(samples)])
-        for comparison in record.comparisons
-    ]
+    wandering = [(_title(one), [unstable(samples) for samples in one.seconds.values()]) for one in record.comparisons]
+    wandering += [("the service", [unstable(samples) for samples in one.seconds.values()]) for one in record.services]
     wandering += [
-        ("the service", [f"`{one}`" for one, samples in comparison.seconds.items() if unstable(samples)])
-        for comparison in record.services
+        (f"`{one.dataset}`", [any(map(unstable, by.values())) for by in one.seconds.values()])
+        for one in record.datasets
     ]
-    wandering += [
-        (
-            f"`{comparison.dataset}`",
-            [f"`{one}`" for one, by in comparison.seconds.items() if any(map(unstable, by.values()))],
-        )
-        for comparison in record.datasets
-    ]
-    lines += [f"- Unstable, {where}: {', '.join(labels)}." for where, labels in wandering if labels]
+    counts = "; ".join(f"{sum(found)} of {len(found)} at {where}" for where, found in wandering if any(found))
+    lines += [f"- Unstable, and marked so in the tables: {counts}."] if counts else []
     return ["Who could not take part, and whose figures wander:", "\n".join(lines)] if lines else []
 
 

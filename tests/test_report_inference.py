@@ -193,7 +193,7 @@ def test_who_was_left_out_or_wandered_is_named(tables: dict[str, ResultsTable]) 
     assert "| unstable" not in text
     short = changed(record.comparisons[0], "paddle-inference fp32 1/2", WIDE)
     text = section(tables, replace(record, comparisons=(short,)))
-    assert "- Unstable, ernie-3.0-base, 32 × 32: `paddle-inference fp32 1/2`." in text
+    assert "- Unstable, and marked so in the tables: 1 of 10 at ernie-3.0-base, 32 × 32." in text
     assert "unstable |" in line(text, "| paddle-inference ", "| width 1/2 ", "| 400.00 ")
     assert ", unstable with width 1/2" in line(text, "**Times as fast")
 

@@ -17,6 +17,7 @@ from replicate.errors import UserError
 from replicate.timing import race as racing
 from replicate.timing.goals import BATCH, GOALS, SHAPE, goals, pick
 from replicate.timing.goals import Pick as P
+from replicate.timing.pruned import net_name
 from replicate.timing.record import (
     Comparison,
     Contestant,
@@ -316,6 +317,22 @@ def test_bad_record_is_not_written(tmp_path: Path) -> None:
         with pytest.raises(UserError):
             write_timing(record, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_another_shape_has_no_ideal() -> None:
+    """A student that took turns with a whole net has its own name and a speed-up, and nothing that FLOPs promise."""
+    found = comparison(32, FULL)
+    label = "paddle-inference fp32 1/2"
+    student = replace(
+        next(one for one in found.contestants if one.label == label), label="student", model="bow", width="1"
+    )
+    found = replace(
+        found, contestants=(*found.contestants, student), seconds={**found.seconds, "student": found.seconds[label]}
+    )
+    row = rows_of(found)[-1]
+    assert (row["speed-up"][0], row["ideal"]) == (2, None)
+    assert [net_name(found, one) for one in found.contestants[-2:]] == ["width 1", "bow"]
+    assert net_name(found, replace(student, width="1/2")) == "bow (width 1/2)"
 
 
 def test_rows() -> None:

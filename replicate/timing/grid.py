@@ -224,7 +224,7 @@ def compare(heat: Heat, field: Field, race: Race = race, tell: Callable[[int], N
     seconds = race(calls, heat.rounds, heat.warmups, pause=PAUSE, tell=tell)
     shapes = dict.fromkeys(field.subject(heat.architecture, entrant.model).shape for entrant in heat.entrants)
     return Comparison(
-        shape=" and ".join(shapes),
+        shape=" and ".join(shapes if len(shapes) < 3 else [next(iter(shapes)), f"{len(shapes) - 1} other shapes"]),
         weights=field.weights(heat),
         batch=heat.batch,
         length=heat.length,

@@ -49,5 +49,7 @@ def largest(record: TimingRecord) -> list[Pruned]:
 
 
 def net_name(comparison: Comparison, one: Contestant) -> str:
-    """A contestant's net: its width, beside its name where that is not the comparison's shape."""
-    return f"width {one.width}" if one.model == comparison.shape else f"{one.model} (width {one.width})"
+    """A contestant's net: its width, with its name where that is not the shape; a whole one's is its name."""
+    if one.model == comparison.shape:
+        return f"width {one.width}"
+    return one.model if one.width == "1" else f"{one.model} (width {one.width})"

@@ -21,7 +21,7 @@ ANSWERS = ("accuracy", "equal labels", "p, McNemar")
 
 
 def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
-    """One row a contestant: milliseconds, speed-up over its base and over the first, and what FLOPs promise."""
+    """One row a contestant: milliseconds, speed-up over its base and over the first, and what FLOPs promise a width."""
     rows = []
     first = comparison.contestants[0]
     for one in comparison.contestants:
@@ -32,7 +32,7 @@ def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
             **_names(one),
             "ms": round(median(samples) * 1000, 2),
             "speed-up": _figures(speed_up(comparison.seconds, one.label, base.label) if base else None),
-            "ideal": round(base.flops / one.flops, 2) if base else None,
+            "ideal": round(base.flops / one.flops, 2) if base and base.width != one.width else None,
             "over first": _figures(None if one is first else speed_up(comparison.seconds, one.label, first.label)),
             "stable": not unstable(samples),
         }

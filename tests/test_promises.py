@@ -11,7 +11,7 @@ import pytest
 from replicate.paths import ROOT
 
 PAGES = {"README.md": "## What we promise", "README.zh-CN.md": "## 我们的承诺"}
-ROW = re.compile(r"^\| (.+) \| `(tests/\w+\.py)::(\w+)` \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (.+) \| `((?:tests|bench)/\w+\.py)::(\w+)` \|$", re.MULTILINE)
 
 
 def promises(page: str) -> list[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ Word = Literal["gains", "loses", "keeps", "loses little", "not distinguishable",
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds of two nets of these sizes that took turns in one runtime.
+    """Seconds of two nets of these sizes that took turns, each in the runtime in which it is the fastest in fp32.
 
     Attributes:
         record: where they were timed.
@@ -139,7 +139,7 @@ def parameters(result: RowResult) -> int | None:
 
 
 def latency_of(timings: Sequence[TimingRecord], small: int | None, whole: int | None) -> Latency | None:
-    """The comparison in the largest batches that timed nets of both sizes, in the runtime that is the whole's fastest.
+    """The comparison in the largest batches that timed nets of both sizes, each in the runtime that is its fastest.
 
     Speed does not depend on the values of weights, so a net is known by its number of parameters.
     """
@@ -148,8 +148,7 @@ def latency_of(timings: Sequence[TimingRecord], small: int | None, whole: int | 
         for record in timings
         for comparison in record.comparisons
         for base in _fastest(comparison, whole)
-        for one in comparison.contestants
-        if one.parameters == small and (one.runtime, one.precision) == (base.runtime, base.precision)
+        for one in _fastest(comparison, small)
     ]
     # The first of equals: records are in order of their names, comparisons in that of their record.
     order = [-one.comparison.batch for one in found]

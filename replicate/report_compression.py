@@ -17,9 +17,9 @@ from replicate.timing.summary import shown_ratio
 
 _READING = (
     "Each row beside the net that it was made from, mean ± standard deviation (seeds). A megabyte is a million bytes, "
-    f"{BYTES} a parameter. `times as fast` is measured, of nets with as many parameters, in the runtime in which the "
-    "whole net is fastest in fp32; where no record has both it says not-run, and the share of parameters beside it is "
-    "no estimate of it.",
+    f"{BYTES} a parameter. `times as fast` is measured, of nets with as many parameters, each in the runtime in which "
+    "it is the fastest in fp32; where no record has both it says not-run, and the share of parameters beside it is no "
+    "estimate of it.",
     "Differences in accuracy are paired by seed; the interval is about other seeds on this dev set. `gains` and "
     "`loses`: the paired t-test's p, corrected over the rows of a table (Holm), is at most the table's level; `loses "
     "little`: that, and shown to lie within the tolerance. Else `keeps`: shown to lie within it (two one-sided tests, "
@@ -194,8 +194,9 @@ def _share(one: Compressed) -> float | None:
 def _where(one: Compressed) -> str:
     """What its speed was measured on."""
     assert one.latency is not None
-    comparison = one.latency.comparison
-    return f"{comparison.batch} × {comparison.length}, `{one.latency.small.runtime}`, `{one.latency.record.name}`"
+    comparison, small, whole = one.latency.comparison, one.latency.small.runtime, one.latency.whole.runtime
+    runtimes = f"`{small}`" if small == whole else f"`{small}` over `{whole}`"
+    return f"{comparison.batch} × {comparison.length}, {runtimes}, `{one.latency.record.name}`"
 
 
 def _pictures(material: Material, profile: Profile, rows: Sequence[Compressed]) -> list[Picture]:
@@ -249,14 +250,14 @@ def _picture(
 
 
 def _latencies(rows: Iterable[Compressed]) -> tuple[str, Mapping[str, float]]:
-    """Milliseconds of the rows and parents that took turns in one runtime, where most of them did; and their unit."""
+    """Milliseconds of the rows and parents that took turns on one machine, where most of them did; and their unit."""
     groups: dict[str, dict[str, float]] = {}
     for one in rows:
         if one.latency is None or one.parent is None:
             continue
         batch, length = one.latency.comparison.batch, one.latency.comparison.length
-        runtime, record = one.latency.small.runtime, one.latency.record.name
-        group = groups.setdefault(f"ms for {plural(batch, 'text')} of {length} tokens, {runtime} ({record})", {})
+        unit = f"ms for {plural(batch, 'text')} of {length} tokens ({one.latency.record.name})"
+        group = groups.setdefault(unit, {})
         group[one.row.full_id] = 1000 * one.latency.seconds
         group[one.parent.row.full_id] = 1000 * one.latency.seconds_of_whole
     return max(groups.items(), key=lambda item: len(item[1]), default=("", {}))

@@ -80,15 +80,19 @@ def in_short(material: Material, profile: Profile, rows: Sequence[Compressed]) -
         f"Of {plural(len(own), 'row')}: {tally(one.word for one in own)}."
     )
     controls = {(one.table.id, one.row.id) for one in rows if one.is_control}
-    judged = [
-        result.verdict.status
+    claims = [
+        (result, (table.id, result.claim.against) in controls)
         for table in {one.table.id: one.table for one in rows}.values()
+        if not table.is_published
         for result in judge_claims(table, material.records, profile.id)
-        if (table.id, result.claim.against) in controls
+        if result.claim.row in {one.row.id for one in rows if one.table is table}
     ]
+    judged = [result.verdict.status for result, control in claims if control]
     if set(judged) - {"not-run"}:
         words += f" Claims that it beats its controls: {tally(judged)}."
-    return words
+    # Those stand in the section; what else was shown can change what is made of the rows.
+    shown = [one.claim.text for one, control in claims if not control and one.verdict.status == "supported"]
+    return f"{words} Shown beside: {' '.join(shown)}" if shown else words
 
 
 def _answer(profile: Profile, rows: Sequence[Compressed]) -> str:

@@ -64,6 +64,14 @@ row = "student"
 against = "hard"
 metrics = ["accuracy"]
 provenance = "ours"
+[[claims]]
+id = "better"
+text = "Pruning beats distilling."
+kind = "raises"
+row = "half"
+against = "student"
+metrics = ["accuracy"]
+provenance = "ours"
 """
 UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
 WIDE = (12, -12, 9, -9, 3, -3)
@@ -145,6 +153,15 @@ def test_prune(tables: dict[str, ResultsTable], by: tuple[int, ...], answer: str
     found = told(material_of(tables, [*records, *seeds("labels", DOWN)]), "Prune?")
     assert "Of 2 rows: " in found
     assert "Claims that it beats its controls: 1 " in found
+
+
+def test_what_else_was_shown_is_told(tables: dict[str, ResultsTable]) -> None:
+    """A claim about the rows, over no control, is told in its own words where the seeds show it, and only then."""
+    for of_student, wanted in ((DOWN, True), (UP, False)):
+        records = seeds("base") + seeds("half", UP) + seeds("student", of_student)
+        found = told(material_of(tables, records), "Prune?")
+        assert (" Shown beside: Pruning beats distilling." in found) == wanted
+        assert "Shown beside" not in told(material_of(tables, records), "Distil?")
 
 
 def test_distil_names_the_smallest_that_keeps(tables: dict[str, ResultsTable]) -> None:

@@ -4,8 +4,9 @@ What upstream does otherwise than `prune_native`, and keeps doing here, since th
 importance adds up gradients that are never cleared, and the first step of training applies them; dropout is on while
 importance is computed, and in the teacher; the student is computed at full width of weights, of which it takes a part.
 
-The engine `paddlenlp-cleared` forgets those gradients before the first step. That they are large lasts: AdamW keeps
-them in its second moments for a thousand steps and more, so every step is shorter than the learning rate says.
+They are gradients of labels, those of the dev set as upstream has it, while all that follows learns from the teacher
+alone; and AdamW's momentum goes on in their direction for some ten steps. `paddlenlp-cleared` forgets them before the
+first step.
 """
 
 from __future__ import annotations

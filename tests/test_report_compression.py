@@ -52,6 +52,7 @@ provenance = "ours"
 """
 PROFILE = replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), tables=("article", "study"))
 PROFILES = {"paper": PAPER, "small": PROFILE}
+NEAR = (0, 1, 0, -1, 1, -1)
 UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
 SLIGHTLY_DOWN, WIDE = (-1, -1, -1, -2, -1, -1), (12, -12, 9, -9, 3, -3)
 SIZES = {"base": 2_000_000, "half": 1_300_000, "other-half": 1_300_001, "student": 500_000, "orphan": 1_300_002}
@@ -141,7 +142,7 @@ def test_rows_without_records_stand_beside_the_others(tables: dict[str, ResultsT
     line(text, "| `half` ", "prune engine native width 1/2", "0.79")
     line(text, "| `half` minus `base`", "**not-run**")
     line(text, "| `orphan`, no row is its parent", "**not-run**")
-    assert "- Labels do as well. **not-run**" in text
+    line(text, "| Labels do as well. ", "**not-run**")
 
 
 @pytest.mark.parametrize(
@@ -181,10 +182,23 @@ def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> No
     line(text, "| `half` ", "0.8550 ± ", "1,300,000", "5.20", "65%", "not-run")
     assert "| [`half`](measured/small/study/half) | prune" in text
     line(text, "| `base` ", "0.7900 ± 0.0089 (6)", "2,000,000", "8.00")
-    assert "- Labels do as well. **supported**" in text
+    line(text, "| Labels do as well. ", "**supported**", "accuracy +0.0000")
     assert "Of 5 compressed rows" in text
     assert "The smallest that is not worse by the tolerance: `study/half`, 65% of" in text
     assert "How fast they are: **not-run**." in text
+
+
+def test_claims_tell_their_p_alone_and_corrected(tmp_path: Path) -> None:
+    """The same claim twice is corrected over two, and the verdict goes by that."""
+    twice = HEAD + ROWS + ROWS[ROWS.index("[[claims]]") :].replace('"alike"', '"again"').replace("well.", "well still.")
+    text = section(
+        material_of(study_tables(tmp_path, twice), seeds("base") + seeds("half") + seeds("other-half", NEAR))
+    )
+    for claim in ("Labels do as well.", "Labels do as well still."):
+        cells = [cell.strip() for cell in line(text, f"| {claim} ").split("|")]
+        assert cells[2] == "**supported**"
+        assert 0 < float(cells[4]) == pytest.approx(2 * float(cells[3]), rel=0.1)
+    assert "corrected over all 2 (Holm)" in text
 
 
 def test_speed_is_measured_or_not_run(tables: dict[str, ResultsTable]) -> None:

@@ -129,7 +129,7 @@ FULL = {
     "onnxruntime fp32 1/2": 0.1,
     "onnxruntime int8 1": 0.4,
     "onnxruntime int8 1/2": 0.3,
-    "dygraph-default fp32 1": 4.0,
+    "dygraph-as-installed fp32 1": 4.0,
     "pytorch fp32 1": 0.7,
 }
 

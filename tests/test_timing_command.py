@@ -152,7 +152,7 @@ def test_random_nets_of_a_shape(models: Models) -> None:
 
 @pytest.mark.slow
 def test_default_dynamic_graph_runs_in_its_own_process(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child has none of this package's settings but the threads, and answers with its own seconds."""
+    """The child has none of this package's settings, as installed not even threads, and answers with its seconds."""
     monkeypatch.setenv("MKL_DEBUG_CPU_TYPE", "5")
     subject = models.random(TINY, "1/2")
     started: list[dict[str, str]] = []
@@ -163,17 +163,19 @@ def test_default_dynamic_graph_runs_in_its_own_process(models: Models, monkeypat
         return popen(command, **options)
 
     monkeypatch.setattr("subprocess.Popen", spy)
-    with opened(subject, Entrant("dygraph-default"), models, "cpu", 1) as child:
-        call = child.call(2, 8)
-        seconds = [call(), call()]
-        assert all(one is not None and 0 < one < 10 for one in seconds)
-        assert child.environment == "default flags, 1 threads"
+    for runtime, threads in (("dygraph-as-installed", 1), ("dygraph-default", 2)):
+        with opened(subject, Entrant(runtime), models, "cpu", 2) as child:
+            call = child.call(2, 8)
+            seconds = [call(), call()]
+            assert all(one is not None and 0 < one < 10 for one in seconds)
+            assert child.environment == f"default flags, OMP_NUM_THREADS {threads}"
     with opened(subject, Entrant("dygraph"), models, "cpu", 1) as here:
         assert child.parameters == here.parameters
         assert child.bytes == here.bytes
-    (environment,) = started
-    assert environment["OMP_NUM_THREADS"] == "1"
-    assert not {"FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE"} & set(environment)
+    installed, default = started
+    assert "OMP_NUM_THREADS" not in installed
+    assert default["OMP_NUM_THREADS"] == "2"
+    assert not {"FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE"} & (set(installed) | set(default))
 
 
 @pytest.fixture

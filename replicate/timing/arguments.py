@@ -8,10 +8,10 @@ from pathlib import Path
 
 from replicate.runtime import DEVICES, PRECISIONS, RUNTIMES
 from replicate.shapes import SHAPES
-from replicate.timing.contestants import DEFAULT, PYTORCH
+from replicate.timing.contestants import DEFAULT, INSTALLED, PYTORCH
 
 GRIDS = ("quick", "full")
-ALL_RUNTIMES = (*RUNTIMES, DEFAULT, PYTORCH)
+ALL_RUNTIMES = (*RUNTIMES, DEFAULT, INSTALLED, PYTORCH)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

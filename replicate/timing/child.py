@@ -1,7 +1,8 @@
 """PaddleNLP's default dynamic graph in a process of its own: Paddle's flags decide while it is imported.
 
-`python -m replicate.timing.child FOLDER THREADS DEVICE PRECISION` describes itself in one line of JSON, then answers
-each line "BATCH LENGTH" of standard input with the seconds that a forward took. Nothing of `compat` may run here.
+`python -m replicate.timing.child FOLDER THREADS DEVICE PRECISION` takes OMP_NUM_THREADS as it finds it, says in one line
+of JSON what it is, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward took.
+Nothing of `compat` may run here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from replicate.model import WEIGHTS, load_weights, shrink
 
 def main() -> None:
     """Load a model folder as PaddleNLP's users do, then time a forward for every line of standard input."""
-    folder, threads, device, precision = Path(sys.argv[1]), *sys.argv[2:]
+    folder, _, device, precision = Path(sys.argv[1]), *sys.argv[2:]
     # What Paddle prints goes to stderr: stdout holds answers only.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -38,7 +39,8 @@ def main() -> None:
     description = {
         "parameters": sum(int(np.prod(one.shape)) for one in network.parameters()),
         "bytes": (folder / WEIGHTS).stat().st_size,
-        "environment": f"default flags, {threads} threads",
+        # Paddle sets the variable where nobody has.
+        "environment": f"default flags, OMP_NUM_THREADS {os.environ['OMP_NUM_THREADS']}",
     }
     print(json.dumps(description), file=answers)
     for line in sys.stdin:

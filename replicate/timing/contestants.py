@@ -1,4 +1,4 @@
-"""Who can be timed: models in the runtimes of this package, PaddleNLP's default dynamic graph, and PyTorch."""
+"""Who can be timed: models in the runtimes of this package, PaddleNLP's dynamic graph by default, and PyTorch."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ from replicate.runtime import RUNTIMES, Runtime, open_runtime
 from replicate.shapes import SHAPES, encoder_flops, random_model
 from replicate.students import StudentConfig, student_flops
 
-# PaddleNLP as it comes: no flag set, freed memory handed back, but as many threads as the others have.
-DEFAULT, PYTORCH = "dygraph-default", "pytorch"
+# PaddleNLP without a flag set, freed memory handed back: with as many threads as the others have, and as installed,
+# where nobody has set OMP_NUM_THREADS and Paddle takes one thread.
+DEFAULT, INSTALLED, PYTORCH = "dygraph-default", "dygraph-as-installed", "pytorch"
 TORCH_PYTHON = "REPLICATE_TORCH_PYTHON"
 PEER = ROOT / "bench" / "peer_torch.py"
 # What compat.prepare() sets beside the number of threads.
@@ -42,7 +43,7 @@ LABELS = tuple(f"label {number}" for number in range(11))
 
 @dataclass(frozen=True)
 class Entrant:
-    """Who should take part: a runtime of the package, `dygraph-default` or `pytorch`, its precision and a model.
+    """Who should take part: a runtime of the package or one of those above, its precision and a model.
 
     `model` is a width (`1`, `2/3`) of the comparison's shape, or the number of one of the user's models.
     """
@@ -207,7 +208,9 @@ def token_ids(vocabulary: int, batch: int, length: int) -> NDArray[np.int64]:
 def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Iterator[Opened]:
     environment = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
     environment["OMP_NUM_THREADS"] = str(threads)
-    if entrant.runtime == DEFAULT:
+    if entrant.runtime in (DEFAULT, INSTALLED):
+        if entrant.runtime == INSTALLED:
+            del environment["OMP_NUM_THREADS"]
         command = [sys.executable, "-m", "replicate.timing.child", str(subject.folder)]
         # The child has to find this package wherever it was found here.
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)

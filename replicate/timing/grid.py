@@ -12,7 +12,18 @@ from replicate import compat
 from replicate.errors import UserError
 from replicate.model import set_device
 from replicate.shapes import SHAPES
-from replicate.timing.contestants import DEFAULT, PYTORCH, Entrant, Models, Opened, Subject, make, opened, shape_name
+from replicate.timing.contestants import (
+    DEFAULT,
+    INSTALLED,
+    PYTORCH,
+    Entrant,
+    Models,
+    Opened,
+    Subject,
+    make,
+    opened,
+    shape_name,
+)
 from replicate.timing.race import race
 from replicate.timing.record import Comparison, Contestant
 
@@ -59,7 +70,7 @@ def cross(runtimes: Sequence[str], precisions: Sequence[str], models: Sequence[s
 
 PRUNED = ("1", "2/3", "1/2")
 TABLE = ("1", "3/4", "2/3", "1/2")
-_PEERS = (Entrant(DEFAULT), *cross((PYTORCH,), ("fp32",), PRUNED))
+_PEERS = (Entrant(DEFAULT), Entrant(INSTALLED), *cross((PYTORCH,), ("fp32",), PRUNED))
 _STATIC = cross(("paddle-inference", "onnxruntime"), ("fp32",), PRUNED)
 _INT8 = cross(("onnxruntime",), ("int8",), PRUNED)
 # Half precision on a CPU is for those that have instructions for it; elsewhere it is left out, with that reason.

@@ -28,7 +28,7 @@ class Contestant:
     Attributes:
         label: what its seconds are filed under; unique in its comparison.
         model: a published shape (`ernie-3.0-base`) or the name of a model folder.
-        runtime: one of `runtime.RUNTIMES`, `dygraph-default` or `pytorch`.
+        runtime: one of `runtime.RUNTIMES`, `dygraph-default`, `dygraph-as-installed` or `pytorch`.
         precision: one of `runtime.PRECISIONS`.
         width: share of heads and hidden units that pruning left: `1`, `2/3`.
         parameters: number of scalars.

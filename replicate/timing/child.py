@@ -1,8 +1,8 @@
 """PaddleNLP's default dynamic graph in a process of its own: Paddle's flags decide while it is imported.
 
-`python -m replicate.timing.child FOLDER THREADS DEVICE PRECISION` takes OMP_NUM_THREADS as it finds it, says in one line
-of JSON what it is, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward took.
-Nothing of `compat` may run here.
+`python -m replicate.timing.child FOLDER THREADS DEVICE PRECISION` takes OMP_NUM_THREADS as it finds it. It describes
+itself in one line of JSON, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward
+took. Nothing of `compat` may run here.
 """
 
 from __future__ import annotations

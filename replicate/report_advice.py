@@ -105,7 +105,7 @@ def _less_precise(record: TimingRecord) -> list[str]:
         word = "Its speed is not told apart from that of pruning."
     named = ", ".join(f"{name} {shown_ratio(ratio)}" for name, ratio in ratios.items())
     words = (
-        f"**{word}** Times as fast as the whole {comparison.shape} in fp32: {named}; {shown_ratio(pruned)} with "
+        f"**{word}** Times as fast as the whole {whole.model} in fp32: {named}; {shown_ratio(pruned)} with "
         f"{net_name(comparison, narrowest)} in fp32."
     )
     return [words, f"[`{record.name}`](#{anchor('What pruning buys at inference')})"]

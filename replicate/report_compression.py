@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from replicate.compression import BYTES, METRIC, Compressed, compressed_rows, parameters, pareto
+from replicate.compression import BYTES, KINDS, METRIC, Compressed, compressed_rows, parameters, pareto
 from replicate.figures import Cloud, Estimate, Spot, scatter
 from replicate.markdown import STATISTICS, interval, number, plural, sentence, spread, table_of, tally
 from replicate.paired import claim_test
@@ -58,7 +58,7 @@ def under(profile: Profile) -> str:
 
 
 def in_short(material: Material, profile: Profile, rows: Sequence[Compressed]) -> str:
-    """Whether rows keep their parent's accuracy, told of the smallest that does; empty where none was run."""
+    """Whether rows of a kind keep their parent's accuracy, told of the smallest that does; empty where none was run."""
     own = [one for one in rows if not one.is_control]
     run = [one for one in own if one.comparison]
     if not run:
@@ -86,7 +86,7 @@ def in_short(material: Material, profile: Profile, rows: Sequence[Compressed]) -
         for table in {one.table.id: one.table for one in rows}.values()
         if not table.is_published
         for result in judge_claims(table, material.records, profile.id)
-        if result.claim.row in {one.row.id for one in rows if one.table is table}
+        if KINDS.get(table.chain(result.claim.row)[-1].stage) == rows[0].kind
     ]
     judged = [result.verdict.status for result, control in claims if control]
     if set(judged) - {"not-run"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
@@ -102,7 +103,7 @@ def _answer(record: TimingRecord) -> list[str]:
     gains = ", ".join(f"{_gain(row)} with {name}" for name, row in first.named.items())
     ideals = ", ".join(f"{row['ideal']:.2f}" for _, row in first.nets)
     answer = (
-        f"**Times as fast as the whole {of.shape}: {gains}** (ideal: {ideals}). That is on {_where(record)}, "
+        f"**Times as fast as the whole {whole.model}: {gains}** (ideal: {ideals}). That is on {_where(record)}, "
         f"in batches of {of.batch} texts of {of.length} tokens, with the runtime that is the fastest there in fp32, "
         f"`{whole.runtime}`, in which the whole net takes {1000 * median(of.seconds[whole.label]):,.1f} ms. "
         f"{_beside(first)}"
@@ -211,10 +212,14 @@ def _goals(record: TimingRecord) -> list[str]:
     if all(one.status == "not measured" for one in results):
         reasons = "; ".join(dict.fromkeys(one.words for one in results))
         return [f"Goals, which this record measures none of: {sentence(reasons)}"]
-    lines = [[*cells[:4], f"**{cells[4]}**", cells[5]] for cells in goal_rows(results)]
+    measured = [one for one in results if one.status != "not measured"]
+    lines = [[*cells[:4], f"**{cells[4]}**", cells[5]] for cells in goal_rows(measured)]
     head = ["goal", "batch × length", "wanted", "reached", "verdict", "of"]
     words = "`reached` or `missed`: the whole interval is on that side of what is wanted; `undecided`: it is on both."
-    return ["#### Goals beside what was reached", words, table_of(head, lines)]
+    lacking = Counter(one.words for one in results if one not in measured)
+    reasons = "; ".join(f"{plural(count, 'goal')}: {reason}" for reason, count in lacking.items())
+    more = [f"Not measured by this record: {sentence(reasons)}"] if reasons else []
+    return ["#### Goals beside what was reached", words, table_of(head, lines), *more]
 
 
 def _tables(record: TimingRecord) -> list[str]:

@@ -228,6 +228,16 @@ def test_what_was_not_measured_is_said() -> None:
     assert pick(comparison(32, {"pytorch fp32 1": 0.1}), P("best", "fp32", "1")) is None
 
 
+def test_a_student_is_no_whole_net() -> None:
+    """The best runtime is that of the first net, however fast a student is in another one."""
+    found = comparison(32, {"paddle-inference fp32 1": 0.8, "onnxruntime fp32 1": 1.4, "onnxruntime int8 1": 0.01})
+    student = replace(found.contestants[2], precision="fp32", model="bow")
+    found = replace(found, contestants=(*found.contestants[:2], student))
+    best = pick(found, P("best", "fp32", "1"))
+    assert best is not None
+    assert best.label == "paddle-inference fp32 1"
+
+
 def test_record_round_trip(tmp_path: Path) -> None:
     """What is written reads back the same, under its name, and is the same bytes when written again."""
     record = example(comparison(32, FULL), comparison(128, {"dygraph fp32 1": 3.0}, {"pytorch fp32 1": "no"}))

@@ -76,17 +76,17 @@ def goals(record: TimingRecord) -> list[GoalResult]:
 
 
 def pick(comparison: Comparison, wanted: Pick) -> Contestant | None:
-    """The contestant that `wanted` means; None where it did not take part."""
+    """The contestant that `wanted` means; None where it did not take part. Whole is the first net alone: no student."""
+    whole = comparison.contestants[0].model
+    known = [one for one in comparison.contestants if one.width != "1" or one.model == whole]
     runtime: str | None = wanted.runtime
     if runtime == BEST:
         full = [
-            one
-            for one in comparison.contestants
-            if one.runtime in RUNTIMES and (one.precision, one.width) == (wanted.precision, "1")
+            one for one in known if one.runtime in RUNTIMES and (one.precision, one.width) == (wanted.precision, "1")
         ]
         runtime = min(full, key=lambda one: median(comparison.seconds[one.label])).runtime if full else None
     alike = (runtime, wanted.precision, wanted.width)
-    return next((one for one in comparison.contestants if (one.runtime, one.precision, one.width) == alike), None)
+    return next((one for one in known if (one.runtime, one.precision, one.width) == alike), None)
 
 
 def _judge(goal: Goal, length: int, record: TimingRecord) -> GoalResult:

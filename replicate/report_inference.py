@@ -173,15 +173,16 @@ def _pictures(record: TimingRecord) -> list[Picture]:
 
 
 def _everyone(record: TimingRecord, found: Pruned) -> Picture:
-    """Every runtime and precision of a comparison over its fastest whole net in fp32."""
+    """Every runtime and precision of a comparison's whole and pruned nets over its fastest whole net in fp32."""
     comparison, whole, seconds = found.comparison, found.whole, found.comparison.seconds
-    groups = list(dict.fromkeys(f"{one.runtime} {one.precision}" for one in comparison.contestants))
+    nets = [one for one in comparison.contestants if one.width != "1" or one.model == whole.model]
+    groups = list(dict.fromkeys(f"{one.runtime} {one.precision}" for one in nets))
     # The narrowest first, so that a width has the same colour in both pictures.
-    by_width = sorted(comparison.contestants, key=lambda one: one.flops)
+    by_width = sorted(nets, key=lambda one: one.flops)
     names = list(dict.fromkeys(net_name(comparison, one) for one in by_width))[: len(COLOURS)]
     ratios = {
         (net_name(comparison, one), f"{one.runtime} {one.precision}"): speed_up(seconds, one.label, whole.label)
-        for one in comparison.contestants
+        for one in nets
     }
     series = [
         Series(

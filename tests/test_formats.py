@@ -66,8 +66,8 @@ def test_dataset_without_unlabelled_texts_has_no_data_file(tmp_path: Path) -> No
 
 
 def test_bom_and_windows_line_ends_are_tolerated(tmp_path: Path) -> None:
-    """A file from a Windows editor reads like a plain one."""
-    path = _write(tmp_path / "train.txt", "\ufeff头疼\t病因\r\n咳嗽\t其他\r\n".encode())
+    """A file from a Windows editor reads like a plain one, and so do two that were joined."""
+    path = _write(tmp_path / "train.txt", "\ufeff头疼\t病因\r\n\ufeff\ufeff咳嗽\t其他\r\n".encode())
     assert read_split(path, SMALL.labels) == Split(("头疼", "咳嗽"), (0, 1))
 
 
@@ -83,6 +83,7 @@ def test_bom_and_windows_line_ends_are_tolerated(tmp_path: Path) -> None:
         ("头疼\t病因\n".encode() + b"\xff\xfe\t\n", ":2: ", "not UTF-8 (byte 0xff)"),
         (b"", ": ", "empty file"),
         ("\ufeff\n".encode(), ": ", "empty file"),
+        ("头疼\t病因\n\ufeff\t其他\n".encode(), ":2: ", "empty text"),
     ],
 )
 def test_bad_examples_are_refused_with_file_and_line(tmp_path: Path, data: bytes, where: str, what: str) -> None:

@@ -169,7 +169,7 @@ def _require_lines(texts: Sequence[str]) -> None:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file, counted from 1; a BOM and any of the three line ends are tolerated."""
+    """Lines of a UTF-8 file, counted from 1; any of the three line ends, and a BOM before a line, are tolerated."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -180,7 +180,9 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"not UTF-8 (byte 0x{data[error.start]:02x})", path=path, line=line) from error
     # Not str.splitlines: it also splits at U+0085, U+2028 and others that real queries contain.
-    text = text.removeprefix(_BOM).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
-    if not text.strip():
+    text = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
+    # Files that were joined have a BOM inside as well.
+    lines = [line.lstrip(_BOM) for line in text.split("\n")]
+    if not any(map(str.strip, lines)):
         raise UserError("empty file", path=path)
-    yield from enumerate(text.split("\n"), start=1)
+    yield from enumerate(lines, start=1)

@@ -109,7 +109,8 @@ def read_texts(source: IO[bytes], name: str) -> Iterator[str]:
         while not whole:
             rest = source.readline(LINE)
             whole = not rest or rest.endswith(b"\n")
-        yield (text.removeprefix(_BOM) if number == 1 else text).rstrip("\r\n")
+        # Files that were joined have one inside as well.
+        yield text.lstrip(_BOM).rstrip("\r\n")
 
 
 def as_json(chunk: Sequence[Prediction]) -> Iterator[str]:

@@ -48,7 +48,7 @@ def test_the_same_from_everywhere(
     # Chunks of fifty.
     found, _ = printed(capsys, folder, "-", "--batch_size", "1")
     assert [row["label"] for row in found] == [row["label"] for row in from_file]
-    feed(monkeypatch, ("\ufeff" + "\n".join(texts[:3]) + "\n").encode())
+    feed(monkeypatch, ("\ufeff" + "\n\ufeff".join(texts[:3]) + "\n").encode())
     assert printed(capsys, "--params_path", folder)[0] == printed(capsys, folder, *text_options(texts[:3]))[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import math
@@ -96,21 +97,42 @@ def write_bytes(path: Path, data: bytes) -> None:
         UserError: it can't be written; the old file, if any, is still there, and no new folder.
     """
     try:
-        with _parents(path):
-            handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                # mkstemp makes private files; these are meant to be read and committed.
-                os.chmod(partial, 0o644)
-                os.replace(partial, path)
-            except BaseException:
-                os.unlink(partial)
-                raise
+        with _parents(path), _partial_of(path) as (partial, handle):
+            os.ftruncate(handle, 0)
+            with os.fdopen(os.dup(handle), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(handle)
+            # Whatever the umask: these are meant to be read and committed.
+            os.chmod(partial, 0o644)
+            os.replace(partial, path)
     except OSError as error:
         raise UserError(f"can't be written: {error.strerror}", path=path) from error
+
+
+@contextlib.contextmanager
+def _partial_of(path: Path) -> Iterator[tuple[Path, int]]:
+    """The one file beside `path` that is written before it becomes `path`, open and locked; it goes where it doesn't.
+
+    What a killed writer left is written over by the next one, so it does not stay.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    while True:
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        # Who held the lock before may have made it `path`, or removed it.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), os.lstat(partial)):
+                break
+        os.close(handle)
+    try:
+        yield partial, handle
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise
+    finally:
+        os.close(handle)
 
 
 def _require_free(target: Path) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -40,3 +44,37 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         write_text(path, "new")
     assert path.read_text(encoding="utf-8") == "old"
     assert os.listdir(path.parent) == ["report.md"]
+
+
+def test_what_a_killed_writer_left_does_not_stay(tmp_path: Path) -> None:
+    """Killed while it writes, it leaves the old file and one part, which the next writer uses up."""
+    path = tmp_path / "report.md"
+    write_text(path, "old")
+    program = "import os, signal; from pathlib import Path; from replicate import files; "
+    program += "files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); "
+    program += f"files.write_text(Path({str(path)!r}), 'new' * 1000)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert path.read_text(encoding="utf-8") == "old"
+    assert len(os.listdir(tmp_path)) == 2
+    write_text(path, "newer")
+    assert path.read_text(encoding="utf-8") == "newer"
+    assert os.listdir(tmp_path) == ["report.md"]
+
+
+def test_writers_at_once_are_never_mixed(tmp_path: Path) -> None:
+    """Eight threads replace one file again and again; whoever reads it meets one of the texts, whole."""
+    path, texts = tmp_path / "report.md", [str(number) * 10_000 for number in range(8)]
+    write_text(path, texts[0])
+
+    def write(text: str) -> None:
+        for _ in range(20):
+            write_text(path, text)
+
+    with ThreadPoolExecutor(len(texts)) as pool:
+        written = [pool.submit(write, text) for text in texts]
+        while not all(one.done() for one in written):
+            assert path.read_text(encoding="utf-8") in texts
+        for one in written:
+            one.result()
+    assert path.read_text(encoding="utf-8") in texts
+    assert os.listdir(tmp_path) == ["report.md"]

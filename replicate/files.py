@@ -116,7 +116,7 @@ def _partial_of(path: Path) -> Iterator[tuple[Path, int]]:
 
     What a killed writer left is written over by the next one, so it does not stay.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.parent / f".{path.name}.partial"
     while True:
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -35,6 +35,16 @@ def test_failed_write_leaves_nothing(tmp_path: Path, name: str, monkeypatch: pyt
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is `.`, which has no name; both are told, and nothing stays beside them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for path in (Path(), Path("folder")):
+        with pytest.raises(UserError, match="can't be written: "):
+            write_text(path, "text")
+    assert os.listdir(tmp_path) == ["folder"]
+
+
 def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is found while the new text is written; the old one is whole, and folders that were there stay."""
     path = tmp_path / "there" / "report.md"

@@ -13,9 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import Any, BinaryIO
 
 from replicate.errors import UserError
 
@@ -96,43 +94,48 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         UserError: it can't be written; the old file, if any, is still there, and no new folder.
     """
+    partial = path.parent / f".{path.name}.partial"
     try:
-        with _parents(path), _partial_of(path) as (partial, handle):
-            os.ftruncate(handle, 0)
-            with os.fdopen(os.dup(handle), "wb") as file:
+        # What a killed writer left is written over, so it does not stay.
+        with _parents(path), _locked(partial, wait=True) as file:
+            try:
+                file.truncate()
                 file.write(data)
                 file.flush()
-                os.fsync(handle)
-            # Whatever the umask: these are meant to be read and committed.
-            os.chmod(partial, 0o644)
-            os.replace(partial, path)
+                os.fsync(file.fileno())
+                # Whatever the umask: these are meant to be read and committed.
+                os.chmod(partial, 0o644)
+                os.replace(partial, path)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise UserError(f"can't be written: {error.strerror}", path=path) from error
 
 
 @contextlib.contextmanager
-def _partial_of(path: Path) -> Iterator[tuple[Path, int]]:
-    """The one file beside `path` that is written before it becomes `path`, open and locked; it goes where it doesn't.
+def _locked(path: Path, *, wait: bool) -> Iterator[BinaryIO]:
+    """The file at `path`, made if need be, open to be written and locked against everybody who opens it so.
 
-    What a killed writer left is written over by the next one, so it does not stay.
+    Who has it may rename or remove it; who waited for it then takes the one that is there.
+
+    Raises:
+        BlockingIOError: somebody has it, and `wait` is false.
     """
-    partial = path.parent / f".{path.name}.partial"
     while True:
-        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        # Who held the lock before may have made it `path`, or removed it.
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(handle), os.lstat(partial)):
-                break
-        os.close(handle)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644), "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            if _is_at(file, path):
+                yield file
+                return
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file is the one at `path`."""
     try:
-        yield partial, handle
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(partial)
-        raise
-    finally:
-        os.close(handle)
+        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _require_free(target: Path) -> None:
@@ -197,7 +200,7 @@ def resumable_folder(target: Path) -> Iterator[Path]:
     # Resolved, since `.` has no name.
     whole = target.resolve()
     partial = whole.with_name(f".{whole.name}.partial")
-    lock = FileLock(whole.with_name(f".{whole.name}.lock"))
+    lock = whole.with_name(f".{whole.name}.lock")
     try:
         with _parents(whole), _alone(lock):
             try:
@@ -208,19 +211,18 @@ def resumable_folder(target: Path) -> Iterator[Path]:
                 partial.replace(whole)
             finally:
                 keep_checkpoint(partial)
-    except Timeout as error:
+    except BlockingIOError as error:
         raise UserError("another process is writing it", path=target, hint="wait, or name another folder") from error
     except OSError as error:
         raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
 
 
 @contextlib.contextmanager
-def _alone(lock: FileLock) -> Iterator[None]:
-    """Holds a lock whose file goes with it; Timeout where another process has it."""
-    lock.acquire(timeout=0)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            Path(lock.lock_file).unlink()
-        lock.release()
+def _alone(lock: Path) -> Iterator[None]:
+    """Holds a lock file, which goes with it; BlockingIOError where another process has it."""
+    with _locked(lock, wait=False):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                lock.unlink()

@@ -109,10 +109,11 @@ class ClaimTest:
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim's status after Holm's correction over its table, with the corrected p."""
+    """A claim's status after Holm's correction over its table, with its p alone and the corrected one."""
 
     status: ClaimStatus
     reason: str
+    p: float
     p_corrected: float
 
 
@@ -286,15 +287,18 @@ def judge_claims(tests: Sequence[ClaimTest | None], alpha: float = 0.05) -> tupl
 
 
 def _judge_claim(test: ClaimTest | None, p: float, alpha: float) -> ClaimVerdict:
+    status: ClaimStatus = "not distinguishable"
     if test is None:
-        return ClaimVerdict("not-run", "there are no records of both rows over the same seeds", math.nan)
-    if math.isnan(p):
-        return ClaimVerdict("not distinguishable", "fewer than two seed pairs, or a seed gave no number", p)
-    if p > alpha:
-        return ClaimVerdict("not distinguishable", f"these seeds show neither it nor its opposite (p = {p:.2g})", p)
-    if test.p_support < test.p_contradict:
-        return ClaimVerdict("supported", f"shown in every metric of the claim (p = {p:.2g})", p)
-    return ClaimVerdict("contradicted", f"the opposite is shown (p = {p:.2g})", p)
+        status, reason = "not-run", "there are no records of both rows over the same seeds"
+    elif math.isnan(p):
+        reason = "fewer than two seed pairs, or a seed gave no number"
+    elif p > alpha:
+        reason = f"these seeds show neither it nor its opposite (p = {p:.2g})"
+    elif test.p_support < test.p_contradict:
+        status, reason = "supported", f"shown in every metric of the claim (p = {p:.2g})"
+    else:
+        status, reason = "contradicted", f"the opposite is shown (p = {p:.2g})"
+    return ClaimVerdict(status, reason, test.p if test else math.nan, p)
 
 
 def _mcnemar_p(only_a: int, only_b: int) -> float:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from replicate.compression import BYTES, KINDS, METRIC, Compressed, compressed_rows, parameters, pareto
 from replicate.figures import Cloud, Estimate, Spot, scatter
 from replicate.markdown import STATISTICS, interval, number, plural, sentence, spread, table_of, tally
-from replicate.paired import claim_test
 from replicate.picture import Block, Picture
 from replicate.profile import Profile
 from replicate.results import Material, RowResult, judge_claims
@@ -171,8 +170,8 @@ def _claims(material: Material, table: ResultsTable, profile: Profile) -> list[s
             for metric, c in result.comparisons.items()
         ]
         a, b = (material.result(table.row(row), profile) for row in (result.claim.row, result.claim.against))
-        alone = claim_test(result.claim.kind, list(result.comparisons.values())).p
-        cells = [f"**{result.verdict.status}**", number(alone, ".2g"), number(result.verdict.p_corrected, ".2g")]
+        verdict = result.verdict
+        cells = [f"**{verdict.status}**", number(verdict.p, ".2g"), number(verdict.p_corrected, ".2g")]
         lines.append([result.claim.text, *cells, f"{material.minus(a, b)}: {', '.join(measured)}" if measured else ""])
     return [
         "What is claimed of these rows. `p` is of each claim alone, two-sided, over all its metrics; the verdict goes "

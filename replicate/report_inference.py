@@ -15,7 +15,7 @@ from replicate.picture import Block, Picture
 from replicate.record import TIMING
 from replicate.results import Material
 from replicate.table import LATENCY
-from replicate.timing.goals import goals, pick
+from replicate.timing.goals import goals, pick, whole_and_pruned
 from replicate.timing.pruned import WHOLE, Pruned, largest, net_name, pruned_of
 from replicate.timing.race import speed_up, unstable
 from replicate.timing.record import (
@@ -175,7 +175,7 @@ def _pictures(record: TimingRecord) -> list[Picture]:
 def _everyone(record: TimingRecord, found: Pruned) -> Picture:
     """Every runtime and precision of a comparison's whole and pruned nets over its fastest whole net in fp32."""
     comparison, whole, seconds = found.comparison, found.whole, found.comparison.seconds
-    nets = [one for one in comparison.contestants if one.width != "1" or one.model == whole.model]
+    nets = whole_and_pruned(comparison)
     groups = list(dict.fromkeys(f"{one.runtime} {one.precision}" for one in nets))
     # The narrowest first, so that a width has the same colour in both pictures.
     by_width = sorted(nets, key=lambda one: one.flops)

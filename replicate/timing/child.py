@@ -1,6 +1,6 @@
 """PaddleNLP's default dynamic graph in a process of its own: Paddle's flags decide while it is imported.
 
-`python -m replicate.timing.child FOLDER THREADS DEVICE PRECISION` takes OMP_NUM_THREADS as it finds it. It describes
+`python -m replicate.timing.child FOLDER DEVICE PRECISION` takes OMP_NUM_THREADS as it finds it. It describes
 itself in one line of JSON, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward
 took. Nothing of `compat` may run here.
 """
@@ -20,7 +20,7 @@ from replicate.model import WEIGHTS, load_weights, shrink
 
 def main() -> None:
     """Load a model folder as PaddleNLP's users do, then time a forward for every line of standard input."""
-    folder, _, device, precision = Path(sys.argv[1]), *sys.argv[2:]
+    folder, device, precision = Path(sys.argv[1]), *sys.argv[2:]
     # What Paddle prints goes to stderr: stdout holds answers only.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

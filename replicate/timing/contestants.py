@@ -208,9 +208,9 @@ def token_ids(vocabulary: int, batch: int, length: int) -> NDArray[np.int64]:
 def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Iterator[Opened]:
     environment = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
     environment["OMP_NUM_THREADS"] = str(threads)
+    if entrant.runtime == INSTALLED:
+        del environment["OMP_NUM_THREADS"]
     if entrant.runtime in (DEFAULT, INSTALLED):
-        if entrant.runtime == INSTALLED:
-            del environment["OMP_NUM_THREADS"]
         command = [sys.executable, "-m", "replicate.timing.child", str(subject.folder)]
         # The child has to find this package wherever it was found here.
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
@@ -221,9 +221,9 @@ def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Ite
             raise UserError(f"{TORCH_PYTHON} is not set", hint="name the Python of an environment with PyTorch")
         if not PEER.is_file():
             raise UserError("is part of a checkout only", path=PEER)
-        command = [python, str(PEER), str(subject.folder / "config.json")]
+        command = [python, str(PEER), str(subject.folder / "config.json"), str(threads)]
         environment.pop("PYTHONPATH", None)
-    command += [str(threads), device, entrant.precision]
+    command += [device, entrant.precision]
     with Child.start(command, environment) as child:
         yield Opened(
             child.description["parameters"],

@@ -75,10 +75,15 @@ def goals(record: TimingRecord) -> list[GoalResult]:
     return [_judge(goal, length, record) for goal in GOALS for length in goal.lengths]
 
 
-def pick(comparison: Comparison, wanted: Pick) -> Contestant | None:
-    """The contestant that `wanted` means; None where it did not take part. Whole is the first net alone: no student."""
+def whole_and_pruned(comparison: Comparison) -> list[Contestant]:
+    """The contestants of the first net, which is the whole one, and of pruned ones: no student."""
     whole = comparison.contestants[0].model
-    known = [one for one in comparison.contestants if one.width != "1" or one.model == whole]
+    return [one for one in comparison.contestants if one.width != "1" or one.model == whole]
+
+
+def pick(comparison: Comparison, wanted: Pick) -> Contestant | None:
+    """The contestant that `wanted` means; None where it did not take part."""
+    known = whole_and_pruned(comparison)
     runtime: str | None = wanted.runtime
     if runtime == BEST:
         full = [

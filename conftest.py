@@ -15,17 +15,17 @@ from importlib import metadata
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate import report
-from replicate.cli import seeds_of
-from replicate.errors import UserError
-from replicate.paths import MEASURED, REPORT, store_root
-from replicate.profile import Profile, load_profile
-from replicate.record import load_records
-from replicate.results import RowResult, RowVerdict, judge_row, judge_row_against_baseline, row_result
-from replicate.run import Runner, selected
-from replicate.store import Store
-from replicate.table import ResultsTable, Row
-from replicate.table_file import load_tables
+from replicate.commands.main import seeds_of
+from replicate.common.errors import UserError
+from replicate.common.paths import MEASURED, REPORT, store_root
+from replicate.findings.rows import RowResult, RowVerdict, judge_row, judge_row_against_baseline, row_result
+from replicate.records.run import load_records
+from replicate.report import build as report
+from replicate.runs.runner import Runner, selected
+from replicate.runs.store import Store
+from replicate.tables.file import load_tables
+from replicate.tables.profile import Profile, load_profile
+from replicate.tables.table import ResultsTable, Row
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -123,7 +123,7 @@ def usable_gpu() -> bool:
         ctypes.CDLL("libcuda.so.1")
     except (metadata.PackageNotFoundError, OSError):
         return False
-    from replicate.doctor import check_device, probe
+    from replicate.commands.doctor import check_device, probe
 
     return check_device("gpu", probe("gpu")).ok
 
@@ -190,7 +190,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         return
     from tabulate import tabulate
 
-    from replicate.markdown import spread
+    from replicate.common.markdown import spread
 
     lines = []
     for name, verdict in bench.verdicts.items():

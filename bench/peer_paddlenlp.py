@@ -1,7 +1,7 @@
 """PaddleNLP's example of multi-class fine-tuning as it comes, timed beside ours: default flags, a plain loop.
 
 It does what the article's `train.py` does in every step: a random batch padded to its longest text, forward, loss,
-backward, AdamW, and every tenth step the loss on the screen. Nothing of `replicate.compat` may run here, since Paddle's
+backward, AdamW, and every tenth step the loss on the screen. Nothing of `nets.upstream` may run here, since Paddle's
 flags decide while it is imported.
 
 Usage: peer_paddlenlp.py MODEL DATA RATE, where DATA is a file of `text<TAB>label` lines. It describes itself in one

@@ -29,9 +29,9 @@ from replicate.augment.engine import UNK_TOKEN
 from replicate.augment.lac import Tagger
 from replicate.augment.strategy import RATE
 from replicate.augment.vectors import Vectors, load_vectors
-from replicate.compat import import_lac, lac_predictor
 from replicate.corpus import load_dataset
 from replicate.corpus.kuake import NAME, VARIABLE
+from replicate.nets.upstream import import_lac, lac_predictor
 
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors

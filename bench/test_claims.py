@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replicate.results import judge_claims
+from replicate.findings.rows import judge_claims
 
 if TYPE_CHECKING:
     from conftest import Bench
-    from replicate.table import Claim, ResultsTable
+    from replicate.tables.table import Claim, ResultsTable
 
 
 def test_claim(table: ResultsTable, claim: Claim, bench: Bench, pytestconfig: pytest.Config) -> None:

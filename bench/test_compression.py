@@ -21,27 +21,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replicate import batching
+from replicate.common.paths import ROOT
+from replicate.common.progress import Progress
 from replicate.corpus import load_dataset
 from replicate.corpus.formats import Dataset, Split
 from replicate.corpus.kuake import NAME, VARIABLE
-from replicate.finetune import FinetuneOptions, epoch_batches, finetune
-from replicate.model import (
-    build_vocabulary,
-    classifier_from_config,
-    encode,
-    load_classifier,
-    save_model,
-    seed_everything,
-)
-from replicate.paths import ROOT
-from replicate.profile import load_profile
-from replicate.progress import Progress
-from replicate.prune import PruneOptions, prune
-from replicate.prune_native import batches_of, shape_of, student_of
+from replicate.nets import batching
+from replicate.nets.classifier import classifier_from_config, load_classifier
+from replicate.nets.device import seed_everything
+from replicate.nets.folder import save_model
+from replicate.nets.tokens import build_vocabulary, encode
+from replicate.stages.finetune import FinetuneOptions, finetune
+from replicate.stages.prune.native import batches_of, shape_of, student_of
+from replicate.stages.prune.options import PruneOptions
+from replicate.stages.prune.prune import prune
+from replicate.tables.profile import load_profile
 from replicate.timing.contestants import Child
 from replicate.timing.race import race, speed_up
 from replicate.timing.summary import shown_ratio
+from replicate.training.options import epoch_batches
 
 PEER = ROOT / "bench" / "peer_paddlenlp.py"
 WIDTH = "1/2"

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate import compat
-from replicate.run import device_facts
+from replicate.nets import upstream
+from replicate.records.facts import device_facts
+from replicate.records.timing import Comparison, TimingRecord
+from replicate.report import build
 from replicate.timing.contestants import PYTORCH
 from replicate.timing.goals import GOALS, Goal, goals
 from replicate.timing.grid import Field, Heat, compare, grid
 from replicate.timing.race import Contestants, one_round, orders
-from replicate.timing.record import Comparison, TimingRecord
 from replicate.timing.session import field_for, keep_record, now, record_of
 from replicate.timing.summary import goal_table, rows_of, shown
 
@@ -71,14 +72,17 @@ def timings(pytestconfig: pytest.Config) -> Iterator[Timings]:
     """The session's timings, summed up when pytest ends; nets are gone with the module's last test."""
     device = pytestconfig.getoption("--device") or "cpu"
     # As many as Paddle gets when it is imported.
-    compat.prepare()
+    upstream.prepare()
     threads = int(device_facts("cpu")["threads"])
     with field_for(device, threads, quiet=True) as field:
         timings = Timings(pytestconfig.getoption("--timing"), field, pytestconfig.getoption("--accept"))
         pytestconfig.pluginmanager.register(timings, "replicate-timings")
         yield timings
     if timings.comparisons:
-        timings.path = keep_record(timings.record(), timings.accept and timings.grid == "full")
+        accept = timings.accept and timings.grid == "full"
+        timings.path = keep_record(timings.record(), accept)
+        if accept:
+            build.write()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,8 +15,10 @@ from typing import IO
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate.export import export
-from replicate.model import classifier_from_config, save_model, seed_everything
+from replicate.inference.export import export
+from replicate.nets.classifier import classifier_from_config
+from replicate.nets.device import seed_everything
+from replicate.nets.folder import save_model
 
 # Lines of the smaller run, beside which the larger one is held; then those of `quick` and of `full`.
 FEW = 1000
@@ -33,7 +35,7 @@ NET = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "int
 # Runs a command of this package and says at the end how much memory it held at most, in KiB.
 PROGRAM = """
 import resource, sys
-from replicate.cli import main
+from replicate.commands.main import main
 code = main(sys.argv[1:])
 print(f"\\npeak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", file=sys.stderr)
 sys.exit(code)

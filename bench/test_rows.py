@@ -8,7 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from conftest import Bench
-    from replicate.table import Row
+    from replicate.tables.table import Row
 
 
 def test_row_runs(row: Row, bench: Bench) -> None:

@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate import compat
-from replicate.run import device_facts
-from replicate.shapes import SHAPES
+from replicate.nets import upstream
+from replicate.records.facts import device_facts
+from replicate.records.timing import Contestant, ServiceComparison, TimingRecord
+from replicate.report import build
 from replicate.timing.contestants import Entrant, Models, opened
 from replicate.timing.race import race
-from replicate.timing.record import Contestant, ServiceComparison, TimingRecord
+from replicate.timing.random_net import SHAPES
 from replicate.timing.session import keep_record, now, record_of
 from replicate.timing.summary import service_rows, shown
 from tests.load import Load, Service, load, service
@@ -136,10 +137,13 @@ def test_load(timing: str, running: dict[str, Running], pytestconfig: pytest.Con
             for label, each in loads.items()
         },
     )
-    compat.prepare()
+    upstream.prepare()
     threads = int(device_facts("cpu")["threads"])
     name = f"{'' if timing == 'full' else 'quick-'}service-cpu-{threads}"
     command = ("pytest", "bench/test_serve.py", "--timing", timing)
     record = record_of(name, started, command, "cpu", threads, services=[comparison])
-    path = keep_record(record, pytestconfig.getoption("--accept") and timing == "full")
+    accept = pytestconfig.getoption("--accept") and timing == "full"
+    path = keep_record(record, accept)
+    if accept:
+        build.write()
     pytestconfig.pluginmanager.register(Told(record, path), "replicate-loads")

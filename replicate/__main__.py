@@ -1,5 +1,5 @@
 """`python -m replicate`."""
 
-from replicate.cli import main
+from replicate.commands.main import main
 
 raise SystemExit(main())

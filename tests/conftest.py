@@ -8,8 +8,8 @@ import pytest
 
 from replicate.corpus.formats import Dataset, write_dataset
 from replicate.corpus.generated import generate
-from replicate.pretrain import PretrainOptions, pretrain
-from replicate.prune import PruneOptions
+from replicate.stages.pretrain import PretrainOptions, pretrain
+from replicate.stages.prune.options import PruneOptions
 from tests.tiny import ARCHITECTURE, QUIET, Made, run_finetune, run_prune
 
 

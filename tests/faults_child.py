@@ -11,14 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from replicate import compat, report, run
-from replicate.files import write_text
-from replicate.profile import Profile, load_profile
-from replicate.record import Record, load_records
-from replicate.stages import STAGES
-from replicate.store import Store
-from replicate.table import ResultsTable, Step
-from replicate.table_file import load_tables
+from replicate.common.files import write_text
+from replicate.nets import upstream
+from replicate.records.run import Record, load_records
+from replicate.report import build as report
+from replicate.runs import runner as run
+from replicate.runs.store import Store
+from replicate.stages.registry import STAGES
+from replicate.tables.file import load_tables
+from replicate.tables.profile import Profile, load_profile
+from replicate.tables.table import ResultsTable, Step
 from tests.tiny import ARCHITECTURE
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -35,7 +37,7 @@ SAMPLE = 100
 def main(store: Path, records: Path, data: Path, *rows: str) -> None:
     """Every stage of these rows, seed 1, their records and a report of them."""
     # Imports before the first stage is told, so that kills meet stages.
-    compat.quiet()
+    upstream.quiet()
     tables = load_tables()
     # By the name of a profile that the report knows.
     smoke = load_profile("smoke")

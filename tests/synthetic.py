@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from replicate.metrics import count
-from replicate.profile import Profile
-from replicate.record import Record, pack_bits, pack_predictions
-from replicate.table import ResultsTable
-from replicate.table_file import load_table, load_tables
+from replicate.records.run import Record
+from replicate.scores.metrics import count
+from replicate.scores.packing import pack_bits, pack_predictions
+from replicate.tables.file import load_table, load_tables
+from replicate.tables.profile import Profile
+from replicate.tables.table import ResultsTable
 
 GOLD = np.array([0] * 40 + [1] * 30 + [2] * 30)
 TABLE = """

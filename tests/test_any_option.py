@@ -22,15 +22,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replicate.checkpoint import Checkpoint
-from replicate.cli import build_parser, main
+from replicate.commands.main import build_parser, main
+from replicate.common.errors import Stopped
+from replicate.common.progress import Progress
+from replicate.corpus.fetch import no_network
 from replicate.corpus.formats import write_dataset
 from replicate.corpus.generated import generate
-from replicate.errors import Stopped
-from replicate.fetch import no_network
-from replicate.listener import Listener
-from replicate.progress import Progress
-from replicate.shapes import SHAPES
+from replicate.serving.listener import Listener
+from replicate.timing.random_net import SHAPES
+from replicate.training.checkpoint import Checkpoint
 from tests.test_commands import PROFILE
 from tests.tiny import ARCHITECTURE, Made
 
@@ -265,7 +265,7 @@ def grounds(named: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr(Progress, "step", stopping_too)
     monkeypatch.setattr(Listener, "run", lambda self, sockets: None)
     # The published ones take seconds to make.
-    for module in ("replicate.timing.cli", "replicate.timing.arguments"):
+    for module in ("replicate.commands.time", "replicate.commands.time_arguments"):
         monkeypatch.setattr(f"{module}.SHAPES", {"base": {**SHAPES["base"], **ARCHITECTURE, "vocab_size": 300}})
     # What asks for more than is sensible must not take this machine down; it is told that there is no more.
     limits = resource.getrlimit(resource.RLIMIT_AS)

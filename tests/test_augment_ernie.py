@@ -13,12 +13,13 @@ from safetensors.numpy import load_file, save_file
 from scipy import stats
 
 from replicate.augment import STRATEGIES, augment_texts
+from replicate.augment.draws import generator
 from replicate.augment.lac import Tagger
 from replicate.augment.masked_model import TOP, Choices, Ids, MaskedModel
-from replicate.augment.strategy import RATE, Context, Line, Lookup, generator
-from replicate.cli import main
-from replicate.errors import UserError
-from replicate.model import WEIGHTS
+from replicate.augment.strategy import RATE, Context, Line, Lookup
+from replicate.commands.main import main
+from replicate.common.errors import UserError
+from replicate.nets.folder import WEIGHTS
 from tests.tiny import write_masked_model
 
 CORPUS = ("感冒怎么治疗", "头痛吃什么药好", "湿疹会传染给孩子吗", "aids 怎么预防", "CT检查多少钱😄")

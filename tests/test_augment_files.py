@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from replicate.augment import STRATEGIES, cli
+from replicate.augment import STRATEGIES
 from replicate.augment.engine import UNK_TOKEN
 from replicate.augment.files import augment_path
-from replicate.errors import UserError
+from replicate.commands import augment as cli
+from replicate.common.errors import UserError
 
 LINES = ["感冒怎么治疗\t治疗方案", "头痛吃什么药好\t治疗方案", "湿疹会传染给孩子吗\t疾病表述"]
 MASK = {"unk": 1.0}

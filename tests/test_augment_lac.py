@@ -20,8 +20,8 @@ texts = generate(examples_train=300, examples_dev=0, unlabelled=0).train.texts
 counts = []
 def count():
     counts.append(ctypes.CDLL(sys.argv[1]).MKL_Get_Max_Threads())
-from replicate import compat
-compat.quiet()
+from replicate.nets import upstream
+upstream.quiet()
 count()
 many = Tagger()
 count()

@@ -16,8 +16,9 @@ from scipy import stats
 
 from replicate.augment import STRATEGIES, augment_texts
 from replicate.augment import nlpcda as ours
-from replicate.augment.strategy import Context, Line, Lookup, generator
-from replicate.errors import UserError
+from replicate.augment.draws import generator
+from replicate.augment.strategy import Context, Line, Lookup
+from replicate.common.errors import UserError
 
 TEXT = "阿里巴巴的员工头痛发烧3天应该怎么治疗才好得快呢"
 

@@ -13,9 +13,10 @@ import pytest
 from gensim.models import KeyedVectors
 
 from replicate.augment.lac import Tagger
-from replicate.augment.train_vectors import add_arguments, train_vectors, vectors_command
+from replicate.augment.train_vectors import train_vectors
 from replicate.augment.vectors import load_vectors
-from replicate.errors import UserError
+from replicate.commands.vectors import add_arguments, vectors_command
+from replicate.common.errors import UserError
 
 DISEASES = ("感冒", "头痛", "高血压", "糖尿病", "胃炎", "湿疹")
 ENDINGS = ("怎么治疗", "吃什么药好", "的症状是什么", "需要做哪些检查")

@@ -11,7 +11,7 @@ import pytest
 from gensim.models import KeyedVectors
 
 from replicate.augment.vectors import load_vectors, vectors_from
-from replicate.errors import UserError
+from replicate.common.errors import UserError
 
 # Prints the process's peak memory in KiB, before and after.
 PEAK = """

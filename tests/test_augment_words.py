@@ -8,7 +8,8 @@ import numpy as np
 from scipy import stats
 
 from replicate.augment import STRATEGIES
-from replicate.augment.strategy import Context, Line, generator
+from replicate.augment.draws import generator
+from replicate.augment.strategy import Context, Line
 from replicate.augment.words import RATE
 
 WORDS = (("感冒", "n"), ("吃", "v"), ("头孢", "n"), ("好", "a"), ("吗", "xc"))

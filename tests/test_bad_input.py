@@ -18,17 +18,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replicate.checkpoint import seconds_spent
+from replicate.common.errors import UserError
+from replicate.common.files import CHECKPOINT, read_json
+from replicate.common.paths import ROOT
 from replicate.corpus.formats import read_dataset, read_labels, read_lines, read_split
-from replicate.errors import UserError
-from replicate.exported import read_exported
-from replicate.files import CHECKPOINT, read_json
-from replicate.model import read_header
-from replicate.paths import ROOT
-from replicate.profile import load_profile
-from replicate.record import read_record
-from replicate.table_file import load_table
-from replicate.timing.record import read_timing
+from replicate.inference.exported import read_exported
+from replicate.nets.folder import read_header
+from replicate.records.run import read_record
+from replicate.records.timing import read_timing
+from replicate.tables.file import load_table
+from replicate.tables.profile import load_profile
+from replicate.training.checkpoint import seconds_spent
 
 EXAMPLES = int(os.environ.get("REPLICATE_FUZZ", "40"))
 SECONDS = int(os.environ.get("REPLICATE_ATHERIS", "10"))

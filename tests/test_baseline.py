@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from replicate import metrics
-from replicate.baseline import svm
 from replicate.corpus.formats import Split
+from replicate.scores import metrics
+from replicate.stages.svm import svm
 
 TRAIN = Split(("头疼怎么治", "感冒怎么治", "头疼挂什么科", "感冒挂什么科") * 5, (1, 1, 4, 4) * 5)
 DEV = Split(("咳嗽怎么治", "咳嗽挂什么科"), (1, 4))

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from replicate.batching import length_batches, pad, random_batches, sorted_batches
+from replicate.nets.batching import length_batches, pad, random_batches, sorted_batches
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=1003)
 LISTED: list[int] = LENGTHS.tolist()

@@ -14,17 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replicate import checkpoint
-from replicate.checkpoint import VARIABLE, Checkpoint, interval, rows_digest, seconds_spent
+from replicate.common.errors import Stopped, UserError
+from replicate.common.files import CHECKPOINT
+from replicate.common.progress import Progress
 from replicate.corpus.formats import Dataset
-from replicate.distill import DistillOptions, distill
-from replicate.errors import Stopped, UserError
-from replicate.files import CHECKPOINT
-from replicate.finetune import FinetuneOptions, finetune
-from replicate.model import load_classifier, seed_everything
-from replicate.pretrain import PretrainOptions, pretrain
-from replicate.progress import Progress
-from replicate.prune import PruneOptions, prune
+from replicate.nets.classifier import load_classifier
+from replicate.nets.device import seed_everything
+from replicate.stages.distill.distill import distill
+from replicate.stages.distill.options import DistillOptions
+from replicate.stages.finetune import FinetuneOptions, finetune
+from replicate.stages.pretrain import PretrainOptions, pretrain
+from replicate.stages.prune.options import PruneOptions
+from replicate.stages.prune.prune import prune
+from replicate.training import checkpoint
+from replicate.training.checkpoint import VARIABLE, Checkpoint, interval, rows_digest, seconds_spent
 from tests.tiny import QUIET, Made, run_finetune
 
 # Dropout everywhere, batches by length, evaluations inside epochs, an epoch that ends between two of them.
@@ -317,7 +320,7 @@ def test_signal_after_the_last_step_is_given_on(tmp_path: Path) -> None:
     """A signal that comes when no step is left to finish is not swallowed."""
     import paddle
 
-    from replicate.optimisation import adamw
+    from replicate.training.optimisation import adamw
 
     net = paddle.nn.Linear(2, 2)
     optimizer = adamw(net, 0.1, 1, 0.0, 0.0)

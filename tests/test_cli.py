@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from replicate import cli
-from replicate.cli import build_parser, main, seeds_of
-from replicate.errors import UserError
+from replicate.commands import main as cli
+from replicate.commands.main import build_parser, main, seeds_of
+from replicate.common.errors import UserError
 
 # The article's command lines with nothing changed but the program's name, and what each must mean.
 ARTICLE: dict[str, dict[str, Any]] = {
@@ -74,7 +74,7 @@ ARTICLE: dict[str, dict[str, Any]] = {
 HEAVY = ("LAC", "gensim", "paddle", "paddlenlp", "paddleslim")
 IMPORTS = """
 import contextlib, io, json, sys
-from replicate.cli import main
+from replicate.commands.main import main
 found = {}
 for line in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from replicate.cli import main
+from replicate.commands.main import main
+from replicate.common.errors import UserError
+from replicate.common.files import finished_folder
 from replicate.corpus.formats import Dataset, write_dataset
-from replicate.errors import UserError
-from replicate.files import finished_folder
-from replicate.model import digest_of, load_classifier, weights_of
-from replicate.predict import predict
-from replicate.prune import ENGINES
+from replicate.inference.predict import predict
+from replicate.nets.classifier import load_classifier
+from replicate.nets.folder import digest_of, weights_of
+from replicate.stages.prune.options import ENGINES
 from tests.tiny import Made
 
 PROFILE = """

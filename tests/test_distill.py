@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replicate import batching, compat
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset, Split
-from replicate.distill import DistillOptions, distill, distillation_loss, log_probabilities
-from replicate.errors import UserError
-from replicate.evaluation import evaluate, network_logits, probabilities, softmax
-from replicate.metrics import scores
-from replicate.model import digest_of, encode, load_classifier, weights_of
-from replicate.optimisation import Diverged
-from replicate.students import STUDENTS
-from replicate.transfer_set import NO_LABEL, gather
+from replicate.nets import batching, upstream
+from replicate.nets.classifier import load_classifier
+from replicate.nets.folder import digest_of, weights_of
+from replicate.nets.logits import network_logits, probabilities
+from replicate.nets.student_net import STUDENTS
+from replicate.nets.tokens import encode
+from replicate.scores.evaluation import evaluate, softmax
+from replicate.scores.metrics import scores
+from replicate.stages.distill.distill import distill, distillation_loss, log_probabilities
+from replicate.stages.distill.options import DistillOptions
+from replicate.stages.distill.transfer_set import NO_LABEL, gather
+from replicate.training.optimisation import Diverged
 from tests.test_students import SMALL
 from tests.tiny import QUIET, Made
 
@@ -57,7 +61,7 @@ def run_distill(dataset: Dataset, teacher: Path, folder: Path, seed: int = 1, **
 @pytest.fixture(scope="session")
 def paddle() -> Any:
     """Paddle, imported with this package's settings."""
-    compat.quiet()
+    upstream.quiet()
     return importlib.import_module("paddle")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.paths import ROOT
+from replicate.common.paths import ROOT
 
 MODULES = sorted((ROOT / "replicate").rglob("*.py"))
 

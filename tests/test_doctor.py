@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from replicate import doctor
+from replicate.commands import doctor
+from replicate.commands.doctor import Check, Probe
+from replicate.common.errors import UserError
 from replicate.corpus import kuake
-from replicate.doctor import Check, Probe
-from replicate.errors import UserError
-from replicate.run import UNLABELLED
+from replicate.corpus.unlabelled import UNLABELLED
 
 LOCKED = {"numpy": "1.26.4", "tqdm": "4.66.5", "paddlepaddle": "2.6.2"}
 UNREACHABLE = "http://127.0.0.1:9/"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from replicate import error_rates, paired
-from replicate.error_rates import Rate
+from replicate.verdicts import claims, error_rates
+from replicate.verdicts.error_rates import Rate
 
 ALPHA = 0.05
 EDGE = float(error_rates.TOLERANCE)
@@ -31,7 +31,7 @@ def at_edge(rule: error_rates.Rule, seeds: int, side: int = 1, trials: int = 200
 
 
 @pytest.fixture(scope="module")
-def tables() -> list[list[paired.ClaimTest]]:
+def tables() -> list[list[claims.ClaimTest]]:
     """Simulated claims at six seeds with no difference between any rows."""
     return error_rates.claim_tables(effect=0, sd=SD, seeds=6, trials=1000, rng=np.random.default_rng(6))
 
@@ -78,17 +78,17 @@ def test_wrong_verdicts_against_a_baseline_are_rare(seeds: int, baseline: int) -
     assert not refuted(rates["higher or lower"])
 
 
-def test_a_family_of_claims_is_rarely_wrong(tables: list[list[paired.ClaimTest]]) -> None:
+def test_a_family_of_claims_is_rarely_wrong(tables: list[list[claims.ClaimTest]]) -> None:
     """With no difference anywhere, at most 5 % of tables hold a claim that is supported or contradicted."""
     rate = error_rates.false_claims(error_rates.corrected, tables)
     assert not refuted(rate)
     assert rate.hits, "a rule that never decides would pass too"
 
 
-def test_a_family_without_correction_is_caught(tables: list[list[paired.ClaimTest]]) -> None:
+def test_a_family_without_correction_is_caught(tables: list[list[claims.ClaimTest]]) -> None:
     """Each claim on its own, the better of its two one-sided tests: some table of four is often wrong."""
 
-    def greedy(tests: Sequence[paired.ClaimTest]) -> list[str]:
+    def greedy(tests: Sequence[claims.ClaimTest]) -> list[str]:
         return [
             "not distinguishable"
             if min(test.p_support, test.p_contradict) > ALPHA

@@ -7,9 +7,11 @@ import pytest
 from numpy.typing import NDArray
 
 from replicate.corpus.formats import Dataset, Split
-from replicate.evaluation import evaluate, history_entry, network_logits, probabilities, softmax
-from replicate.model import encode, load_classifier
-from replicate.record import unpack_bits, unpack_confidence, unpack_predictions
+from replicate.nets.classifier import load_classifier
+from replicate.nets.logits import network_logits, probabilities
+from replicate.nets.tokens import encode
+from replicate.scores.evaluation import evaluate, history_entry, softmax
+from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions
 from tests.tiny import Made
 
 

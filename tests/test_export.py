@@ -12,17 +12,20 @@ import numpy as np
 import onnx
 import pytest
 
-from replicate import export as module
+from replicate.commands.export import add_export_arguments, export_command
+from replicate.common.errors import UserError
 from replicate.corpus import kuake, load_dataset
 from replicate.corpus.formats import Dataset, Split
-from replicate.errors import UserError
-from replicate.evaluation import probabilities
-from replicate.export import KINDS, TOLERANCE, add_export_arguments, export, export_command
-from replicate.exported import MANIFEST, read_exported
-from replicate.finetune import FinetuneOptions, finetune
-from replicate.model import build_vocabulary, classifier_from_config, encode, load_classifier, seed_everything
-from replicate.paired import mcnemar
-from replicate.runtime import Runtime, open_runtime
+from replicate.inference import export as module
+from replicate.inference.export import KINDS, TOLERANCE, export
+from replicate.inference.exported import MANIFEST, read_exported
+from replicate.inference.runtime import Runtime, open_runtime
+from replicate.nets.classifier import classifier_from_config, load_classifier
+from replicate.nets.device import seed_everything
+from replicate.nets.logits import probabilities
+from replicate.nets.tokens import build_vocabulary, encode
+from replicate.stages.finetune import FinetuneOptions, finetune
+from replicate.verdicts.pairs import mcnemar
 from tests.tiny import ARCHITECTURE, QUIET, Made
 
 # Sizes and lengths that no probe of `export` has; the middle row of a batch is the shortest.

@@ -12,11 +12,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from replicate.augment.lac import Tagger
-from replicate.cli import main
+from replicate.commands.main import main
 from replicate.corpus.formats import Dataset, Split, write_dataset
 from replicate.corpus.generated import generate
-from replicate.metrics import scores
-from replicate.optimisation import Diverged
+from replicate.scores.metrics import scores
+from replicate.training.optimisation import Diverged
 from tests.tiny import Made, run_finetune
 
 

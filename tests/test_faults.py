@@ -20,9 +20,9 @@ from typing import Any
 
 import pytest
 
-from replicate.paths import ROOT
-from replicate.record import load_records
-from replicate.store import MANIFEST, RESULT, Store
+from replicate.common.paths import ROOT
+from replicate.records.run import load_records
+from replicate.runs.store import MANIFEST, RESULT, Store
 from tests.faults_child import report_of
 
 # Rows with their stages that are killed: the article's way of pruning, this project's, and distillation.

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from replicate.cli import build_parser, main
+from replicate.commands.main import build_parser, main
+from replicate.common.errors import UserError
 from replicate.corpus import kuake
-from replicate.errors import UserError
-from replicate.fetch import ATTEMPTS, fetch, members, no_network
-from replicate.profile import Profile, load_profile
+from replicate.corpus.fetch import ATTEMPTS, fetch, members, no_network
+from replicate.tables.profile import Profile, load_profile
 
 BODY = bytes(range(256)) * 40
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -256,7 +256,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Pa
     monkeypatch.delenv(kuake.VARIABLE, raising=False)
     monkeypatch.setenv("PPNLP_HOME", str(tmp_path / "缓存 a"))
     monkeypatch.setattr(kuake, "URL", server.url)
-    monkeypatch.setattr("replicate.fetch.PAUSE", 0.01)
+    monkeypatch.setattr("replicate.corpus.fetch.PAUSE", 0.01)
     monkeypatch.setattr(kuake, "MD5", dict.fromkeys(kuake.MD5, hashlib.md5(EXAMPLES).hexdigest()))
     return tmp_path
 
@@ -381,7 +381,7 @@ def test_offline_asks_nobody(
         # This machine may have the weights of the profile's own.
         return replace(load_profile(name), model="nobody-has-this-model")
 
-    monkeypatch.setattr("replicate.run_command.load_profile", profile)
+    monkeypatch.setattr("replicate.commands.run.load_profile", profile)
     words = rest.format(tmp=cache, data=data_folder).split()
     assert main([command, *words, "--offline"]) == 2
     told = capsys.readouterr()

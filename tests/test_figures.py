@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from replicate.errors import UserError
-from replicate.figures import COLOURS, Cloud, Estimate, Series, Spot, bars, curve, forest, scatter
-from replicate.picture import CARD, FONTS, QUIET, SIZE, TEXT, WIDTH, Picture, width_of
+from replicate.common.errors import UserError
+from replicate.report.pictures.figures import COLOURS, Cloud, Estimate, Series, Spot, bars, curve, forest, scatter
+from replicate.report.pictures.picture import CARD, FONTS, QUIET, SIZE, TEXT, WIDTH, Picture, width_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 A = Estimate(0.71, (0.7, 0.72), (0.705, 0.715), ideal=0.8)

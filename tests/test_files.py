@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from replicate.errors import UserError
-from replicate.files import write_text
+from replicate.common.errors import UserError
+from replicate.common.files import write_text
 
 
 def test_folders_are_made_and_the_file_is_replaced(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_a_killed_writer_left_does_not_stay(tmp_path: Path) -> None:
     """Killed while it writes, it leaves the old file and one part, which the next writer uses up."""
     path = tmp_path / "report.md"
     write_text(path, "old")
-    program = "import os, signal; from pathlib import Path; from replicate import files; "
+    program = "import os, signal; from pathlib import Path; from replicate.common import files; "
     program += "files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); "
     program += f"files.write_text(Path({str(path)!r}), 'new' * 1000)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL

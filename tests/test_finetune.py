@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.evaluation import evaluate, network_logits, probabilities
-from replicate.finetune import FinetuneOptions, epoch_batches
-from replicate.metrics import scores
-from replicate.model import encode, load_classifier
-from replicate.optimisation import Diverged
-from replicate.record import unpack_bits
+from replicate.nets.classifier import load_classifier
+from replicate.nets.logits import network_logits, probabilities
+from replicate.nets.tokens import encode
+from replicate.scores.evaluation import evaluate
+from replicate.scores.metrics import scores
+from replicate.scores.packing import unpack_bits
+from replicate.stages.finetune import FinetuneOptions
+from replicate.training.optimisation import Diverged
+from replicate.training.options import epoch_batches
 from tests.tiny import Made, run_finetune
 
 

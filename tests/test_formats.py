@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicate.common.errors import UserError
 from replicate.corpus import load_dataset
-from replicate.corpus.formats import (
-    Dataset,
-    Split,
-    read_dataset,
-    read_labels,
-    read_lines,
-    read_split,
-    write_dataset,
-)
-from replicate.errors import UserError
+from replicate.corpus.formats import Dataset, Split, read_dataset, read_labels, read_lines, read_split, write_dataset
 
 SMALL = Dataset(
     name="small",

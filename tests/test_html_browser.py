@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from replicate import report
+from replicate.common.paths import MEASURED
 from replicate.corpus import generated
-from replicate.paths import MEASURED
-from replicate.record import load_records
+from replicate.records.run import load_records
+from replicate.report import build as report
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = pytest.mark.browser

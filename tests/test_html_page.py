@@ -17,13 +17,13 @@ import pytest
 
 from replicate.corpus import generated
 from replicate.corpus.formats import Dataset, Split
-from replicate.html_page import Shown, html_page, known_labels, page_data
-from replicate.record import Record
-from replicate.report import gather
-from replicate.report_answer import contents, section_answer
-from replicate.report_compression import section_compression
-from replicate.report_sections import section_first_table, section_profiles
-from replicate.table import ResultsTable
+from replicate.records.run import Record
+from replicate.report.build import gather
+from replicate.report.page import Shown, html_page, known_labels, page_data
+from replicate.report.sections.answer import contents, section_answer
+from replicate.report.sections.compression import section_compression
+from replicate.report.sections.tables import section_first_table, section_profiles
+from replicate.tables.table import ResultsTable
 from tests.synthetic import GOLD, PROFILES, article, record, runs
 
 EVIL = '</script><script>alert("x")</script> & <img src=x onerror=alert(1)> <!--'
@@ -169,7 +169,7 @@ def test_known_labels_never_guess() -> None:
 
 def test_committed_records_show_the_generated_corpus_and_no_other() -> None:
     """With the page's own leave, smoke's examples have texts and those of KUAKE-QIC have none."""
-    from replicate.record import load_records
+    from replicate.records.run import load_records
 
     found = page_data(load_records(), [Shown(generated.generate(), texts=True)])
     by_profile = {one["profile"]: found["dev"][one["dev"]]["texts"] for one in found["records"]}

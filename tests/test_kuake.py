@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus import kuake, load_dataset
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def _load_elsewhere(tmp_path: Path, offline: bool) -> list[str]:
     code = f"""
 import sys
 from replicate.corpus import load_dataset
-from replicate.errors import UserError
+from replicate.common.errors import UserError
 try:
     load_dataset("kuake-qic", offline={offline})
 except UserError as error:

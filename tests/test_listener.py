@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from replicate.errors import UserError
-from replicate.listener import Listener, accepted, address_of, bind
+from replicate.common.errors import UserError
+from replicate.serving.listener import Listener, accepted, address_of, bind
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 App = Callable[..., Awaitable[None]]

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
-from replicate import compat, metrics
+from replicate.nets import upstream
+from replicate.scores import metrics
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_class_1_figures_are_those_of_accuracy_and_f1(seed: int) -> None:
     """On random logits every figure equals that of `AccuracyAndF1`, which thresholds instead of taking the maximum."""
-    compat.prepare()
+    upstream.prepare()
     import paddle
     from paddlenlp.metrics import AccuracyAndF1
 
@@ -22,16 +23,16 @@ def test_class_1_figures_are_those_of_accuracy_and_f1(seed: int) -> None:
     logits[:, 1] += 2
     gold = rng.integers(0, 11, size=500)
     gold[:200] = 1
-    upstream = AccuracyAndF1()
+    theirs = AccuracyAndF1()
     for part in (slice(0, 300), slice(300, 500)):
         labels = paddle.to_tensor(gold[part, None])
-        upstream.update(upstream.compute(paddle.to_tensor(logits[part]), labels))
+        theirs.update(theirs.compute(paddle.to_tensor(logits[part]), labels))
     probability = paddle.nn.functional.softmax(paddle.to_tensor(logits)).numpy()
 
     counts = metrics.count(gold, logits.argmax(axis=1), 11, probability[:, 1])
     ours = metrics.scores(counts)
     names = ("accuracy", "precision", "recall", "f1", "average")
-    assert tuple(ours[name] for name in names) == pytest.approx(upstream.accumulate(), abs=1e-15)
+    assert tuple(ours[name] for name in names) == pytest.approx(theirs.accumulate(), abs=1e-15)
     by_maximum = metrics.count(gold, logits.argmax(axis=1), 11)
     assert by_maximum["tp"] > counts["tp"], "these logits don't tell the threshold from the maximum"
 

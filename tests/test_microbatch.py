@@ -8,9 +8,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from replicate.errors import UserError
-from replicate.microbatch import Closed, Full, Microbatcher, TooMany
-from replicate.predict import Prediction
+from replicate.common.errors import UserError
+from replicate.inference.predict import Prediction
+from replicate.serving.microbatch import Closed, Full, Microbatcher, TooMany
 
 SECONDS = 20
 

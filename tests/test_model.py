@@ -12,22 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.model import (
-    SPECIAL_TOKENS,
-    WEIGHTS,
-    build_vocabulary,
-    classifier_from_config,
-    digest_of,
-    encode,
-    load_classifier,
-    restart,
-    save_model,
-    seed_everything,
-    set_device,
-    weights_of,
-)
+from replicate.nets.classifier import classifier_from_config, load_classifier, restart
+from replicate.nets.device import seed_everything, set_device
+from replicate.nets.folder import WEIGHTS, digest_of, save_model, weights_of
+from replicate.nets.tokens import SPECIAL_TOKENS, build_vocabulary, encode
 from tests.tiny import ARCHITECTURE, Made
 
 HEAD = "classifier.weight"

@@ -13,8 +13,10 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.oneway import confint_noncentrality
 from statsmodels.stats.weightstats import ttost_paired
 
-from replicate import metrics, paired
-from replicate.paired import ClaimTest, compare_rows
+from replicate.scores import metrics
+from replicate.verdicts import claims, equivalence, pairs
+from replicate.verdicts.claims import ClaimTest
+from replicate.verdicts.pairs import compare_rows
 
 
 def rows(seed: int, n: int = 6, shift: float = 0.01) -> tuple[list[float], list[float]]:
@@ -48,14 +50,14 @@ def test_sign_flips_agree_with_scipys_permutation_test(n: int) -> None:
     """Every sign pattern of n differences."""
     differences = np.random.default_rng(n).normal(0.3, 1, n)
     expected = scipy_stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert paired.sign_flip(differences, np.random.default_rng(0)) == pytest.approx(expected.pvalue, abs=1e-12)
+    assert pairs.sign_flip(differences, np.random.default_rng(0)) == pytest.approx(expected.pvalue, abs=1e-12)
 
 
 def test_six_pairs_are_the_fewest_that_sign_flips_can_tell() -> None:
     """All of one sign reach 2^(1-n): five pairs stay above 0.05, whatever they show."""
     rng = np.random.default_rng(0)
-    assert paired.sign_flip([1.0] * 5, rng) == 0.0625
-    assert paired.sign_flip([1.0] * 6, rng) == 0.03125
+    assert pairs.sign_flip([1.0] * 5, rng) == 0.0625
+    assert pairs.sign_flip([1.0] * 6, rng) == 0.03125
 
 
 def test_many_sign_flips_are_drawn() -> None:
@@ -72,7 +74,7 @@ def test_mcnemar_agrees_with_statsmodels(only_a: int, only_b: int) -> None:
     """Exact p from the discordant examples; 30 further ones agree."""
     a = np.array([True] * only_a + [False] * only_b + [True] * 20 + [False] * 10)
     b = np.array([False] * only_a + [True] * only_b + [True] * 20 + [False] * 10)
-    found = paired.mcnemar(a, b)
+    found = pairs.mcnemar(a, b)
     assert (found.only_a, found.only_b) == (only_a, only_b)
     if only_a + only_b:
         expected = statsmodels_mcnemar([[20, only_a], [only_b, 10]], exact=True).pvalue
@@ -85,12 +87,12 @@ def test_mcnemar_agrees_with_statsmodels(only_a: int, only_b: int) -> None:
 def test_holm_agrees_with_statsmodels(seed: int) -> None:
     """Random p values, ties included."""
     p = np.round(np.random.default_rng(seed).uniform(0, 0.1, 7), 2)
-    assert paired.holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
+    assert equivalence.holm(p) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-12)
 
 
 def test_a_claim_without_p_still_counts_in_the_family() -> None:
     """Leaving out what was not run would make the rest look surer."""
-    found = paired.holm([0.01, math.nan, 0.04])
+    found = equivalence.holm([0.01, math.nan, 0.04])
     assert found[[0, 2]] == pytest.approx([0.03, 0.08])
     assert math.isnan(found[1])
 
@@ -148,7 +150,7 @@ def test_too_few_or_diverged_seeds_give_no_p(a: list[float], b: list[float]) -> 
     """Nothing crashes and nothing is significant."""
     found = compare_rows(a, b)
     assert math.isnan(found.p)
-    assert paired.judge_claims([paired.claim_test("lowers", [found])])[0].status == "not distinguishable"
+    assert claims.judge_claims([claims.claim_test("lowers", [found])])[0].status == "not distinguishable"
 
 
 def test_equal_differences_are_judged_by_their_signs() -> None:
@@ -169,7 +171,7 @@ def test_rows_over_different_seeds_are_refused() -> None:
 
 def test_thirteen_examples_can_hardly_be_significant() -> None:
     """Hand-worked: 2^-12 at the most overlap; at the least, 373 + 386 disagreements and p near 0.66."""
-    found = paired.published_pair(1582, 1569, 1955)
+    found = pairs.published_pair(1582, 1569, 1955)
     assert found.p_favourable == 2**-12
     assert (found.fewest_disagreements, found.most_disagreements) == (13, (1955 - 1582) + (1955 - 1569))
     assert found.p_unfavourable == pytest.approx(scipy_stats.binomtest(373, 759).pvalue, rel=1e-9)
@@ -180,9 +182,9 @@ def test_thirteen_examples_can_hardly_be_significant() -> None:
 
 def test_a_published_pair_in_words() -> None:
     """One example never is significant, two hundred always are."""
-    assert "no overlap makes that significant" in paired.published_pair(1561, 1560, 1955).words
-    assert "significant at every overlap" in paired.published_pair(1500, 1300, 1955).words
-    assert paired.published_pair(5, 5, 10).p_favourable == 1
+    assert "no overlap makes that significant" in pairs.published_pair(1561, 1560, 1955).words
+    assert "significant at every overlap" in pairs.published_pair(1500, 1300, 1955).words
+    assert pairs.published_pair(5, 5, 10).p_favourable == 1
 
 
 def test_bounds_are_those_of_every_overlap_there_is() -> None:
@@ -193,36 +195,36 @@ def test_bounds_are_those_of_every_overlap_there_is() -> None:
             for both in range(max(0, right_a + right_b - 8), min(right_a, right_b) + 1):
                 only_a, only_b = right_a - both, right_b - both
                 p.append(scipy_stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0)
-            found = paired.published_pair(right_a, right_b, 8)
+            found = pairs.published_pair(right_a, right_b, 8)
             assert (found.p_favourable, found.p_unfavourable) == pytest.approx((min(p), max(p)))
 
 
 def test_totals_that_cannot_be_are_refused() -> None:
     """More correct than examples."""
     with pytest.raises(ValueError, match="correct of"):
-        paired.published_pair(11, 5, 10)
+        pairs.published_pair(11, 5, 10)
 
 
 def test_a_claim_needs_every_metric() -> None:
     """Accuracy falls and F1 doesn't: not supported, and not contradicted either."""
     falls, flat = compare_rows(*rows(0, shift=-0.03)), compare_rows(*rows(0, shift=0.0))
-    assert paired.judge_claims([paired.claim_test("lowers", [falls])])[0].status == "supported"
-    assert paired.judge_claims([paired.claim_test("lowers", [falls, flat])])[0].status == "not distinguishable"
-    assert paired.judge_claims([paired.claim_test("raises", [falls, flat])])[0].status == "contradicted"
+    assert claims.judge_claims([claims.claim_test("lowers", [falls])])[0].status == "supported"
+    assert claims.judge_claims([claims.claim_test("lowers", [falls, flat])])[0].status == "not distinguishable"
+    assert claims.judge_claims([claims.claim_test("raises", [falls, flat])])[0].status == "contradicted"
 
 
 def test_a_claim_that_nothing_changes_needs_equivalence() -> None:
     """Within the margin it is supported, beyond it contradicted, between them undecided."""
     for shift, status in ((0.0, "supported"), (0.05, "contradicted"), (0.018, "not distinguishable")):
         found = compare_rows(*rows(2, n=8, shift=shift), margin="0.018")
-        assert paired.judge_claims([paired.claim_test("keeps", [found, found])])[0].status == status
+        assert claims.judge_claims([claims.claim_test("keeps", [found, found])])[0].status == status
 
 
 def test_claims_are_corrected_together() -> None:
     """p = 0.03 stands alone and falls in a family of four; a claim that was not run says so."""
     one = ClaimTest(0.015, 1.0)
-    assert paired.judge_claims([one])[0].status == "supported"
-    family = paired.judge_claims([one, ClaimTest(0.4, 0.9), ClaimTest(0.3, 0.9), None])
+    assert claims.judge_claims([one])[0].status == "supported"
+    family = claims.judge_claims([one, ClaimTest(0.4, 0.9), ClaimTest(0.3, 0.9), None])
     assert [verdict.status for verdict in family] == ["not distinguishable"] * 3 + ["not-run"]
     assert family[0].p_corrected == pytest.approx(0.12)
 
@@ -230,7 +232,7 @@ def test_claims_are_corrected_together() -> None:
 def test_an_unknown_kind_of_claim_is_refused() -> None:
     """A table can't hold one; a caller might."""
     with pytest.raises(ValueError, match="unknown kind"):
-        paired.claim_test("sinks", [])
+        claims.claim_test("sinks", [])
 
 
 @pytest.mark.parametrize(("differences", "shown"), [((-0.01, -0.02, -0.015), True), ((0.007, 0.007, 0.0072), True)])

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from replicate.panels import Line, Panel, matrix, panels
+from replicate.report.pictures.panels import Line, Panel, matrix, panels
 
 LABELS = ("病情诊断", "治疗方案", "其他 <x>")
 COUNTS = [[7.5, 0.0, 1.0], [2.0, 30.0, 0.0], [0.0, 12.25, 5.0]]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from replicate.errors import UserError
-from replicate.plan import Sources, Stage, plan
-from replicate.profile import Profile, load_profile, profile_ids
-from replicate.run import selected
-from replicate.table import ResultsTable
-from replicate.table_file import load_tables
+from replicate.common.errors import UserError
+from replicate.runs.plan import Sources, Stage, plan
+from replicate.runs.runner import selected
+from replicate.tables.file import load_tables
+from replicate.tables.profile import Profile, load_profile, profile_ids
+from replicate.tables.table import ResultsTable
 from tests.test_profile import check_options
 
 TABLES = load_tables()
@@ -137,7 +137,7 @@ def test_device_changes_keys_and_seeds_of_the_profile_do_not() -> None:
 def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage whose code means something else does not reuse older results."""
     before = keys("base")
-    monkeypatch.setitem(__import__("replicate.plan").plan.VERSIONS, "finetune", 99)
+    monkeypatch.setitem(__import__("replicate.runs.plan").runs.plan.VERSIONS, "finetune", 99)
     assert {name for name, key in keys("base").items() if key != before[name]} == {"finetune"}
 
 

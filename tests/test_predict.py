@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from replicate import batching
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.model import CHARACTERS, encode
-from replicate.predict import Labeller, Prediction, chunks, predict, static_logits
-from replicate.record import unpack_predictions
-from replicate.runtime import open_runtime
+from replicate.inference.predict import Labeller, Prediction, chunks, predict, static_logits
+from replicate.inference.runtime import open_runtime
+from replicate.nets import batching
+from replicate.nets.tokens import CHARACTERS, encode
+from replicate.scores.packing import unpack_predictions
 from tests.tiny import Made
 
 LENGTH = 48

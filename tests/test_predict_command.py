@@ -13,12 +13,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from replicate.cli import main
+from replicate.commands.main import main
+from replicate.commands.predict import LINE, Table, best_pruned, fitted, places, read_texts
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.predict import Prediction
-from replicate.predict_command import LINE, Table, best_pruned, fitted, places, read_texts
-from replicate.store import Store
+from replicate.inference.predict import Prediction
+from replicate.runs.store import Store
 from tests.tiny import Made
 
 LABELS = ("病情诊断", "其他")
@@ -193,7 +193,7 @@ def test_other_data_is_not_ranked_with(tmp_path: Path, monkeypatch: pytest.Monke
     """A better score on other dev examples says nothing: the data of the newest model decides."""
     store = Store(tmp_path)
     clock = Mock()
-    monkeypatch.setattr("replicate.store.datetime", clock)
+    monkeypatch.setattr("replicate.runs.store.datetime", clock)
     paths = {}
     for day, data, right in ((1, "hard", 7), (2, "easy", 10)):
         clock.now.return_value = datetime(2024, 1, day, tzinfo=timezone.utc)

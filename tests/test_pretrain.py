@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.model import digest_of, load_classifier, load_pretrained, weights_of
-from replicate.optimisation import Diverged
-from replicate.pretrain import IGNORED, PretrainOptions, mask_tokens, pretrain
+from replicate.nets.classifier import load_classifier, load_pretrained
+from replicate.nets.folder import digest_of, weights_of
+from replicate.stages.pretrain import IGNORED, PretrainOptions, mask_tokens, pretrain
+from replicate.training.optimisation import Diverged
 from tests.tiny import QUIET, Made
 
 PAD, CLS, SEP, MASK, UNK = SPECIAL = range(5)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from replicate.augment import STRATEGIES, augment_split
-from replicate.errors import UserError
-from replicate.finetune import FinetuneOptions
-from replicate.profile import load_profile, profile_ids
-from replicate.stages import options_of, settings_of
+from replicate.common.errors import UserError
+from replicate.stages.finetune import FinetuneOptions
+from replicate.stages.registry import options_of, settings_of
+from replicate.tables.profile import load_profile, profile_ids
 
 VALID = """
 schema = 1

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from replicate import progress
-from replicate.progress import Progress, watch
+from replicate.common import progress
+from replicate.common.progress import Progress, watch
 
 
 class Terminal(io.StringIO):

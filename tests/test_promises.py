@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.paths import ROOT
+from replicate.common.paths import ROOT
 
 PAGES = {"README.md": "## What we promise", "README.zh-CN.md": "## 我们的承诺"}
 ROW = re.compile(r"^\| (.+) \| `((?:tests|bench)/\w+\.py)::(\w+)` \|$", re.MULTILINE)

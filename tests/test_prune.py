@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.evaluation import evaluate, network_logits, probabilities
-from replicate.metrics import scores
-from replicate.model import digest_of, encode, load_classifier, weights_of
-from replicate.optimisation import Diverged
-from replicate.predict import static_logits
-from replicate.prune import PruneOptions, check_shapes, kept_shape, parse_width, width_folder
+from replicate.inference.predict import static_logits
+from replicate.nets.classifier import load_classifier
+from replicate.nets.folder import digest_of, weights_of
+from replicate.nets.logits import network_logits, probabilities
+from replicate.nets.shape import check_shapes, kept_shape, parse_width, width_folder
+from replicate.nets.tokens import encode
+from replicate.scores.evaluation import evaluate
+from replicate.scores.metrics import scores
+from replicate.stages.prune.options import PruneOptions
+from replicate.training.optimisation import Diverged
 from tests.tiny import Made, run_finetune, run_prune
 
 KEPT = {"1/2": (3, 24), "2/3": (4, 32)}

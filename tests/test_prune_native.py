@@ -11,28 +11,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from replicate import batching
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.evaluation import evaluate, network_logits, probabilities
-from replicate.export import export
-from replicate.importance import Importance, importance, most_important
-from replicate.model import (
-    Classifier,
-    build_vocabulary,
-    classifier_from_config,
-    digest_of,
-    encode,
-    load_classifier,
-    save_model,
-    seed_everything,
-    weights_of,
-)
-from replicate.optimisation import Diverged
-from replicate.prune import ENGINES, PruneOptions, check_shapes, folder_of, kept_layers, parse_share, prune
-from replicate.prune_native import Shape, batches_of, distillation, student_of
-from replicate.prune_paddlenlp import supernet_logits
-from replicate.runtime import open_runtime
+from replicate.inference.export import export
+from replicate.inference.runtime import open_runtime
+from replicate.nets import batching
+from replicate.nets.classifier import Classifier, classifier_from_config, load_classifier
+from replicate.nets.device import seed_everything
+from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.logits import network_logits, probabilities
+from replicate.nets.shape import check_shapes, kept_layers, parse_share
+from replicate.nets.tokens import build_vocabulary, encode
+from replicate.scores.evaluation import evaluate
+from replicate.stages.prune.importance import Importance, importance, most_important
+from replicate.stages.prune.native import Shape, batches_of, distillation, student_of
+from replicate.stages.prune.options import ENGINES, PruneOptions, folder_of
+from replicate.stages.prune.paddlenlp import supernet_logits
+from replicate.stages.prune.prune import prune
+from replicate.training.optimisation import Diverged
 from tests.tiny import ARCHITECTURE, QUIET, Made, run_finetune, run_prune
 
 # Six heads of eight, 48 hidden units, two layers.

@@ -14,15 +14,15 @@ from typing import get_args
 
 import pytest
 
-from replicate import error_rates
-from replicate.cli import build_parser, main
-from replicate.paired import ClaimStatus
-from replicate.paths import EXPECTED, ROOT
-from replicate.profile import load_profile, profile_ids
-from replicate.report_readme import END
-from replicate.run import selected
-from replicate.stats import Status
-from replicate.table_file import load_table, load_tables
+from replicate.commands.main import build_parser, main
+from replicate.common.paths import EXPECTED, ROOT
+from replicate.report.readme import END
+from replicate.runs.runner import selected
+from replicate.tables.file import load_table, load_tables
+from replicate.tables.profile import load_profile, profile_ids
+from replicate.verdicts import error_rates
+from replicate.verdicts.claims import ClaimStatus
+from replicate.verdicts.published import Status
 
 README = ROOT / "README.md"
 CHINESE = ROOT / "README.zh-CN.md"
@@ -208,7 +208,8 @@ def test_modules_exist(page: Path) -> None:
     """Every Python file that a page names is in the package, among the tests or at the root."""
     for name in re.findall(r"(?<![*\w/])(?:replicate/|tests/)?([a-z_]+\.py)\b", page.read_text(encoding="utf-8")):
         if name != "data_aug.py":  # ERNIE's own script
-            assert any((ROOT / folder / name).is_file() for folder in ("replicate", "tests", "")), name
+            found = [*(ROOT / "replicate").rglob(name), *(ROOT / "tests").glob(name), *ROOT.glob(name)]
+            assert found, name
 
 
 @pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
@@ -232,7 +233,7 @@ def test_variables_are_those_of_the_code(page: Path) -> None:
 
 
 def test_statistics_page_has_the_tables_of_its_command() -> None:
-    """Every heading, column and first cell that `python -m replicate.error_rates` prints is on the page."""
+    """Every heading, column and first cell that `python -m replicate.verdicts.error_rates` prints is on the page."""
     text = STATISTICS.read_text(encoding="utf-8")
     for line in error_rates.report(trials=40).splitlines():
         if line.startswith("###"):

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicate import record as records
-from replicate.errors import UserError
-from replicate.metrics import count
-from replicate.record import Record, load_records, read_record, write_record
+from replicate.common.errors import UserError
+from replicate.records import facts
+from replicate.records.run import Record, load_records, read_record, write_record
+from replicate.scores import packing
+from replicate.scores.metrics import count
 
 GOLD = np.array([0, 0, 1, 1, 1, 2, 2, 2, 2, 2])
 PREDICTED = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2, 0])
@@ -54,9 +55,9 @@ def example(**changes: Any) -> Record:
         digests={"train": "cd"},
         labels=("病情诊断", "治疗方案", "其他"),
         counts=count(GOLD, PREDICTED, 3),
-        predictions=records.pack_predictions(PREDICTED),
-        correct=records.pack_bits(GOLD == PREDICTED),
-        confidence=records.pack_confidence(np.linspace(0, 1, 10)),
+        predictions=packing.pack_predictions(PREDICTED),
+        correct=packing.pack_bits(GOLD == PREDICTED),
+        confidence=packing.pack_confidence(np.linspace(0, 1, 10)),
         parameters=1234,
     )
     return replace(whole, **changes)
@@ -174,35 +175,35 @@ def test_unwritable_folder_is_one_line(tmp_path: Path) -> None:
 @given(st.lists(st.booleans(), max_size=40))
 def test_bits_round_trip(mask: list[bool]) -> None:
     """Any booleans come back from their packed form."""
-    assert records.unpack_bits(records.pack_bits(mask), len(mask)).tolist() == mask
+    assert packing.unpack_bits(packing.pack_bits(mask), len(mask)).tolist() == mask
 
 
 @given(st.lists(st.floats(0, 1), max_size=40))
 def test_confidence_round_trip(probability: list[float]) -> None:
     """Any probabilities come back to half a step of 1/65535, and 0 and 1 exactly."""
-    back = records.unpack_confidence(records.pack_confidence(probability))
+    back = packing.unpack_confidence(packing.pack_confidence(probability))
     assert len(back) == len(probability)
     assert np.abs(back - probability).max(initial=0) <= 0.5 / 65535 + 1e-12
-    assert records.unpack_confidence(records.pack_confidence([0.0, 1.0])).tolist() == [0.0, 1.0]
+    assert packing.unpack_confidence(packing.pack_confidence([0.0, 1.0])).tolist() == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan])
 def test_confidence_refuses_what_is_no_probability(value: float) -> None:
     """A number outside [0, 1] doesn't wrap around silently."""
     with pytest.raises(ValueError, match="outside"):
-        records.pack_confidence([value])
+        packing.pack_confidence([value])
 
 
 @given(st.lists(st.integers(0, 100_000), max_size=40))
 def test_predictions_round_trip(predicted: list[int]) -> None:
     """Any label indices come back."""
-    assert records.unpack_predictions(records.pack_predictions(predicted)).tolist() == predicted
+    assert packing.unpack_predictions(packing.pack_predictions(predicted)).tolist() == predicted
 
 
 def test_environment_without_paddle() -> None:
     """Capturing versions, machine and commit imports neither Paddle nor what stands on it, and finds this NumPy."""
     code = (
-        "import sys, json; from replicate import record as r;"
+        "import sys, json; from replicate.records import facts as r;"
         "print(json.dumps([r.versions(), r.machine(), r.commit()]));"
         "assert not {'paddle', 'paddlenlp', 'sklearn', 'gensim'} & set(sys.modules)"
     )
@@ -221,20 +222,20 @@ def test_commit_and_dirty(tmp_path: Path) -> None:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True, capture_output=True)
 
-    assert records.commit(tmp_path) == ("unknown", False)
-    for name in ("replicate/record.py", "README.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    assert facts.commit(tmp_path) == ("unknown", False)
+    for name in ("replicate/records/facts.py", "README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     git("init", "-q")
-    assert records.commit(tmp_path) == ("unknown", False)
+    assert facts.commit(tmp_path) == ("unknown", False)
     git("add", ".")
     git("commit", "-qm", "a")
-    head, dirty = records.commit(tmp_path)
+    head, dirty = facts.commit(tmp_path)
     assert len(head) == 40
     assert not dirty
     (tmp_path / "measured").mkdir()
     for name in ("measured/a.json", "REPORT.md", "README.md"):
         (tmp_path / name).write_text("changed")
-    assert records.commit(tmp_path) == (head, False)
+    assert facts.commit(tmp_path) == (head, False)
     (tmp_path / "replicate" / "new.py").write_text("x")
-    assert records.commit(tmp_path) == (head, True)
+    assert facts.commit(tmp_path) == (head, True)

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from replicate import report
-from replicate.errors import UserError
-from replicate.figures import Estimate, Series, bars
-from replicate.paths import EXPECTED
-from replicate.record import Record
-from replicate.report import gather, render
-from replicate.report_readme import BEGIN, END
-from replicate.results import compare, judge_claims, judge_row, row_result
-from replicate.table import ResultsTable
-from replicate.table_file import load_tables
+from replicate.common.errors import UserError
+from replicate.common.paths import EXPECTED
+from replicate.findings.rows import compare, judge_claims, judge_row, row_result
+from replicate.records.run import Record
+from replicate.report import build as report
+from replicate.report.build import gather, render
+from replicate.report.pictures.figures import Estimate, Series, bars
+from replicate.report.readme import BEGIN, END
+from replicate.tables.file import load_tables
+from replicate.tables.table import ResultsTable
 from tests.synthetic import PROFILES, SMALL, article, failure, line, record, runs
 
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from replicate.markdown import Anchors
-from replicate.paths import EXPECTED, MEASURED
-from replicate.profile import load_profile, profile_ids
-from replicate.record import TIMING, Record, load_records
-from replicate.report import gather, render
-from replicate.report_advice import advice
-from replicate.results import Material
-from replicate.table import ResultsTable
-from replicate.table_file import load_tables
-from replicate.timing.record import Comparison, TimingRecord, load_timings
+from replicate.common.markdown import Anchors
+from replicate.common.paths import EXPECTED, MEASURED
+from replicate.findings.evidence import Material
+from replicate.records.run import TIMING, Record, load_records
+from replicate.records.timing import Comparison, TimingRecord, load_timings
+from replicate.report.build import gather, render
+from replicate.report.sections.advice import advice
+from replicate.tables.file import load_tables
+from replicate.tables.profile import load_profile, profile_ids
+from replicate.tables.table import ResultsTable
 from tests.synthetic import PAPER, SMALL, line, plain, study_runs, study_tables
 from tests.test_report_augmentation import HEAD
 from tests.test_timing import comparison, example

@@ -10,16 +10,16 @@ from typing import get_args
 
 import pytest
 
-from replicate.ablation import Contrast, Word, ablation
-from replicate.errors import UserError
-from replicate.paired import holm
-from replicate.picture import Picture
-from replicate.record import Record
-from replicate.report import gather, render
-from replicate.report_augmentation import section_augmentation
-from replicate.results import Material
-from replicate.table import EFFECTS, ResultsTable
-from replicate.table_file import load_tables
+from replicate.common.errors import UserError
+from replicate.findings.augmentation import Contrast, Word, ablation
+from replicate.findings.evidence import Material
+from replicate.records.run import Record
+from replicate.report.build import gather, render
+from replicate.report.pictures.picture import Picture
+from replicate.report.sections.augmentation import section_augmentation
+from replicate.tables.file import load_tables
+from replicate.tables.table import EFFECTS, ResultsTable
+from replicate.verdicts.equivalence import holm
 from tests.synthetic import PAPER, SMALL, TABLE, failure, line, record
 
 HEAD = """

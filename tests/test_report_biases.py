@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from replicate.record import Record, pack_bits
-from replicate.report import render
-from replicate.report_biases import evaluations
-from replicate.results import compare, judge_row_against_baseline, row_result, together
-from replicate.stats import Status
-from replicate.table import ResultsTable
-from replicate.table_file import load_table
+from replicate.findings.rows import compare, judge_row_against_baseline, row_result, together
+from replicate.records.run import Record
+from replicate.report.build import render
+from replicate.report.sections.biases import evaluations
+from replicate.scores.packing import pack_bits
+from replicate.tables.file import load_table
+from replicate.tables.table import ResultsTable
+from replicate.verdicts.published import Status
 from tests.synthetic import PROFILES, TABLE, failure, line, record, runs
 
 TWIN = """

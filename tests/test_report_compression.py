@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from replicate import report
-from replicate.compression import compressed_rows, latency_of, parent_of, pareto
-from replicate.paired import holm
-from replicate.picture import Picture
-from replicate.record import Record
-from replicate.report import gather, render
-from replicate.report_compression import section_compression
-from replicate.report_sections import section_profiles
-from replicate.results import Material
-from replicate.table import ResultsTable
-from replicate.timing.record import Comparison, TimingRecord
+from replicate.findings.compression import compressed_rows, latency_of, parent_of, pareto
+from replicate.findings.evidence import Material
+from replicate.records.run import Record
+from replicate.records.timing import Comparison, TimingRecord
+from replicate.report import build as report
+from replicate.report.build import gather, render
+from replicate.report.pictures.picture import Picture
+from replicate.report.sections.compression import section_compression
+from replicate.report.sections.tables import section_profiles
+from replicate.tables.table import ResultsTable
+from replicate.verdicts.equivalence import holm
 from tests.synthetic import PAPER, SMALL, line, study_runs, study_tables
 from tests.test_report_augmentation import HEAD
 from tests.test_timing import comparison, example

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from replicate import report
-from replicate.paths import EXPECTED, ROOT
-from replicate.picture import Picture
-from replicate.report import gather, render
-from replicate.report_augmentation import section_augmentation
-from replicate.report_inference import section_inference
-from replicate.table import ResultsTable
-from replicate.table_file import load_tables
+from replicate.common.paths import EXPECTED, ROOT
+from replicate.records.timing import Comparison, TimingRecord, write_timing
+from replicate.report import build as report
+from replicate.report.build import gather, render
+from replicate.report.pictures.picture import Picture
+from replicate.report.sections.augmentation import section_augmentation
+from replicate.report.sections.inference import section_inference
+from replicate.tables.file import load_tables
+from replicate.tables.table import ResultsTable
 from replicate.timing.pruned import pruned_of
-from replicate.timing.record import Comparison, TimingRecord, write_timing
 from replicate.timing.summary import rows_of, shown
 from tests.synthetic import PROFILES, line
 from tests.test_timing import FULL, comparison, example
@@ -251,7 +251,7 @@ def test_the_report_needs_no_paddle(tmp_path: Path) -> None:
         "for name in names.split():\n"
         "    sys.modules[name] = None\n"
         "from pathlib import Path\n"
-        "from replicate import report\n"
+        "from replicate.report import build as report\n"
         "report.MEASURED = Path(sys.argv[1], 'measured')\n"
         "report.write(Path(sys.argv[1], 'REPORT.md'))\n"
         "sys.exit(report.check(Path(sys.argv[1], 'REPORT.md')))\n"

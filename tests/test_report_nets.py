@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from replicate.picture import Picture
-from replicate.record import Record, pack_confidence
-from replicate.report import gather
-from replicate.report_nets import mean_confusion, nets, reliability
-from replicate.table import ResultsTable
+from replicate.records.run import Record
+from replicate.report.build import gather
+from replicate.report.pictures.picture import Picture
+from replicate.report.sections.nets import mean_confusion, nets, reliability
+from replicate.scores.packing import pack_confidence
+from replicate.tables.table import ResultsTable
 from tests.synthetic import GOLD, PROFILES, SMALL, article, record, runs
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from replicate import report
-from replicate.cli import main
+from replicate.commands.main import main
+from replicate.common.errors import UserError
+from replicate.common.paths import EXPECTED
 from replicate.corpus.formats import Dataset, Split
-from replicate.errors import UserError
-from replicate.paths import EXPECTED
-from replicate.record import Record, write_record
-from replicate.report_own import own_material, section_own_answer
-from replicate.table_file import load_tables
+from replicate.records.run import Record, write_record
+from replicate.report import build as report
+from replicate.report.sections.own import own_material, section_own_answer
+from replicate.tables.file import load_tables
 from tests.synthetic import GOLD, PROFILES, plain, runs
 
 LABELS = ("diagnosis", "treatment", "other")

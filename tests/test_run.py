@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.metrics import scores
-from replicate.predict import predict
-from replicate.profile import Profile
-from replicate.record import Record, read_record, unpack_bits, unpack_confidence, unpack_predictions
-from replicate.run import UNLABELLED, Runner, device_facts, selected, unlabelled_lines
-from replicate.store import Store
-from replicate.table_file import load_tables
+from replicate.corpus.unlabelled import UNLABELLED, unlabelled_lines
+from replicate.inference.predict import predict
+from replicate.records.facts import device_facts
+from replicate.records.run import Record, read_record
+from replicate.runs.runner import Runner, selected
+from replicate.runs.store import Store
+from replicate.scores.metrics import scores
+from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions
+from replicate.tables.file import load_tables
+from replicate.tables.profile import Profile
 from tests.tiny import ARCHITECTURE
 
 TABLES = load_tables()

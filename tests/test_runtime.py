@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.export import export
-from replicate.exported import COMPANIONS, GRAPHS, MANIFEST
-from replicate.runtime import open_runtime, silenced
+from replicate.inference.export import export
+from replicate.inference.exported import COMPANIONS, GRAPHS, MANIFEST
+from replicate.inference.runtime import open_runtime, silenced
 from tests.test_augment_lac import MKL
 from tests.tiny import Made
 
@@ -27,9 +27,9 @@ THREADS = """
 import ctypes, json, sys
 from pathlib import Path
 import numpy as np
-from replicate.runtime import open_runtime
-from replicate import compat
-compat.quiet()
+from replicate.inference.runtime import open_runtime
+from replicate.nets import upstream
+upstream.quiet()
 count = ctypes.CDLL(sys.argv[1]).MKL_Get_Max_Threads
 before = count()
 open_runtime(Path(sys.argv[2])).logits(np.ones((2, 5), dtype=np.int64))

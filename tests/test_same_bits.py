@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from replicate.paths import ROOT
+from replicate.common.paths import ROOT
 from tests.test_faults import Run, contents
 
 # Between them they have every stage, both engines of pruning and each kind of transfer text.
@@ -26,7 +26,7 @@ STAGES = {"pretrain", "sample", "duplicate", "augment", "finetune", "prune", "di
 EXPORT = """
 import json, sys
 from pathlib import Path
-from replicate.export import export
+from replicate.inference.export import export
 store, out = map(Path, sys.argv[1:])
 found = {}
 for stage in ("finetune", "prune", "distill"):

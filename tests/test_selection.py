@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from replicate.selection import optimism
+from replicate.verdicts.optimism import optimism
 
 
 def test_one_evaluation_leaves_nothing_to_choose() -> None:

@@ -16,13 +16,13 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
-from replicate.cli import main
+from replicate.commands.main import main
+from replicate.commands.serve import weights_digest
 from replicate.corpus.formats import Dataset
-from replicate.microbatch import Microbatcher
-from replicate.predict import Labeller, Prediction
-from replicate.runtime import open_runtime
-from replicate.serve import weights_digest
-from replicate.service import Facts, Metrics, create_app
+from replicate.inference.predict import Labeller, Prediction
+from replicate.inference.runtime import open_runtime
+from replicate.serving.microbatch import Microbatcher
+from replicate.serving.service import Facts, Metrics, create_app
 from tests.load import Service, load, service
 from tests.tiny import Made
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replicate import compat
-from replicate.errors import UserError
-from replicate.model import digest_of, load_classifier, weights_of
-from replicate.prune import check_shapes
-from replicate.runtime import open_runtime
-from replicate.shapes import SHAPES, encoder_flops, random_model
+from replicate.common.errors import UserError
+from replicate.inference.runtime import open_runtime
+from replicate.nets import upstream
+from replicate.nets.classifier import load_classifier
+from replicate.nets.folder import digest_of, weights_of
+from replicate.nets.shape import check_shapes
+from replicate.timing.random_net import SHAPES, encoder_flops, random_model
 
 TINY = {
     "hidden_size": 48,
@@ -32,12 +33,12 @@ TINY = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_published_shapes_are_upstreams(shape: str) -> None:
     """Every number of a shape is the one in PaddleNLP's configuration of that name, or its default."""
-    compat.quiet()
+    upstream.quiet()
     from paddlenlp.transformers import ErnieConfig
     from paddlenlp.transformers.ernie.configuration import ERNIE_PRETRAINED_INIT_CONFIGURATION
 
-    upstream = ErnieConfig(**ERNIE_PRETRAINED_INIT_CONFIGURATION[f"ernie-3.0-{shape}-zh"])
-    assert {name: getattr(upstream, name) for name in SHAPES[shape]} == dict(SHAPES[shape])
+    theirs = ErnieConfig(**ERNIE_PRETRAINED_INIT_CONFIGURATION[f"ernie-3.0-{shape}-zh"])
+    assert {name: getattr(theirs, name) for name in SHAPES[shape]} == dict(SHAPES[shape])
 
 
 @pytest.mark.parametrize(("width", "kept"), [(None, (6, 96)), (Fraction(1, 2), (3, 48)), (Fraction(2, 3), (4, 64))])

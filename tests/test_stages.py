@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset, read_split
-from replicate.errors import UserError
-from replicate.plan import VERSIONS
-from replicate.record import unpack_predictions
-from replicate.stages import STAGES, Inputs, settings_of
+from replicate.runs.plan import VERSIONS
+from replicate.scores.packing import unpack_predictions
+from replicate.stages.registry import STAGES, Inputs, settings_of
 from tests.tiny import QUIET, Made
 
 FINETUNE = {"learning_rate": 3e-3, "epochs": 1, "batch_size": 50, "max_seq_length": 48}

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from replicate.checkpoint import Checkpoint
-from replicate.cli import main
+from replicate.commands.main import main
+from replicate.common.errors import Stopped, UserError
+from replicate.common.files import CHECKPOINT, resumable_folder
+from replicate.common.paths import ROOT
+from replicate.common.progress import Progress
 from replicate.corpus.formats import write_dataset
 from replicate.corpus.generated import generate
-from replicate.errors import Stopped, UserError
-from replicate.files import CHECKPOINT, resumable_folder
-from replicate.paths import ROOT
-from replicate.progress import Progress
+from replicate.training.checkpoint import Checkpoint
 from tests.test_commands import PROFILE
 from tests.tiny import Made
 
@@ -28,7 +28,7 @@ from tests.tiny import Made
 HEEDS = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from replicate.cli import main
+from replicate.commands.main import main
 """
 
 
@@ -156,7 +156,7 @@ def test_every_training_command_stops(
 
 def test_stop_outside_training(tmp_path: Path) -> None:
     """A command that trains nothing stops at once, with the same line and codes and no traceback."""
-    code = HEEDS + "import os\nfrom replicate import report\n"
+    code = HEEDS + "import os\nfrom replicate.report import build as report\n"
     code += "report.check = lambda: os.kill(os.getpid(), int(sys.argv[1]))\nsys.exit(main(['report', '--check']))"
     for number in (signal.SIGTERM, signal.SIGINT):
         done = subprocess.run(

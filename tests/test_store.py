@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from replicate.errors import UserError
-from replicate.files import CHECKPOINT
-from replicate.store import Artefact, Store, key_of
+from replicate.common.errors import UserError
+from replicate.common.files import CHECKPOINT
+from replicate.runs.store import Artefact, Store, key_of
 
 IDENTITY = {"width": "1/2", "seed": 3}
 
@@ -25,7 +25,7 @@ IDENTITY = {"width": "1/2", "seed": 3}
 WORKER = """
 import sys, time
 from pathlib import Path
-from replicate.store import Store
+from replicate.runs.store import Store
 
 root, log, pause = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from replicate.cli import main
-from replicate.files import CHECKPOINT
-from replicate.store import Artefact, Store, key_of
+from replicate.commands.main import main
+from replicate.common.files import CHECKPOINT
+from replicate.runs.store import Artefact, Store, key_of
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from replicate.store import Store
+from replicate.runs.store import Store
 
 def build(folder):
     (folder / "half").write_text("x")

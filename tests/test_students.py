@@ -10,33 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replicate import batching
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset, Split
-from replicate.errors import UserError
-from replicate.evaluation import network_logits
-from replicate.export import KINDS, export
-from replicate.model import (
-    Classifier,
-    digest_of,
-    encode,
-    load_classifier,
-    load_pretrained,
-    restart,
-    save_model,
-    seed_everything,
-    weights_of,
-)
-from replicate.predict import predict
-from replicate.runtime import open_runtime
-from replicate.students import (
-    DEFAULT_SHAPES,
-    STUDENTS,
-    StudentConfig,
-    build_student,
-    shape_of,
-    start_from_teacher,
-    student_flops,
-)
+from replicate.inference.export import KINDS, export
+from replicate.inference.predict import predict
+from replicate.inference.runtime import open_runtime
+from replicate.nets import batching
+from replicate.nets.classifier import Classifier, load_classifier, load_pretrained, restart
+from replicate.nets.device import seed_everything
+from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.logits import network_logits
+from replicate.nets.student_net import DEFAULT_SHAPES, STUDENTS, StudentConfig, shape_of, student_flops
+from replicate.nets.students import build_student, start_from_teacher
+from replicate.nets.tokens import encode
 from replicate.timing.contestants import describe
 from tests.test_export import check_agreement
 from tests.tiny import Made, run_finetune

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from replicate.errors import UserError
-from replicate.paths import EXPECTED
-from replicate.table import ResultsTable
-from replicate.table_file import load_table, load_tables
+from replicate.common.errors import UserError
+from replicate.common.paths import EXPECTED
+from replicate.tables.file import load_table, load_tables
+from replicate.tables.table import ResultsTable
 
 ARTICLE = EXPECTED / "ernie3_kuake_qic.toml"
 

@@ -13,12 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from replicate.errors import UserError
-from replicate.timing import race as racing
-from replicate.timing.goals import BATCH, GOALS, SHAPE, goals, pick
-from replicate.timing.goals import Pick as P
-from replicate.timing.pruned import net_name
-from replicate.timing.record import (
+from replicate.common.errors import UserError
+from replicate.records.timing import (
     Comparison,
     Contestant,
     DatasetComparison,
@@ -28,6 +24,10 @@ from replicate.timing.record import (
     read_timing,
     write_timing,
 )
+from replicate.timing import race as racing
+from replicate.timing.goals import BATCH, GOALS, SHAPE, goals, pick
+from replicate.timing.goals import Pick as P
+from replicate.timing.pruned import net_name
 from replicate.timing.summary import dataset_rows, rows_of, service_rows, shown
 
 

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replicate.commands import time as cli
+from replicate.commands import time_arguments as arguments
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.shapes import SHAPES, encoder_flops
-from replicate.timing import arguments, cli, contestants, session
+from replicate.records.timing import BATCHINGS, read_timing
+from replicate.timing import contestants, session
 from replicate.timing.contestants import TORCH_PYTHON, Child, Entrant, Models, describe, opened, shape_name
 from replicate.timing.dataset import batches_of, label_texts, padded_share
 from replicate.timing.grid import SMALL, Heat, compare, cross, field_of, grid
-from replicate.timing.record import BATCHINGS, read_timing
+from replicate.timing.random_net import SHAPES, encoder_flops
 from tests.tiny import ARCHITECTURE, Made
 
 TINY = {**ARCHITECTURE, "vocab_size": 100, "max_position_embeddings": 64}
@@ -95,7 +97,7 @@ def test_accepted_record_is_kept(
     """With --accept the record is in measured/timing/ and the report is written; --json prints the table's rows."""
     written: list[int] = []
     monkeypatch.setattr(session, "MEASURED", tmp_path / "measured")
-    monkeypatch.setattr("replicate.report.write", lambda: written.append(1))
+    monkeypatch.setattr("replicate.report.build.write", lambda: written.append(1))
     words = ("--runtimes=dygraph", "--batch=2", "--length=4", "--rounds=2", "--name=mine", "--accept", "--json")
     assert run(finetuned.folder, *words) == 0
     (row,) = json.loads(capsys.readouterr().out)
@@ -116,8 +118,8 @@ def test_dataset_end_to_end(finetuned: Made, data_folder: Path, capsys: pytest.C
 
 def test_labels_do_not_depend_on_the_batching(finetuned: Made, dataset: Dataset) -> None:
     """Sorted by length or not, every text gets its own label back in its own place."""
-    from replicate.predict import predict
-    from replicate.runtime import open_runtime
+    from replicate.inference.predict import predict
+    from replicate.inference.runtime import open_runtime
 
     runtime = open_runtime(finetuned.folder)
     expected = [one.label for one in predict(finetuned.folder, dataset.dev.texts)]

@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicate import compat
+from replicate.common.progress import Progress
 from replicate.corpus.formats import Dataset
-from replicate.finetune import FinetuneOptions, finetune
-from replicate.model import (
-    build_config,
-    build_tokenizer,
-    build_vocabulary,
-    load_classifier,
-    save_model,
-    seed_everything,
-)
-from replicate.progress import Progress
-from replicate.prune import PruneOptions, prune
+from replicate.nets import upstream
+from replicate.nets.classifier import build_config, load_classifier
+from replicate.nets.device import seed_everything
+from replicate.nets.folder import save_model
+from replicate.nets.tokens import build_tokenizer, build_vocabulary
+from replicate.stages.finetune import FinetuneOptions, finetune
+from replicate.stages.prune.options import PruneOptions
+from replicate.stages.prune.prune import prune
 
 QUIET = Progress(quiet=True)
 # Six heads, of which 1/2 and 2/3 are whole, and large first weights, in a net that learns something in two seconds.
@@ -58,7 +55,7 @@ def run_prune(dataset: Dataset, parent: Path, folder: Path, options: PruneOption
 
 def write_masked_model(folder: Path, texts: Sequence[str]) -> None:
     """A masked language model of the texts' characters, with random weights, in a folder such as `pretrain` writes."""
-    compat.quiet()
+    upstream.quiet()
     from paddlenlp.transformers import ErnieForMaskedLM
 
     seed_everything(1)

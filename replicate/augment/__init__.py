@@ -1,4 +1,4 @@
-"""Data augmentation: the strategies of ERNIE's `data_aug.py` and others, seeded and run over whole data sets."""
+"""Data augmentation: ERNIE's `data_aug.py` and other strategies, seeded; one strategy a module."""
 
 from replicate.augment.engine import Augmented, Summary, augment_rows, augment_split, augment_texts
 from replicate.augment.files import augment_path

@@ -9,13 +9,14 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from replicate.augment.draws import cumulate, draw, generator
 from replicate.augment.lac import Tagger
 from replicate.augment.masked_model import MaskedModel, load_masked_model
 from replicate.augment.registry import STRATEGIES
-from replicate.augment.strategy import Context, Line, Lookup, Strategy, cumulate, draw, generator
+from replicate.augment.strategy import Context, Line, Lookup, Strategy
 from replicate.augment.vectors import Vectors
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Split
-from replicate.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from replicate.augment.draws import place
 from replicate.augment.masked_model import Choices, Ids
-from replicate.augment.strategy import RATE, Context, Line, Lookup, Strategy, place
-from replicate.errors import UserError
+from replicate.augment.strategy import RATE, Context, Line, Lookup, Strategy
+from replicate.common.errors import UserError
 
 
 def build(context: Context) -> Strategy:

@@ -10,9 +10,9 @@ from replicate.augment.engine import Options, Row, Summary, augment_rows
 from replicate.augment.lac import Tagger
 from replicate.augment.masked_model import load_masked_model
 from replicate.augment.registry import STRATEGIES
+from replicate.common.errors import UserError
+from replicate.common.files import write_text
 from replicate.corpus.formats import read_lines
-from replicate.errors import UserError
-from replicate.files import write_text
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

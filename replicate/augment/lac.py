@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
-from replicate.compat import give_threads_back, import_lac, lac_predictor
+from replicate.nets.upstream import give_threads_back, import_lac, lac_predictor
 
 Words = tuple[tuple[str, str], ...]
 

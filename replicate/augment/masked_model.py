@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from replicate import batching
-from replicate.augment.strategy import cumulate
-from replicate.errors import UserError
+from replicate.augment.draws import cumulate
+from replicate.common.errors import UserError
+from replicate.nets import batching
 
 # What a mask may become, likeliest first, and the running shares to draw it by.
 Choices = tuple[tuple[str, ...], tuple[float, ...]]
@@ -38,12 +38,12 @@ class MaskedModel:
 
     def __init__(self, source: str | Path) -> None:
         """Load a model folder or PaddleNLP name; UserError where there is no such model, or it has no such head."""
-        from replicate import compat
+        from replicate.nets import upstream
 
-        compat.quiet()
+        upstream.quiet()
         from paddlenlp.transformers import ErnieForMaskedLM
 
-        from replicate.model import load_pretrained
+        from replicate.nets.classifier import load_pretrained
 
         self._network, self._tokenizer = load_pretrained(ErnieForMaskedLM, source, complete=True)
         self._network.eval()

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from replicate.augment.strategy import Context, Kind, Line, Lookup, Strategy
-from replicate.errors import UserError
-from replicate.paths import store_root
+from replicate.common.errors import UserError
+from replicate.common.paths import store_root
 
 # LAC's tags of names: persons, places, organisations, times, works and other proper names.
 ENTITIES = frozenset({"PER", "LOC", "ORG", "TIME", "nw", "nz"})

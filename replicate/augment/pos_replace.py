@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from replicate.augment.strategy import RATE, Context, Line, Strategy, pick
+from replicate.augment.draws import pick
+from replicate.augment.strategy import RATE, Context, Line, Strategy
 
 
 def build(context: Context) -> Strategy:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.compat import cores
+from replicate.common.cores import cores
 
 Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]

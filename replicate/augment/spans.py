@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from replicate.augment.strategy import cumulate, draw
+from replicate.augment.draws import cumulate, draw
 
 # Geometric with p = 0.2, cut off after 10 and rescaled. Products, since `pow` differs between C libraries.
 LONGEST = 10

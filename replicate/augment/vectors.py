@@ -18,9 +18,9 @@ import numpy as np
 
 from replicate.augment.neighbours import nearest_rows
 from replicate.augment.shortlist import Floats
-from replicate.errors import UserError
-from replicate.files import describe_file
-from replicate.paths import store_root
+from replicate.common.errors import UserError
+from replicate.common.files import describe_file
+from replicate.common.paths import store_root
 
 _CONTROL = re.compile("[\t\r\n]")
 _ROWS_READ = 1024

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 
 from replicate.augment.strategy import RATE, Context, Line, Lookup, Strategy
-from replicate.errors import UserError
+from replicate.common.errors import UserError
 
 NEIGHBOURS = 3
 _LATIN = re.compile("[a-zA-Z0-9]")

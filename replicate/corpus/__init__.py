@@ -1,4 +1,4 @@
-"""The data that rows are trained and scored on."""
+"""Texts with labels: the data that rows are trained and scored on. It knows no net."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from replicate.errors import UserError
-from replicate.files import finished_folder
+from replicate.common.errors import UserError
+from replicate.common.files import finished_folder
 
 _BOM = "\ufeff"
 # Of a data set that is trained or scored on.

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from replicate.common.errors import UserError
+from replicate.common.files import write_bytes
 from replicate.corpus.formats import Dataset, Split
-from replicate.errors import UserError
-from replicate.files import write_bytes
 
 NAME = "kuake-qic"
 VARIABLE = "REPLICATE_KUAKE_QIC"
@@ -77,7 +77,7 @@ def _fetch(offline: bool) -> Path:
     hint = f"set {VARIABLE} to a folder that holds {', '.join(MD5)}"
     if offline:
         raise UserError("KUAKE-QIC isn't on this machine and nothing may be fetched offline", hint=hint)
-    from replicate.fetch import fetch, members
+    from replicate.corpus.fetch import fetch, members
 
     try:
         archive = fetch(URL, ARCHIVE_MD5, MOST)

@@ -2,7 +2,7 @@
 
 `python -m replicate.timing.child FOLDER DEVICE PRECISION` takes OMP_NUM_THREADS as it finds it. It describes
 itself in one line of JSON, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward
-took. Nothing of `compat` may run here.
+took. Nothing of `nets.upstream` may run here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from replicate.model import WEIGHTS, load_weights, shrink
+from replicate.nets.folder import WEIGHTS, load_weights
+from replicate.nets.shape import shrink
 
 
 def main() -> None:

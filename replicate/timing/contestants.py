@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.errors import UserError
-from replicate.export import export
-from replicate.files import read_json
-from replicate.model import WEIGHTS
-from replicate.paths import ROOT
-from replicate.runtime import RUNTIMES, Runtime, open_runtime
-from replicate.shapes import SHAPES, encoder_flops, random_model
-from replicate.students import StudentConfig, student_flops
+from replicate.common.errors import UserError
+from replicate.common.files import read_json
+from replicate.common.paths import ROOT
+from replicate.inference.export import export
+from replicate.inference.runtime import RUNTIMES, Runtime, open_runtime
+from replicate.nets.folder import WEIGHTS
+from replicate.nets.student_net import StudentConfig, student_flops
+from replicate.timing.random_net import SHAPES, encoder_flops, random_model
 
 # PaddleNLP without a flag set, freed memory handed back: with as many threads as the others have, and as installed,
 # where nobody has set OMP_NUM_THREADS and Paddle takes one thread.
 DEFAULT, INSTALLED, PYTORCH = "dygraph-default", "dygraph-as-installed", "pytorch"
 TORCH_PYTHON = "REPLICATE_TORCH_PYTHON"
 PEER = ROOT / "bench" / "peer_torch.py"
-# What compat.prepare() sets beside the number of threads.
+# What upstream.prepare() sets beside the number of threads.
 _SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE")
 _KINDS = {"paddle-inference": "paddle", "onnxruntime": "onnx"}
 _ENVIRONMENTS = {"dygraph": "this package's flags", "paddle-inference": "static graph", "onnxruntime": "ONNX graph"}

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate import batching
+from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.errors import UserError
-from replicate.model import encode
-from replicate.record import pack_predictions
-from replicate.runtime import Runtime
+from replicate.inference.runtime import Runtime
+from replicate.nets import batching
+from replicate.nets.tokens import encode
+from replicate.records.timing import BATCHINGS, DatasetComparison
+from replicate.scores.packing import pack_predictions
 from replicate.timing.grid import PAUSE, Field, Heat
 from replicate.timing.race import race
-from replicate.timing.record import BATCHINGS, DatasetComparison
 
 MAX_LENGTH = 128
 

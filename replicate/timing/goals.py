@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from replicate.runtime import RUNTIMES
-from replicate.stats import RatioInterval
+from replicate.inference.runtime import RUNTIMES
+from replicate.records.timing import Comparison, Contestant, TimingRecord
 from replicate.timing.race import speed_up
-from replicate.timing.record import Comparison, Contestant, TimingRecord
+from replicate.verdicts.equivalence import RatioInterval
 
 GoalStatus = Literal["reached", "missed", "undecided", "not measured"]
 SHAPE, BATCH, THREADS = "ernie-3.0-base", 32, 2

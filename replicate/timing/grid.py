@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from replicate import compat
-from replicate.errors import UserError
-from replicate.model import set_device
-from replicate.shapes import SHAPES
+from replicate.common.errors import UserError
+from replicate.nets import upstream
+from replicate.nets.device import set_device
+from replicate.records.timing import Comparison, Contestant
 from replicate.timing.contestants import (
     DEFAULT,
     INSTALLED,
@@ -25,7 +25,7 @@ from replicate.timing.contestants import (
     shape_name,
 )
 from replicate.timing.race import race
-from replicate.timing.record import Comparison, Contestant
+from replicate.timing.random_net import SHAPES
 
 # Idle before each call: MKL's threads spin on for 0.2 s after they have finished, on the cores of the next contestant.
 PAUSE = 0.25
@@ -162,7 +162,7 @@ class Field:
         """Closes every contestant."""
         self._open.clear()
         self._stack.close()
-        compat.give_memory_back()
+        upstream.give_memory_back()
 
     def enter(self, heat: Heat) -> tuple[dict[str, tuple[Contestant, Opened]], dict[str, str]]:
         """The heat's contestants by label, and those that can't take part with the reason.

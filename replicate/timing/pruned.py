@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from replicate.records.timing import Comparison, Contestant, TimingRecord
 from replicate.timing.goals import BEST, Pick, pick
-from replicate.timing.record import Comparison, Contestant, TimingRecord
 from replicate.timing.summary import rows_of
 
 # The whole net in the runtime that is fastest with it.

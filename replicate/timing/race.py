@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from replicate.stats import RatioInterval, ratio_interval
+from replicate.verdicts.equivalence import RatioInterval, ratio_interval
 
 # A contestant of this process gives None and is timed around its call; one in a process of its own gives its seconds.
 Contestants = Mapping[str, Callable[[], float | None]]

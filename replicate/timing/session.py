@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from replicate.paths import MEASURED, store_root
-from replicate.record import TIMING, commit, machine, versions
-from replicate.run import device_facts
+from replicate.common.paths import MEASURED, store_root
+from replicate.records.facts import commit, device_facts, machine, versions
+from replicate.records.run import TIMING
+from replicate.records.timing import Comparison, DatasetComparison, ServiceComparison, TimingRecord, write_timing
 from replicate.timing.contestants import Models, Subject
 from replicate.timing.grid import Field, field_of
-from replicate.timing.record import Comparison, DatasetComparison, ServiceComparison, TimingRecord, write_timing
 
 
 @contextmanager
@@ -64,14 +64,8 @@ def record_of(
 
 
 def keep_record(record: TimingRecord, accept: bool) -> Path:
-    """Writes the record into the store, or where it is accepted into `measured/timing/`, and REPORT.md."""
-    if not accept:
-        return write_timing(record, store_root() / TIMING)
-    from replicate import report
-
-    path = write_timing(record, MEASURED / TIMING)
-    report.write()
-    return path
+    """Writes the record into the store, or where it is accepted into `measured/timing/`; REPORT.md is then stale."""
+    return write_timing(record, (MEASURED if accept else store_root()) / TIMING)
 
 
 def now() -> str:

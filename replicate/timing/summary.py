@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from replicate.paired import mcnemar
-from replicate.record import unpack_predictions
-from replicate.stats import RatioInterval
+from replicate.records.timing import BATCHINGS, Comparison, Contestant, DatasetComparison, ServiceComparison
+from replicate.scores.packing import unpack_predictions
 from replicate.timing.goals import BATCH, GoalResult
 from replicate.timing.race import speed_up, unstable
-from replicate.timing.record import BATCHINGS, Comparison, Contestant, DatasetComparison, ServiceComparison
+from replicate.verdicts.equivalence import RatioInterval
+from replicate.verdicts.pairs import mcnemar
 
 # What a data set comparison of trained nets says of their answers.
 ANSWERS = ("accuracy", "equal labels", "p, McNemar")

@@ -1,0 +1,1 @@
+"""The command line: the only room with argparse, one module a command, its flags beside its run."""

@@ -1,0 +1,223 @@
+"""What the records say of the rows and claims of a table: scores, seeds that failed, verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from replicate.records.run import Record
+from replicate.scores.metrics import METRICS, Ratio, accuracy_ratio, scores
+from replicate.scores.packing import unpack_bits
+from replicate.tables.table import Claim, ResultsTable, Row, Setting
+from replicate.verdicts import claims
+from replicate.verdicts.claims import ClaimVerdict, claim_test
+from replicate.verdicts.equivalence import Number, holm
+from replicate.verdicts.pairs import RowComparison, compare_rows
+from replicate.verdicts.published import Status, Verdict, compare_to_baseline, judge
+
+BASELINE_METRICS = ("accuracy", "f1")
+_WORST_FIRST: tuple[Status, ...] = ("error", "lower", "higher", "inconclusive", "replicated")
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row's records under one profile, by seed."""
+
+    row: Row
+    profile: str
+    records: tuple[Record, ...]
+
+    @cached_property
+    def scores(self) -> Mapping[int, Mapping[str, float]]:
+        """Every metric of each seed that gave predictions."""
+        return {record.seed: scores(record.counts) for record in self.records if record.counts}
+
+    @property
+    def failed(self) -> tuple[Record, ...]:
+        """The records whose run did not end well, with or without scores."""
+        return tuple(record for record in self.records if record.status != "ok")
+
+    @property
+    def predictions(self) -> Mapping[int, tuple[str, str, str]]:
+        """Status, predictions and which of them are right, of each seed."""
+        return {record.seed: (record.status, record.predictions, record.correct) for record in self.records}
+
+    def score(self, seed: int, metric: str) -> float:
+        """The metric of one seed; NaN where it gave no predictions."""
+        return self.scores[seed][metric] if seed in self.scores else math.nan
+
+    def correctness(self, seeds: Sequence[int]) -> Ratio:
+        """Which dev examples each of these seeds gets right; every one must have given predictions."""
+        of = {record.seed: record for record in self.records}
+        bits = [unpack_bits(of[seed].correct, of[seed].counts["examples"]) for seed in seeds]
+        return accuracy_ratio(np.stack(bits))
+
+    def summary(self, metric: str) -> tuple[float, float, int]:
+        """Mean, standard deviation (NaN for one seed) and number of the seeds that gave predictions."""
+        values = [found[metric] for found in self.scores.values()]
+        mean = float(np.mean(values)) if values else math.nan
+        return mean, float(np.std(values, ddof=1)) if len(values) > 1 else math.nan, len(values)
+
+    def samples(self, metric: str) -> tuple[float, ...]:
+        """The metric of each seed but those that ended in an error, NaN where a seed diverged without predictions."""
+        return tuple(self.score(record.seed, metric) for record in self.records if record.status != "error")
+
+
+@dataclass(frozen=True)
+class RowVerdict:
+    """A row's verdict with its reason, and the verdict on each metric that it rests on."""
+
+    status: Status
+    reason: str
+    metrics: Mapping[str, Verdict]
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim's verdict under one profile, and the comparison of each of its metrics where both rows were run."""
+
+    claim: Claim
+    verdict: ClaimVerdict
+    comparisons: Mapping[str, RowComparison]
+
+
+def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:
+    """The part of `records` that belongs to a row and a profile."""
+    own = [record for record in records if (record.table, record.row, record.profile) == (row.table, row.id, profile)]
+    return RowResult(row, profile, tuple(sorted(own, key=lambda record: record.seed)))
+
+
+def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
+    """Compares a row's seeds with each of its published metrics that has a tolerance."""
+    row = result.row
+    if not result.records:
+        return RowVerdict("not-run", row.not_run or f"no record under `{result.profile}`", {})
+    errors = [f"seed {record.seed}: {record.reason}" for record in result.records if record.status == "error"]
+    verdicts = {
+        metric: judge(
+            result.samples(metric),
+            row.published[metric].value,
+            tolerance.value,
+            alpha=float(table.statistics.alpha.value),
+            minimum_seeds=int(table.statistics.minimum_seeds.value),
+            errors=errors,
+        )
+        for metric in METRICS
+        if metric in row.published and (tolerance := _tolerance(table, row.id, metric))
+    }
+    if not verdicts:
+        return RowVerdict("inconclusive", "no published metric has a tolerance", {})
+    p_outside = {name: one.comparison.p_outside if one.comparison else math.nan for name, one in verdicts.items()}
+    found = {name: (one.status, one.reason) for name, one in verdicts.items()}
+    return RowVerdict(*together(found, p_outside, float(table.statistics.alpha.value)), verdicts)
+
+
+def together(
+    verdicts: Mapping[str, tuple[Status, str]], p_outside: Mapping[str, float], alpha: float
+) -> tuple[Status, str]:
+    """One verdict over several metrics, and its reason.
+
+    `replicated` needs every metric, so it is wrong no more often than for one of them. One metric is enough for
+    `higher` or `lower`, so their p is corrected over the metrics (Holm).
+    """
+    corrected = dict(zip(p_outside, holm([1.0 if math.isnan(p) else p for p in p_outside.values()]), strict=True))
+    settled: dict[str, tuple[Status, str]] = {}
+    for metric, (status, reason) in verdicts.items():
+        if status in ("higher", "lower") and corrected[metric] > alpha:
+            reason = f"{reason}; corrected over {len(verdicts)} metrics p = {corrected[metric]:.2g}"
+            status = "inconclusive"
+        settled[metric] = (status, reason)
+    worst = min((status for status, _ in settled.values()), key=_WORST_FIRST.index)
+    reasons = {metric: reason for metric, (status, reason) in settled.items() if status == worst}
+    if len(set(reasons.values())) == 1:
+        return worst, next(iter(reasons.values()))
+    return worst, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
+
+
+def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted: RowResult | None) -> RowVerdict:
+    """Compares a row's seeds with the accepted ones of the same profile, in accuracy and F1; the worse verdict holds.
+
+    A metric that the table has no tolerance for is not compared. This is what makes a profile without published values
+    a regression test.
+    """
+    for record in result.records:
+        if record.status == "error":
+            return RowVerdict("error", f"seed {record.seed}: {record.reason}", {})
+    if accepted is None:
+        return RowVerdict("inconclusive", f"no accepted records under `{result.profile}` to compare with", {})
+    # The same seeds are no new sample: where they give the same predictions, there is nothing to test.
+    if result.predictions == accepted.predictions:
+        return RowVerdict("replicated", "the same predictions as the accepted records, seed by seed", {})
+    alpha, found = float(table.statistics.alpha.value), {}
+    for metric in (metric for metric in BASELINE_METRICS if metric in table.tolerances):
+        tolerance = table.tolerance(result.row.id, metric).value
+        found[metric] = compare_to_baseline(result.samples(metric), accepted.samples(metric), tolerance, alpha)
+    verdicts = {metric: (one.verdict, one.reason) for metric, one in found.items()}
+    p_outside = {metric: one.p_outside for metric, one in found.items()}
+    return RowVerdict(*together(verdicts, p_outside, alpha), {})
+
+
+def judge_claims(table: ResultsTable, records: Sequence[Record], profile: str) -> list[ClaimResult]:
+    """One result a claim of the table, corrected over all of them; rows are compared over the seeds that both have."""
+    alpha = float(table.statistics.alpha.value)
+    compared = [_compare(table, claim, records, profile, alpha) for claim in table.claims]
+    tests = [
+        claim_test(claim.kind, list(comparisons.values())) if comparisons else None
+        for claim, comparisons in zip(table.claims, compared, strict=True)
+    ]
+    verdicts = claims.judge_claims(tests, alpha)
+    return [ClaimResult(*parts) for parts in zip(table.claims, verdicts, compared, strict=True)]
+
+
+def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
+    """The seeds that both rows have records of, in order.
+
+    Those that started from different pretrained nets are no pair: another machine pretrains another net.
+    """
+    starts = {record.seed: _start(record) for record in a.records}
+    return [record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], _start(record))]
+
+
+def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
+    """Row `a` minus row `b` over their pairs of seeds; None where there are none."""
+    seeds = paired_seeds(a, b)
+    if not seeds:
+        return None
+    first, second = ([result.score(seed, metric) for seed in seeds] for result in (a, b))
+    examples = None
+    if metric == "accuracy" and all(seed in result.scores for seed in seeds for result in (a, b)):
+        examples = (a.correctness(seeds), b.correctness(seeds))
+    return compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
+
+
+def _start(record: Record) -> str | None:
+    """Digest of the net that a record's row was pretrained to; None where the record says of none."""
+    found = [stage["summary"].get("weights") for stage in record.stages if stage["stage"] == "pretrain"]
+    return found[0] if found else None
+
+
+def _same(start: str | None, other: str | None) -> bool:
+    return start is None or other is None or start == other
+
+
+def _compare(
+    table: ResultsTable, claim: Claim, records: Sequence[Record], profile: str, alpha: float
+) -> dict[str, RowComparison]:
+    a, b = (row_result(records, table.row(row), profile) for row in (claim.row, claim.against))
+    found = {}
+    for metric in claim.metrics:
+        tolerance = _tolerance(table, claim.row, metric)
+        if comparison := compare(a, b, metric, tolerance.value if tolerance else 0, alpha):
+            found[metric] = comparison
+    return found
+
+
+def _tolerance(table: ResultsTable, row: str, metric: str) -> Setting | None:
+    try:
+        return table.tolerance(row, metric)
+    except KeyError:
+        return None

@@ -1,0 +1,1 @@
+"""A model folder answers, in whichever runtime. Nothing here trains or listens."""

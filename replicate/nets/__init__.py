@@ -1,0 +1,1 @@
+"""A classifier as an object and as a folder. Nothing here trains one."""

@@ -1,0 +1,163 @@
+"""Build, load and save an ERNIE text classifier with its tokenizer and labels.
+
+A model folder holds `config.json` (PaddleNLP's configuration; a pruned net adds `kept_heads` and `kept_neurons`, and a
+student that is no ERNIE has a `students.StudentConfig`), `model.safetensors`, `vocab.txt`, `tokenizer_config.json` and,
+for a classifier, `label.txt`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replicate.common.errors import UserError
+from replicate.corpus.formats import read_labels
+from replicate.nets import upstream
+from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights
+from replicate.nets.shape import shrink
+from replicate.nets.tokens import MAX_POSITIONS, build_tokenizer, read_tokenizer
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with everything that turns texts into labels.
+
+    Attributes:
+        network: `ErnieForSequenceClassification` (or what PaddleNLP's `AutoModel` gives for a name), or a student.
+        tokenizer: PaddleNLP tokenizer.
+        labels: label names; index = class.
+    """
+
+    network: Any
+    tokenizer: Any
+    labels: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable scalars."""
+        return sum(int(np.prod(p.shape)) for p in self.network.parameters())
+
+
+def build_config(architecture: Mapping[str, Any], vocabulary_size: int, labels: int = 2) -> Any:
+    """An `ErnieConfig` of the given shape; sequences up to 128 tokens."""
+    upstream.quiet()
+    from paddlenlp.transformers import ErnieConfig
+
+    return ErnieConfig(
+        **{"max_position_embeddings": MAX_POSITIONS, "type_vocab_size": 2, **architecture},
+        vocab_size=vocabulary_size,
+        num_labels=labels,
+    )
+
+
+def classifier_from_config(
+    architecture: Mapping[str, Any], vocabulary: Sequence[str], labels: Sequence[str], folder: Path
+) -> Classifier:
+    """A classifier with random weights; its vocabulary file is written into the folder."""
+    upstream.quiet()
+    from paddlenlp.transformers import ErnieForSequenceClassification
+
+    tokenizer = build_tokenizer(vocabulary, folder)
+    network = ErnieForSequenceClassification(build_config(architecture, len(vocabulary), len(labels)))
+    return Classifier(network, tokenizer, tuple(labels))
+
+
+def load_pretrained(
+    kind: Any, source: str | Path, labels: Sequence[str] | None = None, complete: bool = False
+) -> tuple[Any, Any]:
+    """A network of PaddleNLP class `kind` and its tokenizer, from a model folder or a PaddleNLP name.
+
+    A head that the source lacks is initialised from the current seed, or with `complete` refused.
+
+    Raises:
+        UserError: the folder is not a model, or the name can't be fetched.
+    """
+    upstream.quiet()
+    from paddlenlp.transformers import AutoTokenizer, ErnieConfig, ErnieForSequenceClassification
+
+    from replicate.nets.student_net import StudentConfig, student_class
+
+    folder = Path(source)
+    head = (
+        {}
+        if labels is None
+        else {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+    )
+    if not folder.is_dir():
+        if "/" in str(source) or folder.exists():
+            raise UserError("no such model folder", path=folder, hint=WRITERS)
+        try:
+            size = {} if labels is None else {"num_classes": len(labels)}
+            return kind.from_pretrained(str(source), **size), AutoTokenizer.from_pretrained(str(source))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"model {str(source)!r} is no folder and PaddleNLP could not fetch it ({type(error).__name__})",
+                hint="check the name and the network, or name a model folder",
+            ) from error
+    for name in ("config.json", WEIGHTS, "vocab.txt"):
+        if not (folder / name).is_file():
+            raise UserError(f"not a model folder: {name} is missing", path=folder, hint=WRITERS)
+    config: Any
+    try:
+        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if "student" in fields and labels is not None and kind is ErnieForSequenceClassification:
+            kind, config = student_class(), StudentConfig.from_dict({**fields, "num_labels": len(labels)})
+        elif "student" in fields:
+            raise ValueError(f"a {fields['student']} student, where an ERNIE is needed")
+        else:
+            config = ErnieConfig.from_dict({**fields, **head})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
+    tokenizer = read_tokenizer(folder / "vocab.txt", config)
+    check_size(folder, config)
+    try:
+        network = network_of(kind, config)
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"no net has this configuration ({what})", path=folder / "config.json") from error
+    load_weights(network, folder / WEIGHTS, complete)
+    return network, tokenizer
+
+
+def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> Classifier:
+    """Load a classifier from a model folder or a PaddleNLP name.
+
+    Args:
+        source: a folder written by this project, or a PaddleNLP name such as `ernie-3.0-base-zh`.
+        labels: label names; without them the folder's own `label.txt`, and its own head, which must be there. With
+            them, where the source's head has another size (a pretrained encoder has none), a new head is initialised
+            from the current seed.
+
+    Raises:
+        UserError: the folder is not a model, or the name can't be fetched.
+    """
+    upstream.quiet()
+    from paddlenlp.transformers import AutoModelForSequenceClassification, ErnieForSequenceClassification
+
+    complete = labels is None
+    if labels is None:
+        if not Path(source).is_dir():
+            raise UserError("no such model folder", path=source, hint=WRITERS)
+        labels = read_labels(Path(source) / "label.txt")
+    kind = ErnieForSequenceClassification if Path(source).is_dir() else AutoModelForSequenceClassification
+    network, tokenizer = load_pretrained(kind, source, labels, complete)
+    return Classifier(network, tokenizer, tuple(labels))
+
+
+def restart(classifier: Classifier) -> Classifier:
+    """A classifier of the same shape, vocabulary and labels with random weights, from the current seed."""
+    network = network_of(type(classifier.network), classifier.network.config)
+    return Classifier(network, classifier.tokenizer, classifier.labels)
+
+
+def network_of(kind: Any, config: Any) -> Any:
+    """A net of PaddleNLP class `kind` with random weights, pruned where its configuration says so."""
+    network = kind(config)
+    if kept := getattr(config, "kept_heads", None):
+        shrink(network, kept, config.kept_neurons)
+    return network

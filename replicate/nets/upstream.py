@@ -1,0 +1,140 @@
+"""The one place that knows what upstream broke: Paddle's CPU speed, LAC's `paddle.fluid`, paddleslim's layer norm."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import io
+import os
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from replicate.common.cores import cores
+
+# On CUDA, the same sums in the same order where Paddle, cuDNN and cuBLAS can: docs/faults.md says what is left. The CPU
+# build knows none of them, and computes so anyway.
+DETERMINISTIC = {
+    "FLAGS_cudnn_deterministic": "1",
+    # The gradient of embeddings, otherwise summed by atomic additions.
+    "FLAGS_embedding_deterministic": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+}
+# glibc's malloc.h
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
+
+def prepare() -> None:
+    """Sets the variables that Paddle reads once, while it is imported; what the user has set stays.
+
+    Raises:
+        RuntimeError: Paddle was imported first, without them.
+    """
+    defaults = {
+        # Otherwise a transpose is a strided view that a scalar loop copies later: twice the time of a step.
+        "FLAGS_use_stride_kernel": "0",
+        # Paddle sets this to one thread otherwise.
+        "OMP_NUM_THREADS": str(cores()),
+        **DETERMINISTIC,
+        # Paddle's C++ core logs to stderr what only its developers want to know.
+        "GLOG_minloglevel": "2",
+        **_mkl_defaults(),
+    }
+    missing = {name: value for name, value in defaults.items() if name not in os.environ}
+    if missing and "paddle" in sys.modules:
+        raise RuntimeError(f"paddle was imported before upstream.prepare(), so it can't see {' and '.join(missing)}")
+    os.environ.update(missing)
+    _keep_freed_memory()
+
+
+def _mkl_defaults() -> dict[str, str]:
+    # Paddle 2.6 carries MKL 2019, which takes its slowest path on a CPU that is not Intel's unless it is told that
+    # AVX2 is there: matrix products are 3 to 4 times as fast.
+    try:
+        described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    return {"MKL_DEBUG_CPU_TYPE": "5"} if "AuthenticAMD" in described and " avx2 " in described else {}
+
+
+def _keep_freed_memory() -> None:
+    # glibc gives freed blocks of this size back to the kernel, and every activation then costs page faults again:
+    # up to half the time of a matrix product whose result is some megabytes large.
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def give_memory_back() -> None:
+    """Gives freed memory back to the kernel, which otherwise stays with the process: nets of gigabytes were closed."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def give_threads_back() -> None:
+    """Lets Paddle compute with OMP_NUM_THREADS again: whoever makes or runs a predictor leaves all of it one thread.
+
+    That would last, so what came after it in the same process was slower, and its last bits were others.
+    """
+    importlib.import_module("paddle.base.core").set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def quiet() -> None:
+    """Lets PaddleNLP log warnings only, and hides what every import of Paddle and PaddleNLP says of itself."""
+    prepare()
+    # Paddle tells stderr that more than one thread is unwise, which is about data parallel training.
+    with contextlib.redirect_stderr(io.StringIO()):
+        importlib.import_module("paddle")
+    warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
+    warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
+    from paddlenlp.utils.log import logger
+
+    logger.set_level("WARNING")
+
+
+def import_lac() -> ModuleType:
+    """The `LAC` module, which imports `paddle.fluid`, in Paddle 2.6 named `paddle.base`."""
+    prepare()
+    base = importlib.import_module("paddle.base")
+    # Submodules too: `paddle.fluid.core` found through its path would load the C++ core a second time, and fail.
+    for name, module in list(sys.modules.items()):
+        if name == "paddle.base" or name.startswith("paddle.base."):
+            sys.modules.setdefault(name.replace("paddle.base", "paddle.fluid", 1), module)
+    importlib.import_module("paddle").__dict__.setdefault("fluid", base)
+    return importlib.import_module("LAC")
+
+
+def lac_predictor(checkpoint: str) -> object:
+    """LAC's net without oneDNN.
+
+    In Paddle 2.6, oneDNN's fused GRU reuses what it kept from batches of another shape: some batches get wrong tags,
+    depending on what ran before, and some crash the process. Without it LAC is right, and not slower.
+    """
+    from paddle.base.core import AnalysisConfig, create_paddle_predictor
+
+    config = AnalysisConfig(checkpoint)
+    config.disable_glog_info()
+    config.disable_mkldnn()
+    return create_paddle_predictor(config)
+
+
+def mend_paddleslim() -> None:
+    """Replaces `SuperLayerNorm.forward`, which unpacks three values where Paddle 2.6 returns one; idempotent."""
+    prepare()
+    layers = importlib.import_module("paddleslim.nas.ofa.layers")
+    layers.SuperLayerNorm.forward = _super_layer_norm
+
+
+def _super_layer_norm(self: Any, input: Any) -> Any:
+    from paddle.nn.functional import layer_norm
+
+    width = int(input.shape[-1])
+    # DynaBERT's conversion reads from here how wide the input was.
+    self.cur_config = {"prune_dim": width}
+    weight, bias = (None if given is None else given[:width] for given in (self.weight, self.bias))
+    return layer_norm(input, [width], weight, bias, self._epsilon)

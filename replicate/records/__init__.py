@@ -1,0 +1,1 @@
+"""What was measured, as JSON that every score can be derived from. Nothing here judges."""

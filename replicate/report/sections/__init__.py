@@ -1,0 +1,1 @@
+"""One part of a page a module."""

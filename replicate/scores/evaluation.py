@@ -1,0 +1,52 @@
+"""Probabilities of a network on texts, and the counts that follow from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replicate.corpus.formats import Split
+from replicate.scores.metrics import count, scores
+from replicate.scores.packing import pack_bits, pack_confidence, pack_predictions
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Probabilities over the last axis."""
+    exponent = np.exp(np.asarray(logits, dtype=np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+
+
+def evaluate(probability: NDArray[np.float64], dev: Split, classes: int) -> dict[str, Any]:
+    """What a record keeps of one evaluation: counts, predictions, correctness and confidence.
+
+    Args:
+        probability: [examples, classes].
+        dev: the examples, in the same order.
+        classes: number of classes.
+    """
+    predicted = probability.argmax(axis=1)
+    positive = probability[:, 1] if classes > 1 else None
+    return {
+        "counts": count(dev.labels, predicted, classes, positive),
+        "predictions": pack_predictions(predicted),
+        "correct": pack_bits(predicted == np.asarray(dev.labels)),
+        "confidence": pack_confidence(probability.max(axis=1).clip(0, 1)),
+    }
+
+
+def history_entry(evaluation: dict[str, Any], step: int, epoch: float, loss: float | None) -> dict[str, Any]:
+    """One line of a training history: step, epoch, scores and correctness.
+
+    `loss` is the mean since the last line, None where it is not known.
+    """
+    found = scores(evaluation["counts"])
+    return {
+        "step": step,
+        "epoch": round(epoch, 4),
+        "loss": loss,
+        "accuracy": found["accuracy"],
+        "f1": found["f1"],
+        "correct": evaluation["correct"],
+    }

@@ -1,0 +1,1 @@
+"""Answers over HTTP. The nets behind it are those of `inference`."""

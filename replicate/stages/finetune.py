@@ -1,0 +1,130 @@
+"""Fine-tune a classifier and keep its best evaluation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from replicate.common.checks import check_choice, check_not_negative, check_positive, check_schedule
+from replicate.common.progress import Progress
+from replicate.corpus.formats import Split
+from replicate.nets import batching
+from replicate.nets.classifier import Classifier
+from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.tokens import encode
+from replicate.training.checkpoint import Checkpoint, rows_digest
+from replicate.training.loop import Course, Examination, Training, evaluated_batches
+from replicate.training.loop import train as train_net
+from replicate.training.optimisation import adamw
+from replicate.training.options import BATCHING, SELECT, check_length, epoch_batches
+
+
+@dataclass(frozen=True)
+class FinetuneOptions:
+    """Settings of fine-tuning; the defaults are those of the article's logs where they tell, else its script's.
+
+    Attributes:
+        warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
+        early_stop_nums: epochs without a better score after which training stops; 0 trains to the end.
+        select: the dev score that the best model is chosen by: accuracy, or F1 of class index 1.
+        evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
+        batching: `random`, or `length` for batches of similar length.
+    """
+
+    learning_rate: float = 6e-5
+    batch_size: int = 16
+    epochs: int = 10
+    max_seq_length: int = 128
+    warmup_proportion: float = 0.1
+    weight_decay: float = 0.01
+    early_stop_nums: int = 4
+    select: str = "accuracy"
+    evaluations_per_epoch: int = 1
+    batching: str = "random"
+
+    def __post_init__(self) -> None:
+        """Refuse a setting that no training can have (UserError)."""
+        check_choice("select", self.select, SELECT)
+        check_choice("batching", self.batching, BATCHING)
+        check_positive(self, "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
+        check_schedule(self)
+        check_not_negative(self, "early_stop_nums")
+
+
+def finetune(
+    classifier: Classifier,
+    train: Split,
+    dev: Split,
+    options: FinetuneOptions,
+    seed: int,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Fine-tune the classifier in place and write its best state as a model folder.
+
+    Args:
+        classifier: what to train; its head must have been built under the same seed.
+        train: training examples.
+        dev: examples that choose the best state, and that the article's scores are of.
+        options: settings.
+        seed: seeds the order of the examples and dropout.
+        folder: where the best state is written.
+        progress: told of every step.
+
+    Returns:
+        Summary: steps, best step, evaluation of the best state, history, digests of the weights at step 0 and at the
+        end, number of parameters.
+
+    Raises:
+        Diverged: the loss is not finite.
+        Stopped: a signal came; the next call with the same folder goes on.
+    """
+    import paddle
+    import paddle.nn.functional as F
+
+    network, tokenizer = classifier.network, classifier.tokenizer
+    check_length(network, options.max_seq_length)
+    rng = np.random.default_rng(seed)
+    rows, targets = encode(tokenizer, train.texts, options.max_seq_length), np.asarray(train.labels, dtype=np.int64)
+    dev_rows = encode(tokenizer, dev.texts, options.max_seq_length)
+    lengths = [len(row) for row in rows]
+    per_epoch = math.ceil(len(rows) / options.batch_size)
+    steps = per_epoch * options.epochs
+    optimizer = adamw(network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
+    step0 = digest_of(weights_of(network))
+    data = rows_digest([*rows, targets, *dev_rows, np.asarray(dev.labels, dtype=np.int64)])
+    identity = {"settings": asdict(options), "seed": seed, "weights": step0, "data": data}
+    evaluated = evaluated_batches(per_epoch, options.evaluations_per_epoch)
+
+    def loss_of(indices: np.ndarray) -> Any:
+        ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], tokenizer.pad_token_id))
+        return F.cross_entropy(network(ids), paddle.to_tensor(targets[indices]))
+
+    training = Training(network, optimizer)
+    course = Course(
+        options.epochs,
+        per_epoch,
+        lambda: epoch_batches(lengths, options.batch_size, options.batching, rng),
+        lambda number, _: number in evaluated,
+        options.early_stop_nums,
+    )
+    examination = Examination(dev, dev_rows, tokenizer.pad_token_id, len(classifier.labels), options.select)
+    train_net(training, course, examination, loss_of, Checkpoint(folder, identity, network, optimizer, rng), progress)
+    best = training.best
+    network.set_state_dict(best["weights"])
+    save_model(network, tokenizer, folder, classifier.labels)
+    return {
+        "steps": training.step,
+        "steps_planned": steps,
+        "best_step": best["step"],
+        "examples": len(rows),
+        "parameters": classifier.parameters,
+        "weights_step0": step0,
+        "weights": digest_of(best["weights"]),
+        "evaluation": best["evaluation"],
+        "history": training.history,
+    }

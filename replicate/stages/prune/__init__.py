@@ -1,0 +1,1 @@
+"""Pruning a fine-tuned classifier, by one of three engines."""

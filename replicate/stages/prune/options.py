@@ -1,0 +1,78 @@
+"""Settings of pruning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replicate.common.checks import check_choice, check_positive, check_schedule
+from replicate.common.errors import UserError
+from replicate.nets.shape import parse_share, width_folder
+from replicate.training.options import BATCHING, SELECT
+
+ENGINES = ("paddlenlp", "paddlenlp-cleared", "native")
+
+IMPORTANCE = ("dev", "train")
+
+STARTS = ("parent", "scratch")
+
+TARGETS = ("teacher", "labels")
+
+# What only the native engine does, with the value that every engine can do.
+_NATIVE_ONLY = {"depth": "1", "start": "parent", "targets": "teacher"}
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """Settings of pruning; the defaults are the article's.
+
+    Attributes:
+        width: share of heads and hidden units to keep: `1/2`, `2/3`, `0.75`; `1` keeps them all.
+        save_steps: steps between dev evaluations; the last step is always evaluated.
+        select: the dev score that the best state is chosen by.
+        batching: `random`, or `length` for batches of similar length.
+        importance: the examples that the importance of heads and units is computed on: `dev`, as upstream and the
+            article do it, or `train`, as many examples of the training set.
+        engine: `paddlenlp` (`Trainer.compress`, as the article), `paddlenlp-cleared` (the same, less the gradients of
+            importance in its first step) or `native`; the rest only the last can do otherwise.
+        depth: share of layers to keep; `1` keeps them all.
+        start: the weights that the student starts from: those kept of its `parent`, or from `scratch` random ones.
+        targets: what the student learns: its `teacher`'s logits and hidden states, or the `labels` alone.
+    """
+
+    width: str
+    learning_rate: float = 3e-5
+    batch_size: int = 32
+    epochs: int = 5
+    max_seq_length: int = 128
+    warmup_proportion: float = 0.0
+    weight_decay: float = 0.0
+    save_steps: int = 50
+    select: str = "f1"
+    batching: str = "random"
+    importance: str = "dev"
+    engine: str = "paddlenlp"
+    depth: str = "1"
+    start: str = "parent"
+    targets: str = "teacher"
+
+    def __post_init__(self) -> None:
+        """Refuse a setting that no pruning can have (UserError)."""
+        check_choice("engine", self.engine, ENGINES)
+        if parse_share("width", self.width) == parse_share("depth", self.depth) == 1:
+            raise UserError("width 1 and depth 1 keep everything", hint="choose one of them below 1")
+        check_choice("select", self.select, SELECT)
+        check_choice("batching", self.batching, BATCHING)
+        check_choice("importance", self.importance, IMPORTANCE)
+        check_choice("start", self.start, STARTS)
+        check_choice("targets", self.targets, TARGETS)
+        check_positive(self, "learning_rate", "batch_size", "epochs", "save_steps")
+        check_schedule(self)
+        for name, value in _NATIVE_ONLY.items():
+            if self.engine != "native" and getattr(self, name) != value:
+                raise UserError(f"engine {self.engine} has no {name} {getattr(self, name)}", hint="engine native has")
+
+
+def folder_of(options: PruneOptions) -> str:
+    """Name of a pruned model's folder; one with fewer layers says so: `1.0-depth-0.5`."""
+    width, depth = parse_share("width", options.width), parse_share("depth", options.depth)
+    return width_folder(width) + (f"-depth-{width_folder(depth)}" if depth != 1 else "")

@@ -1,0 +1,278 @@
+"""The TOML form of a table: `expected/*.toml`, loaded and validated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+
+from replicate.common.errors import UserError
+from replicate.common.paths import EXPECTED
+from replicate.common.toml import Section, read_toml
+from replicate.scores.metrics import METRICS
+from replicate.tables.table import (
+    EFFECTS,
+    LATENCY,
+    Claim,
+    Conclusion,
+    Counts,
+    DatasetFacts,
+    Provenance,
+    Published,
+    ResultsTable,
+    Row,
+    RowProvenance,
+    Setting,
+    Statistics,
+    Step,
+)
+
+SCHEMA = 1
+STAGES = ("augment", "distill", "duplicate", "finetune", "prune", "sample", "svm")
+CLAIM_KINDS = ("lowers", "keeps", "raises")
+UNITS = {"fraction": Decimal(1), "percent": Decimal("0.01"), "milliseconds": Decimal(1)}
+EXACT = Decimal("1e-12")
+
+
+def load_tables(folder: Path = EXPECTED) -> dict[str, ResultsTable]:
+    """Every table of a folder by its id, in the order of the ids.
+
+    Raises:
+        UserError: a table is not valid, or two have one id.
+    """
+    tables: dict[str, ResultsTable] = {}
+    for path in sorted(folder.glob("*.toml")):
+        table = load_table(path)
+        if table.id in tables:
+            raise UserError(f"id: another table of this folder is called {table.id!r}", path=path)
+        tables[table.id] = table
+    return dict(sorted(tables.items()))
+
+
+def load_table(path: Path) -> ResultsTable:
+    """Loads and validates one table.
+
+    Raises:
+        UserError: naming the file and the key at fault.
+    """
+    top = read_toml(path)
+    keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
+    top.only(*keys, "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions")
+    if top.whole("schema") != SCHEMA:
+        raise top.fault("schema", f"this version reads {SCHEMA}")
+    dataset = _dataset(top.section("dataset"))
+    units = top.optional_section("units")
+    units.only(*METRICS, LATENCY)
+    unit_of = {metric: units.choice(metric, tuple(UNITS)) for metric in units.data}
+    tolerances = top.section("tolerances")
+    tolerances.only(*METRICS, LATENCY)
+    settings = {metric: _only_setting(tolerances, metric) for metric in tolerances.data}
+    table_id = top.identifier("id")
+    rows = tuple(_row(section, table_id, dataset, unit_of) for section in top.sections("rows"))
+    if not rows:
+        raise top.fault("rows", "missing")
+    _check_rows(top, rows)
+    return ResultsTable(
+        id=table_id,
+        title=top.text("title"),
+        provenance=_provenance(top.section("provenance")),
+        dataset=dataset,
+        statistics=_statistics(top.section("statistics")),
+        tolerances=settings,
+        overrides=_overrides(top, rows, settings),
+        rows=rows,
+        claims=_claims(top, rows, settings),
+        neighbours=top.texts("neighbours") if "neighbours" in top.data else (),
+        conclusions=tuple(
+            _conclusion(section, tuple(row.id for row in rows)) for section in top.sections("conclusions")
+        ),
+    )
+
+
+def _provenance(section: Section) -> Provenance:
+    section.only(*Provenance.__dataclass_fields__)
+    return Provenance(
+        source=section.text("source"),
+        published=section.text("published"),
+        language=section.text("language"),
+        retrieved=section.text("retrieved"),
+        protocol_known=section.texts("protocol_known"),
+        protocol_unknown=section.texts("protocol_unknown"),
+    )
+
+
+def _dataset(section: Section) -> DatasetFacts:
+    section.only(*DatasetFacts.__dataclass_fields__)
+    positive = any(key.startswith("positive_") for key in section.data)
+    return DatasetFacts(
+        name=section.text("name"),
+        split=section.text("split"),
+        examples=section.whole("examples"),
+        positive_class=section.text("positive_class") if positive else None,
+        positive_index=section.whole("positive_index") if positive else None,
+        positive_examples=section.whole("positive_examples") if positive else None,
+    )
+
+
+def _setting(section: Section) -> Setting:
+    value = section.decimal("value")
+    if value <= 0:
+        raise section.fault("value", f"not above 0: {value}")
+    return Setting(value, section.text("reason"))
+
+
+def _only_setting(parent: Section, key: str) -> Setting:
+    section = parent.section(key)
+    section.only("value", "reason")
+    return _setting(section)
+
+
+def _statistics(section: Section) -> Statistics:
+    section.only("alpha", "minimum_seeds")
+    alpha, seeds = _only_setting(section, "alpha"), _only_setting(section, "minimum_seeds")
+    if alpha.value >= 1:
+        raise section.fault("alpha.value", f"not below 1: {alpha.value}")
+    if seeds.value != int(seeds.value) or seeds.value < 2:
+        raise section.fault("minimum_seeds.value", f"not a whole number of at least 2: {seeds.value}")
+    return Statistics(alpha, seeds)
+
+
+def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
+    section.only("id", "title", "parent", "recipe", "not_run", "profiles", "published", "counts", "provenance")
+    recipe = tuple(_step(step) for step in section.sections("recipe"))
+    if recipe and "not_run" in section.data:
+        raise section.fault("not_run", "a row with a recipe runs")
+    published = section.optional_section("published")
+    published.only(*METRICS, LATENCY)
+    counts = _counts(section.section("counts"), dataset) if "counts" in section.data else None
+    row = Row(
+        table=table,
+        id=section.identifier("id"),
+        title=section.text("title"),
+        parent=section.optional_text("parent"),
+        recipe=recipe,
+        not_run="" if recipe else section.text("not_run"),
+        published={metric: _published(published, metric, units.get(metric, "fraction")) for metric in published.data},
+        counts=counts,
+        provenance=_row_provenance(section.section("provenance")) if published.data else None,
+        profiles=section.texts("profiles") if "profiles" in section.data else (),
+    )
+    if counts:
+        _check_counts(published, counts, row.published)
+    return row
+
+
+def _step(section: Section) -> Step:
+    options = {key: value for key, value in section.data.items() if key != "stage"}
+    for key, value in options.items():
+        values = value.values() if isinstance(value, dict) else (value,)
+        if not all(isinstance(one, str | int | float) for one in values):
+            raise section.fault(key, f"not a text, number, boolean or table of such: {value!r}")
+    return Step(section.choice("stage", STAGES), options)
+
+
+def _published(section: Section, metric: str, unit: str) -> Published:
+    value = section.decimal(metric) * UNITS[unit]
+    if metric != LATENCY and not 0 <= value <= 1:
+        raise section.fault(metric, f"a score outside 0 to 1 as {unit}: {section.data[metric]}")
+    return Published(section.text(metric), unit, value)
+
+
+def _row_provenance(section: Section) -> RowProvenance:
+    section.only("section", "log", "note")
+    return RowProvenance(section.text("section"), section.text("log"), section.text("note"))
+
+
+def _counts(section: Section, dataset: DatasetFacts) -> Counts:
+    section.only("examples", "correct", "tp", "fp", "fn")
+    examples, correct = section.whole("examples"), section.whole("correct")
+    if examples != dataset.examples:
+        raise section.fault("examples", f"{examples}, but the data set has {dataset.examples}")
+    if correct > examples:
+        raise section.fault("correct", f"{correct} of {examples}")
+    if not {"tp", "fp", "fn"} & set(section.data):
+        return Counts(examples, correct)
+    tp, fp, fn = section.whole("tp"), section.whole("fp"), section.whole("fn")
+    if tp + fn != dataset.positive_examples:
+        raise section.fault("fn", f"tp + fn is {tp + fn}, not the {dataset.positive_examples} of the positive class")
+    return Counts(examples, correct, tp, fp, fn)
+
+
+def _check_counts(section: Section, counts: Counts, published: Mapping[str, Published]) -> None:
+    """Refuses counts that don't give the printed figures to 1e-12, or to half their last digit where that is more."""
+    scores = counts.scores()
+    for metric, figure in published.items():
+        if metric not in scores:
+            continue
+        last_digit = Decimal(1).scaleb(int(Decimal(figure.printed).as_tuple().exponent)) * UNITS[figure.unit]
+        if abs(Decimal(scores[metric]) - figure.value) > max(EXACT, last_digit / 2):
+            raise section.fault(metric, f"printed {figure.printed}, but the counts give {scores[metric]!r}")
+
+
+def _check_rows(top: Section, rows: tuple[Row, ...]) -> None:
+    by_id: dict[str, Row] = {}
+    for row in rows:
+        if row.id in by_id:
+            raise top.fault(f"rows.{row.id}.id", "duplicate id")
+        by_id[row.id] = row
+    for row in rows:
+        seen, at = {row.id}, row
+        while at.parent is not None:
+            if at.parent not in by_id:
+                raise top.fault(f"rows.{at.id}.parent", f"no row {at.parent!r}")
+            if at.parent in seen:
+                raise top.fault(f"rows.{row.id}.parent", "a cycle: the row descends from itself")
+            seen.add(at.parent)
+            at = by_id[at.parent]
+            if row.recipe and not at.recipe:
+                raise top.fault(f"rows.{row.id}.recipe", f"descends from {at.id!r}, which is not run")
+
+
+def _overrides(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> dict[tuple[str, str], Setting]:
+    overrides: dict[tuple[str, str], Setting] = {}
+    for section in top.sections("overrides"):
+        section.only("row", "metric", "value", "reason")
+        row, metric = section.text("row"), section.text("metric")
+        if row not in {one.id for one in rows}:
+            raise section.fault("row", f"no row {row!r}")
+        if metric not in settings:
+            raise section.fault("metric", f"the table states no tolerance for {metric!r}")
+        if (row, metric) in overrides:
+            raise section.fault("metric", f"a second override of {metric!r} for row {row!r}")
+        overrides[row, metric] = _setting(section)
+    return overrides
+
+
+def _conclusion(section: Section, rows: tuple[str, ...]) -> Conclusion:
+    section.only(*Conclusion.__dataclass_fields__)
+    for key, known in (("rows", rows), ("expects", EFFECTS)):
+        for value in section.texts(key):
+            if value not in known:
+                raise section.fault(key, f"{value!r} is none of {', '.join(known)}")
+    against = section.choice("against", rows)
+    return Conclusion(section.text("text"), section.texts("rows"), against, section.texts("expects"))
+
+
+def _claims(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> tuple[Claim, ...]:
+    ids = tuple(row.id for row in rows)
+    claims: dict[str, Claim] = {}
+    for section in top.sections("claims"):
+        section.only(*Claim.__dataclass_fields__)
+        claim = Claim(
+            id=section.identifier("id"),
+            text=section.text("text"),
+            kind=section.choice("kind", CLAIM_KINDS),
+            row=section.choice("row", ids),
+            against=section.choice("against", ids),
+            metrics=section.texts("metrics"),
+            provenance=section.text("provenance"),
+        )
+        if claim.id in claims:
+            raise section.fault("id", "duplicate id")
+        if claim.row == claim.against:
+            raise section.fault("against", "the same row")
+        for metric in claim.metrics:
+            if metric not in settings:
+                raise section.fault("metrics", f"the table states no tolerance for {metric!r}")
+        claims[claim.id] = claim
+    return tuple(claims.values())

@@ -1,0 +1,206 @@
+"""Published tables as data: rows, claims and published values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from replicate.common.errors import UserError
+from replicate.scores.metrics import article_scores
+
+LATENCY = "latency_ms"
+# What a measured row can do to the row that it is compared with.
+EFFECTS = ("helps", "hurts", "no difference", "no gain", "not distinguishable")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number that somebody chose, and why."""
+
+    value: Decimal
+    reason: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a table comes from, and what its source tells and doesn't tell of how the figures were made."""
+
+    source: str
+    published: str
+    language: str
+    retrieved: str
+    protocol_known: tuple[str, ...]
+    protocol_unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """The examples that a table's scores count; `positive_*` is the class that its precision, recall and F1 are of."""
+
+    name: str
+    split: str
+    examples: int
+    positive_class: str | None
+    positive_index: int | None
+    positive_examples: int | None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Significance level of a table's verdicts, and the fewest seeds that may give one."""
+
+    alpha: Setting
+    minimum_seeds: Setting
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published figure: `printed` as its source prints it, `value` as a fraction (or milliseconds)."""
+
+    printed: str
+    unit: str
+    value: Decimal
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Whole numbers behind a row's published figures."""
+
+    examples: int
+    correct: int
+    tp: int | None = None
+    fp: int | None = None
+    fn: int | None = None
+
+    def scores(self) -> dict[str, float]:
+        """The metrics that these counts determine."""
+        if self.tp is None or self.fp is None or self.fn is None:
+            return {"accuracy": self.correct / self.examples}
+        return article_scores(correct=self.correct, examples=self.examples, tp=self.tp, fp=self.fp, fn=self.fn)
+
+
+@dataclass(frozen=True)
+class RowProvenance:
+    """Where in its source a row is printed, the log line or cell it is from, and a remark."""
+
+    section: str
+    log: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a recipe with the options that the row sets."""
+
+    stage: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table. `recipe` is what it adds to its parent; an empty one says in `not_run` why.
+
+    `profiles` are those that run it, all of them where it is empty.
+    """
+
+    table: str
+    id: str
+    title: str
+    parent: str | None
+    recipe: tuple[Step, ...]
+    not_run: str
+    published: Mapping[str, Published]
+    counts: Counts | None
+    provenance: RowProvenance | None
+    profiles: tuple[str, ...] = ()
+
+    def runs_under(self, profile: str) -> bool:
+        """Whether a profile runs the row."""
+        return bool(self.recipe) and (not self.profiles or profile in self.profiles)
+
+    @property
+    def full_id(self) -> str:
+        """`table/row`, unique among all tables."""
+        return f"{self.table}/{self.id}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a source says of one row `against` another, in each of `metrics`."""
+
+    id: str
+    text: str
+    kind: str
+    row: str
+    against: str
+    metrics: tuple[str, ...]
+    provenance: str
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """A clause of a source's conclusion: it holds where each of `rows` shows what it `expects` `against` another."""
+
+    text: str
+    rows: tuple[str, ...]
+    against: str
+    expects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ResultsTable:
+    """A published table, or a set of measured rows, with everything that a verdict on it needs.
+
+    `neighbours` says what others published of like experiments, `conclusions` what a source concludes, by clauses.
+    """
+
+    id: str
+    title: str
+    provenance: Provenance
+    dataset: DatasetFacts
+    statistics: Statistics
+    tolerances: Mapping[str, Setting]
+    overrides: Mapping[tuple[str, str], Setting]
+    rows: tuple[Row, ...]
+    claims: tuple[Claim, ...]
+    neighbours: tuple[str, ...] = ()
+    conclusions: tuple[Conclusion, ...] = ()
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the table states published values, and is not only a set of measured rows."""
+        return any(row.published for row in self.rows)
+
+    def row(self, row_id: str) -> Row:
+        """The row of that id.
+
+        Raises:
+            UserError: there is none.
+        """
+        for row in self.rows:
+            if row.id == row_id:
+                return row
+        raise UserError(f"no row {row_id!r} in table {self.id}", hint=f"rows: {', '.join(row.id for row in self.rows)}")
+
+    def claims_under(self, profile: str) -> tuple[Claim, ...]:
+        """The claims of which the profile runs both rows."""
+        return tuple(
+            claim
+            for claim in self.claims
+            if all(self.row(name).runs_under(profile) for name in (claim.row, claim.against))
+        )
+
+    def chain(self, row_id: str) -> tuple[Step, ...]:
+        """Every step that leads to a row: its parent's chain, then its own recipe."""
+        row = self.row(row_id)
+        return (self.chain(row.parent) if row.parent else ()) + row.recipe
+
+    def tolerance(self, row_id: str, metric: str) -> Setting:
+        """How far from the published value counts as the same, for this row if it has an override.
+
+        Raises:
+            KeyError: the table states no tolerance for the metric.
+        """
+        return self.overrides.get((row_id, metric)) or self.tolerances[metric]

@@ -1,0 +1,1 @@
+"""The one training loop, with its batches, its optimiser and its checkpoints. It knows no stage."""

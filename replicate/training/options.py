@@ -1,0 +1,32 @@
+"""Settings that every training has in common, and their checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from replicate.common.errors import UserError
+from replicate.nets import batching
+
+SELECT = ("accuracy", "f1")
+
+BATCHING = ("random", "length")
+
+
+def check_length(network: Any, max_length: int) -> None:
+    """Refuse a maximum length in tokens that leaves no room for text, or that the net has no positions for.
+
+    Raises:
+        UserError: it does; names what the net takes.
+    """
+    positions = getattr(network.config, "max_position_embeddings", max_length)
+    if not 3 <= max_length <= positions:
+        raise UserError(f"max_seq_length is {max_length}", hint=f"this net takes 3 to {positions} tokens")
+
+
+def epoch_batches(lengths: list[int], size: int, how: str, rng: np.random.Generator) -> list[np.ndarray]:
+    """Index batches of one epoch, made at random or by length."""
+    if how == "length":
+        return batching.length_batches(lengths, size, rng)
+    return batching.random_batches(len(lengths), size, rng)

@@ -1,0 +1,1 @@
+"""Numbers in, a verdict out. Nothing here reads a file, knows a table or a record, or says more than a reason."""

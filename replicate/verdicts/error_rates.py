@@ -1,0 +1,234 @@
+"""Simulated error rates and power of the verdicts: `python -m replicate.verdicts.error_rates` prints them as Markdown.
+
+Each trial draws normal scores, rounds them to whole numbers of 1,955 examples as a dev set does, and takes the very
+functions that judge real records.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from replicate.common.markdown import table_of
+from replicate.verdicts import claims, pairs, published
+
+SEEDS = (3, 6, 10)
+PUBLISHED = "0.8"
+TOLERANCE = "0.018"
+EXAMPLES = 1955
+# Over seeds of one row: about that of a fine-tuned ERNIE, then twice and four times as much.
+SPREADS = (0.004, 0.008, 0.016)
+KINDS = ("lowers", "keeps", "raises", "raises")
+# The article's claims: which of its four rows stands against which.
+ROWS = ((1, 0), (2, 1), (3, 1), (3, 0))
+
+Rule = Callable[[Sequence[float]], str]
+Judge = Callable[[Sequence[claims.ClaimTest]], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How often something happened in a number of trials."""
+
+    hits: int
+    trials: int
+
+    @property
+    def value(self) -> float:
+        """The share."""
+        return self.hits / self.trials
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Exact binomial (Clopper-Pearson) interval of the true share."""
+        tail, misses = (1 - level) / 2, self.trials - self.hits
+        low = float(special.betaincinv(self.hits, misses + 1, tail)) if self.hits else 0.0
+        high = float(special.betaincinv(self.hits + 1, misses, 1 - tail)) if misses else 1.0
+        return low, high
+
+    def __str__(self) -> str:
+        """The share with its 95 % interval."""
+        low, high = self.interval()
+        return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
+
+
+def published_rule(samples: Sequence[float]) -> str:
+    """The project's verdict on a row."""
+    return published.compare_to_published(samples, PUBLISHED, TOLERANCE).verdict
+
+
+def band_rule(samples: Sequence[float]) -> str:
+    """A bare band, for comparison: replicated where the mean is within the tolerance."""
+    difference = float(np.mean(samples)) - float(PUBLISHED)
+    return "replicated" if abs(difference) <= float(TOLERANCE) else "higher" if difference > 0 else "lower"
+
+
+def insignificance_rule(samples: Sequence[float]) -> str:
+    """For comparison: replicated where a t-test finds no significant difference."""
+    found = published.compare_to_published(samples, PUBLISHED, 0)
+    return "replicated" if found.verdict == "inconclusive" else found.verdict
+
+
+def corrected(tests: Sequence[claims.ClaimTest]) -> list[str]:
+    """The project's verdicts on the claims of a table."""
+    return [verdict.status for verdict in claims.judge_claims(tests)]
+
+
+def uncorrected(tests: Sequence[claims.ClaimTest]) -> list[str]:
+    """For comparison: each claim on its own."""
+    return [claims.judge_claims([test])[0].status for test in tests]
+
+
+def draw(rng: np.random.Generator, mean: float, sd: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Normal scores as whole numbers of correct examples."""
+    scores: NDArray[np.float64] = np.round(rng.normal(mean, sd, shape) * EXAMPLES) / EXAMPLES
+    return scores
+
+
+def verdict_rates(
+    rule: Rule, *, difference: float, sd: float, seeds: int, trials: int, rng: np.random.Generator
+) -> dict[str, Rate]:
+    """How often each verdict comes out where the true mean is `difference` from the published value."""
+    samples = draw(rng, float(PUBLISHED) + difference, sd, (trials, seeds))
+    counts = Counter(rule(row) for row in samples.tolist())
+    counts["higher or lower"] = counts["higher"] + counts["lower"]
+    names = ("replicated", "higher", "lower", "higher or lower", "inconclusive")
+    return {name: Rate(counts[name], trials) for name in names}
+
+
+def baseline_rates(
+    *, difference: float, sd: float, seeds: int, baseline: int, trials: int, rng: np.random.Generator
+) -> dict[str, Rate]:
+    """As `verdict_rates`, for new seeds against a baseline of as many as `baseline`."""
+    new = draw(rng, float(PUBLISHED) + difference, sd, (trials, seeds)).tolist()
+    old = draw(rng, float(PUBLISHED), sd, (trials, baseline)).tolist()
+    counts: Counter[str] = Counter(
+        published.compare_to_baseline(n, b, TOLERANCE).verdict for n, b in zip(new, old, strict=True)
+    )
+    counts["higher or lower"] = counts["higher"] + counts["lower"]
+    return {name: Rate(counts[name], trials) for name in ("replicated", "higher or lower", "inconclusive")}
+
+
+def claim_tables(
+    *, effect: float, sd: float, seeds: int, trials: int, rng: np.random.Generator
+) -> list[list[claims.ClaimTest]]:
+    """Simulated tables of four claims over four rows in two metrics: the first row leads the others by `effect`.
+
+    Every row has half of its variance from the seed and a quarter from what its metrics share, so the tests depend on
+    each other as they do on real records; `sd` is that of a row, and of a difference between two.
+    """
+    means = float(PUBLISHED) - effect * np.array([0, 1, 1, 1])[:, None, None]
+    tables = []
+    for _ in range(trials):
+        common = rng.normal(0, sd * np.sqrt(1 / 2), (1, 1, seeds))
+        row, noise = rng.normal(0, sd / 2, (4, 1, seeds)), rng.normal(0, sd / 2, (4, 2, seeds))
+        scores = np.round((means + common + row + noise) * EXAMPLES) / EXAMPLES
+        tests = []
+        for kind, (a, b) in zip(KINDS, ROWS, strict=True):
+            metrics = zip(scores[a].tolist(), scores[b].tolist(), strict=True)
+            tests.append(claims.claim_test(kind, [pairs.compare_rows(x, y, margin=TOLERANCE) for x, y in metrics]))
+        tables.append(tests)
+    return tables
+
+
+def false_claims(judge: Judge, tables: Sequence[Sequence[claims.ClaimTest]]) -> Rate:
+    """Share of tables without any true difference in which a claim of one is supported, or any claim contradicted."""
+    false = 0
+    for tests in tables:
+        pairs = zip(KINDS, judge(tests), strict=True)
+        false += any(status == "contradicted" or (status == "supported" and kind != "keeps") for kind, status in pairs)
+    return Rate(false, len(tables))
+
+
+def first_supported(judge: Judge, tables: Sequence[Sequence[claims.ClaimTest]]) -> Rate:
+    """Share of tables whose first claim (`lowers`, by the true effect) is supported."""
+    return Rate(sum(judge(tests)[0] == "supported" for tests in tables), len(tables))
+
+
+def report(trials: int = 4000, seed: int = 20240101) -> str:
+    """The tables of error rates and power, as Markdown."""
+    rng = np.random.default_rng(seed)
+    edge = float(TOLERANCE)
+    parts = [
+        f"Normal scores around a published {PUBLISHED}, tolerance {TOLERANCE}, alpha 0.05; {trials:,} trials a cell "
+        f"(a fifth for false claims, a twentieth for their power), generator seed {seed}, 95 % binomial intervals.",
+        "### Wrong verdicts with the true mean exactly one tolerance away",
+        _table(
+            ("rule", "sd", "seeds", "`replicated`", "`higher` or `lower`"),
+            [
+                (name, sd, n, rates["replicated"], rates["higher or lower"])
+                for name, rule in (
+                    ("ours", published_rule),
+                    ("bare band", band_rule),
+                    ("not significantly different", insignificance_rule),
+                )
+                for sd in (SPREADS if rule is published_rule else SPREADS[1:2])
+                for n in SEEDS
+                for rates in [verdict_rates(rule, difference=edge, sd=sd, seeds=n, trials=trials, rng=rng)]
+            ],
+        ),
+        "### Wrong verdicts of new seeds against a baseline, one tolerance apart (sd 0.008)",
+        _table(
+            ("seeds", "baseline seeds", "`replicated`", "`higher` or `lower`"),
+            [
+                (n, m, rates["replicated"], rates["higher or lower"])
+                for n, m in ((3, 3), (3, 6), (6, 6), (10, 10))
+                for rates in [
+                    baseline_rates(difference=edge, sd=SPREADS[1], seeds=n, baseline=m, trials=trials, rng=rng)
+                ]
+            ],
+        ),
+        "### Power: how often a row comes out `replicated` / `higher` or `lower`",
+        _table(
+            ("true difference", "sd", *(f"{n} seeds" for n in SEEDS)),
+            [
+                (f"{share:g} tolerances", sd, *(_power(share * edge, sd, n, trials, rng) for n in SEEDS))
+                for share in (0, 0.5, 1.5, 2)
+                for sd in SPREADS
+            ],
+        ),
+        "### Tables of four claims in which no row differs (sd 0.008): at least one false verdict",
+        _table(
+            ("seeds", "ours (Holm)", "each claim alone"),
+            [
+                (n, false_claims(corrected, tables), false_claims(uncorrected, tables))
+                for n in SEEDS
+                for tables in [claim_tables(effect=0, sd=SPREADS[1], seeds=n, trials=trials // 5, rng=rng)]
+            ],
+        ),
+        "### Power: how often a claim that is true comes out `supported` (sd 0.008)",
+        _table(
+            ("true difference", *(f"{n} seeds" for n in SEEDS)),
+            [
+                (
+                    effect,
+                    *(
+                        f"{first_supported(corrected, tables).value:.0%}"
+                        for n in SEEDS
+                        for tables in [
+                            claim_tables(effect=effect, sd=SPREADS[1], seeds=n, trials=trials // 20, rng=rng)
+                        ]
+                    ),
+                )
+                for effect in (0.005, 0.01, 0.02)
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _power(difference: float, sd: float, seeds: int, trials: int, rng: np.random.Generator) -> str:
+    rates = verdict_rates(published_rule, difference=difference, sd=sd, seeds=seeds, trials=trials, rng=rng)
+    return f"{rates['replicated'].value:.0%} / {rates['higher or lower'].value:.0%}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    return table_of(head, [[str(value) for value in row] for row in rows])
+
+
+if __name__ == "__main__":
+    print(report(), end="")

@@ -15,8 +15,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from replicate.common.errors import UserError
-from replicate.report.pictures.figures import COLOURS, Cloud, Estimate, Series, Spot, bars, curve, forest, scatter
+from replicate.report.pictures.axes import COLOURS, Estimate, Series
+from replicate.report.pictures.bars import bars
+from replicate.report.pictures.curves import curve
+from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import CARD, FONTS, QUIET, SIZE, TEXT, WIDTH, Picture, width_of
+from replicate.report.pictures.scatter import Cloud, Spot, scatter
 
 SVG = "{http://www.w3.org/2000/svg}"
 A = Estimate(0.71, (0.7, 0.72), (0.705, 0.715), ideal=0.8)

@@ -16,7 +16,8 @@ from replicate.findings.rows import compare, judge_claims, judge_row, row_result
 from replicate.records.run import Record
 from replicate.report import build as report
 from replicate.report.build import gather, render
-from replicate.report.pictures.figures import Estimate, Series, bars
+from replicate.report.pictures.axes import Estimate, Series
+from replicate.report.pictures.bars import bars
 from replicate.report.readme import BEGIN, END
 from replicate.tables.file import load_tables
 from replicate.tables.table import ResultsTable

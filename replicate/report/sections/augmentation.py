@@ -10,7 +10,9 @@ from replicate.common.errors import UserError
 from replicate.common.markdown import STATISTICS, interval, number, plural, sentence, spread, table_of, tally
 from replicate.findings.augmentation import Ablation, Arm, Contrast, Size, ablation
 from replicate.findings.evidence import Material
-from replicate.report.pictures.figures import Estimate, Series, curve, forest
+from replicate.report.pictures.axes import Estimate, Series
+from replicate.report.pictures.curves import curve
+from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Block, Picture
 from replicate.tables.table import Conclusion
 from replicate.verdicts.equivalence import t_interval

@@ -9,8 +9,9 @@ from replicate.common.markdown import STATISTICS, interval, number, plural, sent
 from replicate.findings.compression import BYTES, KINDS, METRIC, Compressed, compressed_rows, parameters, pareto
 from replicate.findings.evidence import Material
 from replicate.findings.rows import RowResult, judge_claims
-from replicate.report.pictures.figures import Cloud, Estimate, Spot, scatter
+from replicate.report.pictures.axes import Estimate
 from replicate.report.pictures.picture import Block, Picture
+from replicate.report.pictures.scatter import Cloud, Spot, scatter
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 from replicate.timing.summary import shown_ratio

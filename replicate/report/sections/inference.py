@@ -20,7 +20,8 @@ from replicate.records.timing import (
     ServiceComparison,
     TimingRecord,
 )
-from replicate.report.pictures.figures import COLOURS, Estimate, Series, bars
+from replicate.report.pictures.axes import COLOURS, Estimate, Series
+from replicate.report.pictures.bars import bars
 from replicate.report.pictures.picture import Block, Picture
 from replicate.tables.table import LATENCY
 from replicate.timing.goals import goals, pick, whole_and_pruned

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from replicate.common.markdown import STATISTICS, cell, interval, number, plural, sentence, spread, table_of
 from replicate.findings.evidence import Material
 from replicate.findings.rows import RowResult, RowVerdict, compare, judge_claims, judge_row
-from replicate.report.pictures.figures import Estimate, Series, forest
+from replicate.report.pictures.axes import Estimate, Series
+from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Block, Picture
 from replicate.report.sections.answer import CLAIMS, PRINTED_F1, claims_under
 from replicate.report.sections.biases import biases

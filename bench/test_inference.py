@@ -15,7 +15,7 @@ from _pytest.terminal import TerminalReporter
 
 from replicate.nets import upstream
 from replicate.records.facts import device_facts
-from replicate.records.timing import Comparison, TimingRecord
+from replicate.records.timing import Race, TimingRecord
 from replicate.report import build
 from replicate.timing.contestants import PYTORCH
 from replicate.timing.goals import GOALS, Goal, goals
@@ -40,7 +40,7 @@ class Timings:
     contestants: Field
     accept: bool
     started: str = field(default_factory=now)
-    comparisons: list[Comparison] = field(default_factory=list)
+    comparisons: list[Race] = field(default_factory=list)
     path: Path | None = None
 
     def record(self) -> TimingRecord:

@@ -17,7 +17,7 @@ from _pytest.terminal import TerminalReporter
 
 from replicate.nets import upstream
 from replicate.records.facts import device_facts
-from replicate.records.timing import Contestant, ServiceComparison, TimingRecord
+from replicate.records.timing import Contestant, ServiceRace, TimingRecord
 from replicate.report import build
 from replicate.timing.contestants import Entrant, Models, opened
 from replicate.timing.race import race
@@ -120,7 +120,7 @@ def test_load(timing: str, running: dict[str, Running], pytestconfig: pytest.Con
     for each in loads.values():
         assert all((len(one.answers), one.lost, one.statuses) == (size.requests, [], []) for one in each)
     contestants = tuple(one.contestant for one in running.values())
-    comparison = ServiceComparison(
+    comparison = ServiceRace(
         shape=contestants[0].model,
         weights="random",
         clients=CLIENTS,

@@ -25,7 +25,7 @@ from replicate.corpus.formats import read_dataset, read_labels, read_lines, read
 from replicate.inference.exported import read_exported
 from replicate.nets.folder import read_header
 from replicate.records.run import read_record
-from replicate.records.timing import read_timing
+from replicate.records.timing_file import read_timing
 from replicate.tables.file import load_table
 from replicate.tables.profile import load_profile
 from replicate.training.checkpoint import seconds_spent

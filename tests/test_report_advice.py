@@ -13,7 +13,8 @@ from replicate.common.markdown import Anchors
 from replicate.common.paths import EXPECTED, MEASURED
 from replicate.findings.evidence import Material
 from replicate.records.run import TIMING, Record, load_records
-from replicate.records.timing import Comparison, TimingRecord, load_timings
+from replicate.records.timing import Race, TimingRecord
+from replicate.records.timing_file import load_timings
 from replicate.report.build import gather, render
 from replicate.report.sections.advice import advice
 from replicate.tables.file import load_tables
@@ -102,7 +103,7 @@ def told(material: Material, question: str) -> str:
     return line("\n\n".join(advice(material)), f"| **{question}** |")
 
 
-def raced(int8: float) -> Comparison:
+def raced(int8: float) -> Race:
     """A whole net and its half in fp32, the half twice as fast, and the whole one in int8."""
     medians = {"paddle-inference fp32 1": 0.8, "paddle-inference fp32 1/2": 0.4, "onnxruntime int8 1": int8}
     return replace(comparison(32, medians), batch=32)

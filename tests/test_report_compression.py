@@ -11,7 +11,7 @@ import pytest
 from replicate.findings.compression import compressed_rows, latency_of, parent_of, pareto
 from replicate.findings.evidence import Material
 from replicate.records.run import Record
-from replicate.records.timing import Comparison, TimingRecord
+from replicate.records.timing import Race, TimingRecord
 from replicate.report import build as report
 from replicate.report.build import gather, render
 from replicate.report.pictures.picture import Picture
@@ -86,7 +86,7 @@ def pictures(material: Material) -> list[Picture]:
     return [block for block in section_compression(material) if isinstance(block, Picture)]
 
 
-def sized(one: Comparison, sizes: Mapping[str, int]) -> Comparison:
+def sized(one: Race, sizes: Mapping[str, int]) -> Race:
     """The comparison with other numbers of parameters."""
     contestants = tuple(replace(each, parameters=sizes.get(each.label, each.parameters)) for each in one.contestants)
     return replace(one, contestants=contestants)
@@ -99,7 +99,7 @@ BOTH = {
 }
 
 
-def timed(length: int = 32, batch: int = 32) -> Comparison:
+def timed(length: int = 32, batch: int = 32) -> Race:
     """The base and its half in two runtimes, of which the second is the faster; two others lack one of them."""
     medians = {
         "dygraph fp32 1": 2.0,

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from replicate.common.paths import EXPECTED, ROOT
-from replicate.records.timing import Comparison, TimingRecord, write_timing
+from replicate.records.timing import Race, TimingRecord
+from replicate.records.timing_file import write_timing
 from replicate.report import build as report
 from replicate.report.build import gather, render
 from replicate.report.pictures.picture import Picture
@@ -37,7 +38,7 @@ def tables() -> dict[str, ResultsTable]:
     return load_tables(EXPECTED)
 
 
-def changed(one: Comparison, label: str, factors: Sequence[float] = STEADY) -> Comparison:
+def changed(one: Race, label: str, factors: Sequence[float] = STEADY) -> Race:
     """The comparison with other seconds of one contestant, around the same median."""
     middle = sorted(one.seconds[label])[len(one.seconds[label]) // 2]
     return replace(one, seconds={**one.seconds, label: tuple(middle * factor for factor in factors)})

@@ -14,16 +14,8 @@ import numpy as np
 import pytest
 
 from replicate.common.errors import UserError
-from replicate.records.timing import (
-    Comparison,
-    Contestant,
-    DatasetComparison,
-    ServiceComparison,
-    TimingRecord,
-    load_timings,
-    read_timing,
-    write_timing,
-)
+from replicate.records.timing import Contestant, DatasetRace, Race, ServiceRace, TimingRecord
+from replicate.records.timing_file import load_timings, read_timing, write_timing
 from replicate.timing import race as racing
 from replicate.timing.goals import BATCH, GOALS, SHAPE, goals, pick
 from replicate.timing.goals import Pick as P
@@ -103,10 +95,10 @@ def contestant(runtime: str, precision: str = "fp32", width: str = "1") -> Conte
     return Contestant(label, SHAPE, runtime, precision, width, 10**8, 4 * 10**8, int(6e11 * share), "")
 
 
-def comparison(length: int, medians: Mapping[str, float], left_out: Mapping[str, str] | None = None) -> Comparison:
+def comparison(length: int, medians: Mapping[str, float], left_out: Mapping[str, str] | None = None) -> Race:
     """A comparison at batch 32 of contestants called `runtime precision width`; rounds differ a little."""
     wander = (0.98, 0.99, 1.0, 1.0, 1.0, 1.01, 1.02)
-    return Comparison(
+    return Race(
         shape=SHAPE,
         weights="random",
         batch=BATCH,
@@ -134,10 +126,10 @@ FULL = {
 }
 
 
-def example(*comparisons: Comparison, **changes: Any) -> TimingRecord:
+def example(*comparisons: Race, **changes: Any) -> TimingRecord:
     """A record of two CPU threads, with one data set."""
     one = replace(contestant("paddle-inference"), flops=0)
-    dataset = DatasetComparison(
+    dataset = DatasetRace(
         "generated",
         "ab",
         "trained",
@@ -153,7 +145,7 @@ def example(*comparisons: Comparison, **changes: Any) -> TimingRecord:
         " ".join(["0", "1"] * 35),
         {one.label: " ".join(["0"] * 70)},
     )
-    service = ServiceComparison(
+    service = ServiceRace(
         shape="ernie-3.0-base",
         weights="random",
         clients=4,

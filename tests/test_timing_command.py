@@ -19,7 +19,8 @@ from replicate.commands import time as cli
 from replicate.commands import time_arguments as arguments
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.records.timing import BATCHINGS, read_timing
+from replicate.records.timing import BATCHINGS
+from replicate.records.timing_file import read_timing
 from replicate.timing import contestants, session
 from replicate.timing.contestants import TORCH_PYTHON, Child, Entrant, Models, describe, opened, shape_name
 from replicate.timing.dataset import batches_of, label_texts, padded_share

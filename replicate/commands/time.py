@@ -16,7 +16,8 @@ from replicate.common.paths import REPORT
 from replicate.common.progress import Progress
 from replicate.corpus import load_dataset
 from replicate.nets.shape import kept_shape, parse_width
-from replicate.records.timing import Comparison, DatasetComparison, TimingRecord, check_name
+from replicate.records.timing import DatasetRace, Race, TimingRecord
+from replicate.records.timing_file import check_name
 from replicate.report import build
 from replicate.timing.contestants import Subject, describe
 from replicate.timing.dataset import MAX_LENGTH, compare_dataset
@@ -45,8 +46,8 @@ def time_command(args: argparse.Namespace) -> int:
     check_name(name)
     subjects = _subjects(args.models)
     heats = _heats(args, subjects)
-    comparisons: list[Comparison] = []
-    datasets: list[DatasetComparison] = []
+    comparisons: list[Race] = []
+    datasets: list[DatasetRace] = []
     data = load_dataset(args.dataset) if args.dataset else None
     started = now()
     with field_for(args.device, threads, args.quiet, subjects) as field:

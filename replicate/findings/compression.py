@@ -11,7 +11,7 @@ from typing import Literal
 from replicate.findings.evidence import Material
 from replicate.findings.rows import RowResult, compare
 from replicate.inference.runtime import RUNTIMES
-from replicate.records.timing import Comparison, Contestant, TimingRecord
+from replicate.records.timing import Contestant, Race, TimingRecord
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row, Step
 from replicate.timing.race import speed_up
@@ -40,7 +40,7 @@ class Latency:
     """
 
     record: TimingRecord
-    comparison: Comparison
+    comparison: Race
     small: Contestant
     whole: Contestant
 
@@ -156,7 +156,7 @@ def latency_of(timings: Sequence[TimingRecord], small: int | None, whole: int | 
     return found[order.index(min(order))] if found else None
 
 
-def _fastest(comparison: Comparison, count: int | None) -> list[Contestant]:
+def _fastest(comparison: Race, count: int | None) -> list[Contestant]:
     """The contestant of that many parameters that is the fastest in fp32 of this package's runtimes, if any is."""
     own = [one for one in comparison.contestants if one.runtime in RUNTIMES and one.precision == "fp32"]
     sized = [one for one in own if one.parameters == count]

@@ -16,7 +16,8 @@ from replicate.corpus import generated
 from replicate.corpus.formats import Dataset
 from replicate.findings.evidence import Material
 from replicate.records.run import TIMING, Record, load_records
-from replicate.records.timing import TimingRecord, load_timings
+from replicate.records.timing import TimingRecord
+from replicate.records.timing_file import load_timings
 from replicate.report.page import Shown, html_page
 from replicate.report.pictures.picture import Block, Picture
 from replicate.report.readme import WORDS, with_results

@@ -12,7 +12,8 @@ from pathlib import Path
 from replicate.common.paths import MEASURED, store_root
 from replicate.records.facts import commit, device_facts, machine, versions
 from replicate.records.run import TIMING
-from replicate.records.timing import Comparison, DatasetComparison, ServiceComparison, TimingRecord, write_timing
+from replicate.records.timing import DatasetRace, Race, ServiceRace, TimingRecord
+from replicate.records.timing_file import write_timing
 from replicate.timing.contestants import Models, Subject
 from replicate.timing.grid import Field, field_of
 
@@ -40,9 +41,9 @@ def record_of(
     command: Sequence[str],
     device: str,
     threads: int,
-    comparisons: Sequence[Comparison] = (),
-    datasets: Sequence[DatasetComparison] = (),
-    services: Sequence[ServiceComparison] = (),
+    comparisons: Sequence[Race] = (),
+    datasets: Sequence[DatasetRace] = (),
+    services: Sequence[ServiceRace] = (),
 ) -> TimingRecord:
     """What was timed here, with where and when."""
     head, dirty = commit()

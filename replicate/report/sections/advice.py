@@ -86,7 +86,7 @@ def _less_precise(record: TimingRecord) -> list[str]:
     found = next(iter(largest(record)), None)
     if found is None:
         return []
-    comparison, whole, (narrowest, row) = found.comparison, found.whole, found.nets[0]
+    comparison, whole, (narrowest, row) = found.race, found.whole, found.nets[0]
     kinds = dict.fromkeys(one.precision for one in comparison.contestants if one.precision != "fp32")
     picked = [one for kind in kinds if (one := pick(comparison, replace(WHOLE, precision=kind)))]
     ratios = {

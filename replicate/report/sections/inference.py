@@ -12,14 +12,7 @@ from urllib.parse import quote
 from replicate.common.markdown import cell, number, plural, sentence, table_of
 from replicate.findings.evidence import Material
 from replicate.records.run import TIMING
-from replicate.records.timing import (
-    BATCHINGS,
-    Comparison,
-    Contestant,
-    DatasetComparison,
-    ServiceComparison,
-    TimingRecord,
-)
+from replicate.records.timing import BATCHINGS, Contestant, DatasetRace, Race, ServiceRace, TimingRecord
 from replicate.report.pictures.axes import COLOURS, Estimate, Series
 from replicate.report.pictures.bars import bars
 from replicate.report.pictures.picture import Block, Picture
@@ -100,7 +93,7 @@ def _answer(record: TimingRecord) -> list[str]:
     if not found:
         return ["**Not known from this record.** No whole net in fp32 stands beside a pruned one of its runtime."]
     first, *others = found
-    of, whole = first.comparison, first.whole
+    of, whole = first.race, first.whole
     gains = ", ".join(f"{_gain(row)} with {name}" for name, row in first.named.items())
     ideals = ", ".join(f"{row['ideal']:.2f}" for _, row in first.nets)
     answer = (
@@ -112,14 +105,14 @@ def _answer(record: TimingRecord) -> list[str]:
     lines = []
     for one in others:
         gains = ", ".join(f"{_gain(row)} of {row['ideal']:.2f} with {name}" for name, row in one.named.items())
-        lines.append(f"- {_title(one.comparison)}, `{one.whole.runtime}`: {gains}. {_beside(one)}")
+        lines.append(f"- {_title(one.race)}, `{one.whole.runtime}`: {gains}. {_beside(one)}")
     more = ["The same for other nets and lengths, each gain beside its ideal:", "\n".join(lines)]
     return [answer, *(more if lines else [])]
 
 
 def _beside(found: Pruned) -> str:
     """What another precision or runtime gives the whole net, beside what the narrowest width does; and both."""
-    comparison, whole, (narrowest, row) = found.comparison, found.whole, found.nets[0]
+    comparison, whole, (narrowest, row) = found.race, found.whole, found.nets[0]
     name, (_, low, high, _) = net_name(comparison, narrowest), row["speed-up"]
     full = [one for one in comparison.contestants if (one.model, one.width) == (whole.model, "1") and one != whole]
     kinds = dict.fromkeys(one.precision for one in full if one.precision != "fp32")
@@ -153,7 +146,7 @@ def _pictures(record: TimingRecord) -> list[Picture]:
     found = [one for comparison in record.comparisons if (one := pruned_of(comparison))]
     if not found:
         return []
-    groups = {_title(one.comparison): one.named for one in found}
+    groups = {_title(one.race): one.named for one in found}
     common = [name for name in found[0].named if all(name in rows for rows in groups.values())]
     names = (common or list(dict.fromkeys(name for rows in groups.values() for name in rows)))[: len(COLOURS)]
     words = [
@@ -175,7 +168,7 @@ def _pictures(record: TimingRecord) -> list[Picture]:
 
 def _everyone(record: TimingRecord, found: Pruned) -> Picture:
     """Every runtime and precision of a comparison's whole and pruned nets over its fastest whole net in fp32."""
-    comparison, whole, seconds = found.comparison, found.whole, found.comparison.seconds
+    comparison, whole, seconds = found.race, found.whole, found.race.seconds
     nets = whole_and_pruned(comparison)
     groups = list(dict.fromkeys(f"{one.runtime} {one.precision}" for one in nets))
     # The narrowest first, so that a width has the same colour in both pictures.
@@ -349,7 +342,7 @@ def _method(material: Material, record: TimingRecord) -> list[str]:
     for one in record.comparisons:
         words = f"{plural(one.rounds, 'round')} after {plural(one.warmups, 'warm-up')}"
         rounds.setdefault(words, []).append(_title(one))
-    races: list[Comparison | DatasetComparison | ServiceComparison] = [
+    races: list[Race | DatasetRace | ServiceRace] = [
         *record.comparisons,
         *record.datasets,
         *record.services,
@@ -383,7 +376,7 @@ def _where(record: TimingRecord) -> str:
     return f"{plural(record.threads, 'thread')} of {name}" if record.device.get("kind") == "cpu" else name
 
 
-def _title(comparison: Comparison) -> str:
+def _title(comparison: Race) -> str:
     return f"{comparison.shape}, {comparison.batch} × {comparison.length}"
 
 
@@ -391,7 +384,7 @@ def _gain(row: Mapping[str, Any]) -> str:
     return f"{shown(row['speed-up'])}{'' if row['stable'] else ', unstable'}"
 
 
-def _over(comparison: Comparison, one: Contestant, over: Contestant) -> str:
+def _over(comparison: Race, one: Contestant, over: Contestant) -> str:
     """A speed-up with its interval, marked where either side is unstable."""
     found = speed_up(comparison.seconds, one.label, over.label)
     wanders = any(unstable(comparison.seconds[side.label]) for side in (one, over))

@@ -21,6 +21,7 @@ TABLE = """
 schema = 1
 id = "article"
 title = "A table | of three rows"
+main = true
 [provenance]
 source = "an article"
 published = "2022"

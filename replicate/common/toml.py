@@ -88,6 +88,13 @@ class Section:
             raise self.fault(key, f"not a finite number: {value!r}")
         return number
 
+    def flag(self, key: str) -> bool:
+        """True or false; false without the key."""
+        value = self.data.get(key, False)
+        if not isinstance(value, bool):
+            raise self.fault(key, f"not true or false: {value!r}")
+        return value
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts with at least one."""
         values = self.get(key, list, "a list of texts")

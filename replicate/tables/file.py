@@ -40,27 +40,35 @@ def load_tables(folder: Path = EXPECTED) -> dict[str, ResultsTable]:
     Raises:
         UserError: a table is not valid, or two have one id.
     """
+    tops = [read_toml(path) for path in sorted(folder.glob("*.toml"))]
     tables: dict[str, ResultsTable] = {}
-    for path in sorted(folder.glob("*.toml")):
-        table = load_table(path)
+    for top in sorted(tops, key=lambda top: "study_of" in top.data):
+        table = _table(top, tables)
         if table.id in tables:
-            raise UserError(f"id: another table of this folder is called {table.id!r}", path=path)
+            raise top.fault("id", f"another table of this folder is called {table.id!r}")
+        if table.main and any(other.main for other in tables.values()):
+            raise top.fault("main", "another table of this folder is the main one")
         tables[table.id] = table
     return dict(sorted(tables.items()))
 
 
 def load_table(path: Path) -> ResultsTable:
-    """Loads and validates one table.
+    """Loads and validates one table that is no study of another.
 
     Raises:
         UserError: naming the file and the key at fault.
     """
-    top = read_toml(path)
+    return _table(read_toml(path), {})
+
+
+def _table(top: Section, others: Mapping[str, ResultsTable]) -> ResultsTable:
+    """A table; a study finds its own among the others."""
     keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
-    top.only(*keys, "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions")
+    top.only(*keys, "main", "study_of", "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions")
     if top.whole("schema") != SCHEMA:
         raise top.fault("schema", f"this version reads {SCHEMA}")
-    dataset = _dataset(top.section("dataset"))
+    of = _studied(top, others)
+    dataset = of.dataset if of else _dataset(top.section("dataset"))
     units = top.optional_section("units")
     units.only(*METRICS, LATENCY)
     unit_of = {metric: units.choice(metric, tuple(UNITS)) for metric in units.data}
@@ -72,12 +80,12 @@ def load_table(path: Path) -> ResultsTable:
     if not rows:
         raise top.fault("rows", "missing")
     _check_rows(top, rows)
-    return ResultsTable(
+    table = ResultsTable(
         id=table_id,
         title=top.text("title"),
         provenance=_provenance(top.section("provenance")),
         dataset=dataset,
-        statistics=_statistics(top.section("statistics")),
+        statistics=of.statistics if of else _statistics(top.section("statistics")),
         tolerances=settings,
         overrides=_overrides(top, rows, settings),
         rows=rows,
@@ -86,7 +94,26 @@ def load_table(path: Path) -> ResultsTable:
         conclusions=tuple(
             _conclusion(section, tuple(row.id for row in rows)) for section in top.sections("conclusions")
         ),
+        main=top.flag("main"),
+        study_of=of.id if of else None,
     )
+    if of and (table.main or table.is_published):
+        raise top.fault("study_of", "a study is not the main table, and nobody published its rows")
+    return table
+
+
+def _studied(top: Section, others: Mapping[str, ResultsTable]) -> ResultsTable | None:
+    """The table that a study is of, with whose data set and statistics it does; None for a table by itself."""
+    if "study_of" not in top.data:
+        return None
+    for key in ("dataset", "statistics"):
+        if key in top.data:
+            raise top.fault(key, "a study has that of the table that it is of")
+    name = top.text("study_of")
+    if name not in others or others[name].study_of:
+        known = ", ".join(other.id for other in others.values() if not other.study_of)
+        raise top.fault("study_of", f"no such table beside this one: {name!r}; there are: {known or 'none'}")
+    return others[name]
 
 
 def _provenance(section: Section) -> Provenance:

@@ -154,6 +154,8 @@ class ResultsTable:
     """A published table, or a set of measured rows, with everything that a verdict on it needs.
 
     `neighbours` says what others published of like experiments, `conclusions` what a source concludes, by clauses.
+    `main` is the table that reports are about. A study, of the table that `study_of` names, has that table's data set
+    and statistics.
     """
 
     id: str
@@ -167,6 +169,8 @@ class ResultsTable:
     claims: tuple[Claim, ...]
     neighbours: tuple[str, ...] = ()
     conclusions: tuple[Conclusion, ...] = ()
+    main: bool = False
+    study_of: str | None = None
 
     @property
     def is_published(self) -> bool:

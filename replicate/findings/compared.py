@@ -1,0 +1,111 @@
+"""The rows of a table under one profile, compared with each other: each pair once, and what that makes of the claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from replicate.findings.rows import Difference, RowResult, difference_of, tolerance_of
+from replicate.tables.table import Claim, ResultsTable, Setting
+from replicate.verdicts import claims
+from replicate.verdicts.claims import ClaimVerdict, claim_test
+
+# What rows are compared in, besides the metrics of claims.
+METRICS = ("accuracy", "macro_f1", "f1")
+# Row, the row that it is compared with, metric.
+Pair = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim's verdict under one profile, its two rows, and their difference in each metric where both were run."""
+
+    claim: Claim
+    verdict: ClaimVerdict
+    a: RowResult
+    b: RowResult
+    differences: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A table's rows under one profile.
+
+    Attributes:
+        results: by row.
+        differences: of every row to its parent, of the rows of a claim, and of those asked for besides.
+        claims: corrected over all of the table (Holm).
+    """
+
+    table: ResultsTable
+    profile: str
+    results: Mapping[str, RowResult]
+    differences: Mapping[Pair, Difference]
+    claims: tuple[ClaimResult, ...]
+
+    @property
+    def is_run(self) -> bool:
+        """Whether some row has a record."""
+        return any(result.records for result in self.results.values())
+
+    @property
+    def has_claims(self) -> bool:
+        """Whether both rows of some claim were run."""
+        return any(result.differences for result in self.claims)
+
+    def difference(self, row: str, against: str, metric: str = "accuracy") -> Difference | None:
+        """One row minus another; None where they have no seed in common, or are not compared."""
+        return self.differences.get((row, against, metric))
+
+
+def compare_table(
+    table: ResultsTable,
+    results: Mapping[str, RowResult],
+    profile: str,
+    tolerances: Mapping[str, Setting] | None = None,
+    besides: Iterable[Pair] = (),
+) -> Compared:
+    """Compares the rows of a table, each pair once.
+
+    Args:
+        table: the table.
+        results: its rows under the profile, by id.
+        profile: its id.
+        tolerances: by metric, for metrics that the table states none for.
+        besides: pairs to compare besides children with parents and the rows of claims.
+    """
+    of_claims = [(one.row, one.against, metric) for one in table.claims for metric in one.metrics]
+    children = [(row.id, row.parent) for row in table.rows if row.parent]
+    related = children + [(one.row, one.against) for one in table.claims]
+    pairs = dict.fromkeys([*((*pair, metric) for pair in related for metric in METRICS), *of_claims, *besides])
+    alpha = float(table.statistics.alpha.value)
+    differences: dict[Pair, Difference] = {}
+    for row, against, metric in pairs:
+        tolerance = tolerance_of(table, row, metric) or (tolerances or {}).get(metric)
+        margin = tolerance.value if tolerance else 0
+        if found := difference_of(results[row], results[against], metric, margin, alpha):
+            differences[row, against, metric] = found
+    return Compared(table, profile, results, differences, judge_claims(table, results, differences))
+
+
+def judge_claims(
+    table: ResultsTable, results: Mapping[str, RowResult], differences: Mapping[Pair, Difference]
+) -> tuple[ClaimResult, ...]:
+    """One result a claim of the table, corrected over all of them; rows are compared over the seeds that both have."""
+    compared = [
+        {
+            metric: differences[claim.row, claim.against, metric]
+            for metric in claim.metrics
+            if (claim.row, claim.against, metric) in differences
+        }
+        for claim in table.claims
+    ]
+    tests = [
+        claim_test(claim.kind, [one.found for one in of_claim.values()]) if of_claim else None
+        for claim, of_claim in zip(table.claims, compared, strict=True)
+    ]
+    verdicts = claims.judge_claims(tests, float(table.statistics.alpha.value))
+    return tuple(
+        ClaimResult(claim, verdict, results[claim.row], results[claim.against], of_claim)
+        for claim, verdict, of_claim in zip(table.claims, verdicts, compared, strict=True)
+    )

@@ -1,0 +1,96 @@
+"""All findings, computed once from the evidence: what the pages of a report are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from replicate.findings.answer import Answer, answer_of
+from replicate.findings.apart import Apart, TableApart, table_apart
+from replicate.findings.biases import twin_pairs
+from replicate.findings.compared import Compared, compare_table
+from replicate.findings.evidence import Evidence
+from replicate.findings.method import Method, compute_method
+from replicate.findings.published import Published, published_of
+from replicate.tables.profile import Profile
+from replicate.tables.table import ResultsTable
+
+# The rows of each table under each profile, by the ids of both.
+AllCompared = Mapping[tuple[str, str], Compared]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the records say.
+
+    Attributes:
+        answer: whether the main table holds.
+        published: the published tables, the main one first.
+        apart: profiles whose figures are compared with nothing published, those on the main table's data first.
+        method: how everything was measured.
+    """
+
+    answer: Answer
+    published: tuple[Published, ...]
+    apart: tuple[Apart, ...]
+    method: Method
+
+
+def compute(evidence: Evidence) -> Findings:
+    """What the evidence says.
+
+    Raises:
+        UserError: no table is the main one, or several are.
+    """
+    compared = compare_all(evidence)
+    published = tuple(
+        published_of(evidence, table, [compared[table.id, one.id] for one in evidence.comparable(table)])
+        for table in evidence.tables
+        if table.is_published
+    )
+    counted = Counter(record.profile for record in evidence.records)
+    main = evidence.main
+    profiles = sorted(evidence.profiles, key=lambda profile: not evidence.same_data(main, profile))
+    apart = tuple(one for profile in profiles if not profile.comparable if (one := _apart(evidence, compared, profile)))
+    columns = [
+        (profile, compared[main.id, profile.id]) for profile in evidence.profiles if evidence.same_data(main, profile)
+    ]
+    return Findings(
+        answer=answer_of(published[0], columns, apart, counted),
+        published=published,
+        apart=apart,
+        method=compute_method(evidence),
+    )
+
+
+def compare_all(evidence: Evidence) -> AllCompared:
+    """The rows of each table under each profile, each pair compared once."""
+    return {
+        (table.id, profile.id): compare_table(
+            table,
+            {row.id: evidence.result(row, profile) for row in table.rows},
+            profile.id,
+            evidence.main.tolerances,
+            twin_pairs(table),
+        )
+        for table in evidence.tables
+        for profile in evidence.profiles
+    }
+
+
+def tables_apart(
+    evidence: Evidence, compared: AllCompared, profile: Profile, tables: tuple[ResultsTable, ...]
+) -> tuple[TableApart, ...]:
+    """Those of the tables that have records under the profile."""
+    return tuple(
+        table_apart(profile, compared[table.id, profile.id], evidence.same_data(table, profile))
+        for table in tables
+        if compared[table.id, profile.id].is_run
+    )
+
+
+def _apart(evidence: Evidence, compared: AllCompared, profile: Profile) -> Apart | None:
+    published = tuple(table for table in evidence.tables if table.is_published)
+    tables = tables_apart(evidence, compared, profile, published)
+    return Apart(profile, evidence.same_data(evidence.main, profile), tables) if tables else None

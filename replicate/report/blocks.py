@@ -41,7 +41,7 @@ class Link:
 
 
 Part = str | Plain | Code | Link
-Prose = Part | tuple[Part, ...]
+Prose = Part | tuple["Prose", ...]
 
 
 @dataclass(frozen=True)

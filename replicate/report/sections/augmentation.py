@@ -36,7 +36,6 @@ from replicate.report.words import (
     to_records,
 )
 
-ID = "augmentation"
 PLAIN, DUPLICATES = "training on the lines as they are", "mere duplicates"
 PREDICATES = {
     "helps": ("helps", "help"),
@@ -49,7 +48,7 @@ PREDICATES = {
 
 def section_augmentation(finding: AugmentationFinding) -> list[Block]:
     """Whether augmentation helps, for each profile that runs rows for it; nothing where there are no such rows."""
-    blocks: list[Block] = [Heading(2, "Does augmentation help?", ID)] if finding.ablations else []
+    blocks: list[Block] = []
     for found in finding.ablations:
         blocks += [
             *_answer(found),
@@ -98,13 +97,13 @@ def _answer(found: Ablation) -> list[Block]:
     ways = plural(len(found.ways), "way")
     unknown = f"**Not known yet.** None of {ways} of augmenting all lines has been run together with its control."
     duplicates = _counted(DUPLICATES, _beside(found), found.most_over_duplicates)
-    answer: Prose = (f"Under `{found.profile.id}`: ", in_short(found) or unknown, duplicates)
+    answer: list[Prose] = [f"Under `{found.profile.id}`: ", in_short(found) or unknown, duplicates]
     if not found.profile.comparable:
-        answer = (*answer, " This holds for ", reason(found.profile.reason))
+        answer += [" This holds for ", reason(found.profile.reason)]
     if not found.clauses:
-        return [Text(answer)]
+        return [Text(tuple(answer))]
     source = ("What the source concludes, clause by clause (", Plain(found.table.provenance.source), "):")
-    return [Text(answer), Text(source), Items(tuple(map(_clause, found.clauses)))]
+    return [Text(tuple(answer)), Text(source), Items(tuple(map(_clause, found.clauses)))]
 
 
 def _clause(clause: Clause) -> Prose:
@@ -236,9 +235,9 @@ def _curve(found: Ablation) -> list[Block]:
         others = [Text("What others have published of this:"), Items(tuple(map(reason, found.table.neighbours)))]
     return [
         Heading(
-            3,
+            2,
             "From which number of training lines on does it stop helping?",
-            f"{ID}-{found.table.id}-{found.profile.id}-sizes",
+            f"augmentation-{found.table.id}-{found.profile.id}-sizes",
             (found.profile.id,),
         ),
         Text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from replicate.findings.compared import ClaimResult
 from replicate.findings.compression import (
@@ -42,7 +43,6 @@ from replicate.report.words import (
 )
 from replicate.tables.profile import Profile
 
-ID = "compression"
 PREDICATES = {
     "gains": ("gains accuracy", "gain accuracy"),
     "keeps": ("keeps its accuracy", "keep their accuracy"),
@@ -77,11 +77,11 @@ def section_compression(finding: CompressionFinding) -> list[Block]:
     """What a smaller net costs and buys, for each profile with such rows; nothing where there are none."""
     if not finding.profiles:
         return []
-    blocks: list[Block] = [Heading(2, "What compression costs and buys", ID), *_READING]
+    blocks: list[Block] = [*_READING]
     for found in finding.profiles:
         name = found.profile.id
         blocks += [
-            Heading(3, f"Under `{name}`", heading_id(found.profile), (name,)),
+            Heading(2, f"Under `{name}`", heading_id(found.profile), (name,)),
             _answer(found),
             *(_picture(found, plane) for plane in found.planes),
         ]
@@ -92,7 +92,7 @@ def section_compression(finding: CompressionFinding) -> list[Block]:
 
 def heading_id(profile: Profile) -> str:
     """By which a link finds a profile's part of the section."""
-    return f"{ID}-{profile.id}"
+    return f"compression-{profile.id}"
 
 
 def in_short(answer: KindAnswer) -> Prose:
@@ -121,7 +121,7 @@ def in_short(answer: KindAnswer) -> Prose:
     return tuple(words)
 
 
-def _claims_counted(judged: list[str]) -> str:
+def _claims_counted(judged: Sequence[str]) -> str:
     """How many of the claims hold, in words."""
     holds = {
         "supported": ("is supported", "are supported"),

@@ -26,7 +26,6 @@ from replicate.report.sections.ratios import ratio, ratio_cell
 from replicate.report.words import MEASURED, figure, joined, plural, reason, sentence
 from replicate.timing.goals import BATCH
 
-ID = "inference"
 _READING: tuple[Block, ...] = (
     Text(
         "Each record is one machine by itself; none of its figures is compared with another record's. Within a record "
@@ -48,13 +47,12 @@ _RANDOM = (
 
 def section_inference(finding: InferenceFinding) -> list[Block]:
     """What pruning buys at inference, for each timing record; where there is none, that it has not been timed."""
-    blocks: list[Block] = [Heading(2, "What pruning buys at inference", ID)]
     if not finding.records:
-        return [*blocks, Text("**not-run**: no inference has been timed; `tox -e timing` does it.")]
-    blocks += [*_READING, *map(_published, finding.published)]
+        return [Text("**not-run**: no inference has been timed; `tox -e timing` does it.")]
+    blocks: list[Block] = [*_READING, *map(_published, finding.published)]
     for found in finding.records:
         blocks += [
-            Heading(3, (Code(found.record.name), ": ", Plain(_where(found.record))), heading_id(found.record)),
+            Heading(2, (Code(found.record.name), ": ", Plain(_where(found.record))), heading_id(found.record)),
             *_answer(found),
             *_pictures(found),
             *_goals(found),
@@ -69,7 +67,7 @@ def section_inference(finding: InferenceFinding) -> list[Block]:
 
 def heading_id(record: TimingRecord) -> str:
     """By which a link finds a record's part of the section."""
-    return f"{ID}-{record.name}"
+    return f"inference-{record.name}"
 
 
 def _published(found: PublishedSpeed) -> Text:
@@ -214,7 +212,7 @@ def _goals(found: TimingFinding) -> list[Block]:
         for one in found.goals
     )
     words = "`reached` or `missed`: the whole interval is on that side of what is wanted; `undecided`: it is on both."
-    blocks: list[Block] = [_part(found, 4, "Goals beside what was reached", "goals"), Text(words), Table(head, lines)]
+    blocks: list[Block] = [_part(found, "Goals beside what was reached", "goals"), Text(words), Table(head, lines)]
     if found.lacking:
         reasons = "; ".join(f"{plural(count, 'goal')}: {why}" for why, count in found.lacking.items())
         blocks.append(Text(("Not measured by this record: ", reason(reasons))))
@@ -226,7 +224,7 @@ def _races(found: TimingFinding) -> list[Block]:
     if not found.races:
         return []
     blocks: list[Block] = [
-        _part(found, 4, "Milliseconds and speed-ups", "races"),
+        _part(found, "Milliseconds and speed-ups", "races"),
         Text(
             "`over its base`: over the first net of the same runtime and precision, the whole one where widths are "
             "compared. `over the best`: over the whole net in the runtime that is fastest in fp32."
@@ -283,7 +281,7 @@ def _padding(found: TimingFinding) -> list[Block]:
     if not found.datasets:
         return []
     blocks: list[Block] = [
-        _part(found, 4, "Padding: texts in the order of their file, or by length", "padding"),
+        _part(found, "Padding: texts in the order of their file, or by length", "padding"),
         Text(
             "A batch is padded to its longest text, so texts sorted by length before they are cut into batches are "
             "computed with less padding; the labels are put back in order. Timed end to end, tokenisation included."
@@ -338,7 +336,7 @@ def _services(found: TimingFinding) -> list[Block]:
     if not found.services:
         return []
     blocks: list[Block] = [
-        _part(found, 4, "The service under load", "service"),
+        _part(found, "The service under load", "service"),
         Text(
             "`replicate serve`, a process for each net on loopback, loaded in turn by the same clients, each of which "
             "waits for its answer before it asks again; service and clients share the cores. The rate is that of the "
@@ -418,8 +416,8 @@ def _method(record: TimingRecord) -> list[Block]:
     return [Text(("How ", Code(record.name), " was measured:")), Items(tuple(items))]
 
 
-def _part(found: TimingFinding, level: int, words: str, name: str) -> Heading:
-    return Heading(level, words, f"{heading_id(found.record)}-{name}")
+def _part(found: TimingFinding, words: str, name: str) -> Heading:
+    return Heading(3, words, f"{heading_id(found.record)}-{name}")
 
 
 def _names(model: str, width: str) -> tuple[Prose, str]:

@@ -23,6 +23,7 @@ from replicate.verdicts.effects import (
     judge_effects,
     where_it_stops,
 )
+from replicate.verdicts.equivalence import Interval, t_interval
 
 METRIC = "accuracy"
 Answer = Literal["not-run", "some help", "none helps", "open"]
@@ -67,6 +68,7 @@ class Arm:
         row: the row.
         training: what it is fine-tuned on.
         result: its seeds.
+        interval: of the mean accuracy, level 1 - alpha.
         finetune: every setting of its fine-tuning, by name.
         steps: of training, mean over seeds; NaN where no record says.
         examples: lines that it was trained on, copies included, mean over seeds; NaN where no record says.
@@ -76,6 +78,7 @@ class Arm:
     row: Row
     training: TrainingSet
     result: RowResult
+    interval: Interval
     finetune: Mapping[str, Any]
     steps: float
     examples: float
@@ -259,7 +262,7 @@ def ablation(evidence: Evidence, table: ResultsTable, profile: Profile) -> Ablat
     minimum_seeds = int(table.statistics.minimum_seeds.value)
     tolerance = evidence.tolerance(table, METRIC)
     arms = tuple(
-        _arm(table, row, profile, training, evidence.result(row, profile))
+        _arm(table, profile, training, evidence.result(row, profile))
         for row in table.rows
         if row.runs_under(profile.id) and (training := training_of(table, row, profile))
     )
@@ -321,14 +324,16 @@ def judge(family: Sequence[Contrast], tolerance: Setting, alpha: float, minimum_
     ]
 
 
-def _arm(table: ResultsTable, row: Row, profile: Profile, training: TrainingSet, result: RowResult) -> Arm:
-    finetune = {**profile.options.get("finetune", {}), **table.chain(row.id)[-1].options}
+def _arm(table: ResultsTable, profile: Profile, training: TrainingSet, result: RowResult) -> Arm:
+    finetune = {**profile.options.get("finetune", {}), **table.chain(result.row.id)[-1].options}
+    values = [score[METRIC] for score in result.scores.values()]
+    interval = t_interval(values, float(table.statistics.alpha.value))
     last = [record.stages[-1]["summary"] for record in result.records if record.counts]
     steps, examples = (
         statistics.fmean(found) if (found := [one.get(key, math.nan) for one in last]) else math.nan
         for key in ("steps", "examples")
     )
-    return Arm(row, training, result, finetune, steps, examples, _copies(result))
+    return Arm(result.row, training, result, interval, finetune, steps, examples, _copies(result))
 
 
 def _copies(result: RowResult) -> Copies | None:

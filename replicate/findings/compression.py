@@ -362,12 +362,12 @@ def pareto(points: Iterable[tuple[float, float]]) -> set[tuple[float, float]]:
 def _compression(evidence: Evidence, profile: Profile, tables: tuple[CompressedTable, ...]) -> Compression:
     rows = [one for table in tables for one in table.rows]
     kept = [one for one in rows if one.is_kept and not one.is_control]
-    sized = [one for one in kept if one.share]
+    sized = [(one, one.share) for one in kept if one.share]
     timed = [(one, one.latency) for one in kept if one.latency]
     return Compression(
         profile=profile,
         tables=tables,
-        smallest=min(sized, key=lambda one: one.share or math.inf, default=None),
+        smallest=min(sized, key=lambda pair: pair[1])[0] if sized else None,
         fastest=max(timed, key=lambda pair: pair[1].ratio.median)[0] if timed else None,
         kinds=tuple(answer for kind in KINDS.values() if (answer := _kind_answer(kind, tables))),
         planes=_planes(rows, float(evidence.main.statistics.alpha.value)),

@@ -115,6 +115,4 @@ def gather(
 
 def in_order(tables: Iterable[ResultsTable]) -> tuple[ResultsTable, ...]:
     """The main table, then published ones, and of those the ones with claims first."""
-    return tuple(
-        sorted(tables, key=lambda table: (not table.main, not table.is_published, not table.claims, table.id))
-    )
+    return tuple(sorted(tables, key=lambda table: (not table.main, not table.is_published, not table.claims, table.id)))

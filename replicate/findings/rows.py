@@ -190,7 +190,9 @@ def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: 
     return compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
 
 
-def difference_of(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> Difference | None:
+def difference_of(
+    a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05
+) -> Difference | None:
     """The same with each pair's own difference; None where there are no pairs."""
     found = compare(a, b, metric, margin, alpha)
     if found is None:

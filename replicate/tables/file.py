@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
 from replicate.common.toml import Section, read_toml
 from replicate.scores.metrics import METRICS
@@ -64,7 +63,9 @@ def load_table(path: Path) -> ResultsTable:
 def _table(top: Section, others: Mapping[str, ResultsTable]) -> ResultsTable:
     """A table; a study finds its own among the others."""
     keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
-    top.only(*keys, "main", "study_of", "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions")
+    top.only(
+        *keys, "main", "study_of", "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions"
+    )
     if top.whole("schema") != SCHEMA:
         raise top.fault("schema", f"this version reads {SCHEMA}")
     of = _studied(top, others)
@@ -125,6 +126,7 @@ def _provenance(section: Section) -> Provenance:
         retrieved=section.text("retrieved"),
         protocol_known=section.texts("protocol_known"),
         protocol_unknown=section.texts("protocol_unknown"),
+        **{key: section.texts(key) for key in ("latency_known", "latency_unknown") if key in section.data},
     )
 
 

@@ -25,7 +25,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a table comes from, and what its source tells and doesn't tell of how the figures were made."""
+    """Where a table comes from, and what its source tells and doesn't tell of how the figures were made.
+
+    `protocol_*` is about the scores, `latency_*` about milliseconds.
+    """
 
     source: str
     published: str
@@ -33,6 +36,8 @@ class Provenance:
     retrieved: str
     protocol_known: tuple[str, ...]
     protocol_unknown: tuple[str, ...]
+    latency_known: tuple[str, ...] = ()
+    latency_unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

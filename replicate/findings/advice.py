@@ -61,7 +61,9 @@ def advise(
     }
     return Advice(
         augment=_run(most.values(), lambda one: one.answer != "not-run"),
-        smaller=tuple((kind, _run(found, lambda one: one[1].lead != "not-run")) for kind, found in answers.items() if found),
+        smaller=tuple(
+            (kind, _run(found, lambda one: one[1].lead != "not-run")) for kind, found in answers.items() if found
+        ),
         precision=tuple(
             Precision(one.record.name, one.largest[0])
             for one in (inference.records if inference else ())

@@ -131,7 +131,10 @@ def _files(path: Path, site: Site) -> dict[Path, str]:
     front = site.pages[0].path
     pages = {path if name == front else path.parent / name: text for name, text in markdown(site).items()}
     pictures = {
-        path.parent / block.path: block.svg() for page in site.pages for block in page.blocks if isinstance(block, Picture)
+        path.parent / block.path: block.svg()
+        for page in site.pages
+        for block in page.blocks
+        if isinstance(block, Picture)
     }
     return {**pages, **pictures}
 

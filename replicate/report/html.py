@@ -106,9 +106,10 @@ class _Writer:
 
     def article(self) -> str:
         name = _name(self.page)
+        title = escape(self.page.id or f"{name}-title")
         parts = [
-            f'<article class="page" id="{name}" aria-labelledby="{name}-title">',
-            f'<h1 id="{name}-title">{self._prose(self.page.title)}</h1>',
+            f'<article class="page" id="{name}" aria-labelledby="{title}">',
+            f'<h1 id="{title}">{self._prose(self.page.title)}</h1>',
         ]
         levels: list[int] = []
         for block in self.page.blocks:
@@ -169,7 +170,9 @@ class _Writer:
         button = f'<button type="button" class="seeds" data-seeds="{escape(_seeds(cell.runs))}">'
         # No link may stand inside a button.
         linked = any(span.kind == "link" for span in spans(cell.shown))
-        return f"<td{value}>{shown} {button}seeds</button></td>" if linked else f"<td{value}>{button}{shown}</button></td>"
+        return (
+            f"<td{value}>{shown} {button}seeds</button></td>" if linked else f"<td{value}>{button}{shown}</button></td>"
+        )
 
     def _prose(self, prose: Prose) -> str:
         return "".join(map(self._span, spans(prose)))

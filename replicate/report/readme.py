@@ -42,7 +42,9 @@ def results_table(answer: Answer, words: Mapping[str, str]) -> Table:
     shown.sort(key=lambda one: one[0] not in comparable)
     head: list[Prose] = [words["row"], words["published"]]
     for profile, _ in shown:
-        head += [f"`{profile.id}`", words["verdict"]] if profile in comparable else [f"`{profile.id}` ({words['other']})"]
+        head += (
+            [f"`{profile.id}`", words["verdict"]] if profile in comparable else [f"`{profile.id}` ({words['other']})"]
+        )
     lines = []
     for row in answer.table.rows:
         accuracy = row.published.get("accuracy")

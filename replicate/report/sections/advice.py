@@ -21,15 +21,28 @@ _THAN_PRUNING = {
 def section_advice(finding: Advice) -> list[Block]:
     """A table of questions with what the records answer, profile by profile; nothing where no rows ask any."""
     answers: list[tuple[str, Prose, Prose, tuple[str, ...]]] = [
-        ("Augment?", augmentation.in_short(one) or NOT_RUN, Link(f"`{one.profile.id}`", "docs/report/augmentation.md"), (one.profile.id,))
+        (
+            "Augment?",
+            augmentation.in_short(one) or NOT_RUN,
+            Link(f"`{one.profile.id}`", "docs/report/augmentation.md"),
+            (one.profile.id,),
+        )
         for one in finding.augment
     ]
     for kind, found in finding.smaller:
         answers += [
-            (_QUESTIONS[kind], compression.in_short(one) or NOT_RUN, Link(f"`{profile}`", f"#compression-{profile}"), (profile,))
+            (
+                _QUESTIONS[kind],
+                compression.in_short(one) or NOT_RUN,
+                Link(f"`{profile}`", f"#compression-{profile}"),
+                (profile,),
+            )
             for profile, one in found
         ]
-    answers += [("Lower precision instead?", _precision(one), Link(f"`{one.record}`", f"#inference-{one.record}"), ()) for one in finding.precision]
+    answers += [
+        ("Lower precision instead?", _precision(one), Link(f"`{one.record}`", f"#inference-{one.record}"), ())
+        for one in finding.precision
+    ]
     if not answers:
         return []
     lines, before = [], ""

@@ -122,7 +122,9 @@ def _first(finding: Answer) -> list[Block]:
     ]
     if impossible:
         pairs = listed([f"`{claim.row}` against `{claim.against}`" for claim in impossible])
-        told.append(f"The source's one seed a row could not have shown its difference of {pairs}, whatever each row got right.")
+        told.append(
+            f"The source's one seed a row could not have shown its difference of {pairs}, whatever each row got right."
+        )
     return [Heading(2, "Things to know first", "first"), Items(tuple(told))] if told else []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,7 @@ class Answer:
         claims: each claim in print, with its verdict under each profile on the same data that is comparable or has
             records of a claim's rows.
         columns: these profiles.
+        compared: the main table's rows under each profile on its data.
         besides: the other profiles that have records, with their number.
         choices: rows that differ in how their step was chosen.
     """
@@ -49,6 +50,7 @@ class Answer:
     holds: Holds
     claims: tuple[tuple[Printed, tuple[ClaimResult, ...]], ...]
     columns: tuple[Profile, ...]
+    compared: tuple[tuple[Profile, Compared], ...]
     besides: tuple[tuple[Profile, int], ...]
     choices: tuple[Choice, ...]
 
@@ -59,7 +61,10 @@ class Answer:
 
 
 def answer_of(
-    published: Published, columns: Sequence[tuple[Profile, Compared]], apart: Sequence[Apart], counted: Mapping[str, int]
+    published: Published,
+    columns: Sequence[tuple[Profile, Compared]],
+    apart: Sequence[Apart],
+    besides: Sequence[tuple[Profile, int]],
 ) -> Answer:
     """The answer.
 
@@ -67,7 +72,7 @@ def answer_of(
         published: the main table.
         columns: its rows under each profile on its data.
         apart: the profiles that are compared with nothing published.
-        counted: number of records by profile.
+        besides: profiles that have records and are not comparable, with the number of these.
     """
     shown = [one for one in columns if one[0] in published.comparable or one[1].has_claims]
     claims = tuple(
@@ -78,9 +83,8 @@ def answer_of(
         holds=_holds([verdict.status for *_, verdict in published.verdicts]),
         claims=claims,
         columns=tuple(profile for profile, _ in shown),
-        besides=tuple(
-            (one.profile, counted[one.profile.id]) for one in apart if counted.get(one.profile.id)
-        ),
+        compared=tuple(columns),
+        besides=tuple(besides),
         choices=tuple(_choices(published.table, apart)),
     )
 

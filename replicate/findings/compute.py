@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from replicate.findings.advice import Advice, advise
 from replicate.findings.answer import Answer, answer_of
 from replicate.findings.apart import Apart, TableApart, table_apart
+from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
 from replicate.findings.biases import twin_pairs
 from replicate.findings.compared import Compared, compare_table
+from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.evidence import Evidence
+from replicate.findings.inference import InferenceFinding, compute_inference
 from replicate.findings.method import Method, compute_method
 from replicate.findings.published import Published, published_of
 from replicate.tables.profile import Profile
@@ -28,12 +32,20 @@ class Findings:
         answer: whether the main table holds.
         published: the published tables, the main one first.
         apart: profiles whose figures are compared with nothing published, those on the main table's data first.
+        compression: what smaller nets cost and buy.
+        inference: what pruning buys at inference.
+        augmentation: whether augmentation helps.
+        advice: what that says to do.
         method: how everything was measured.
     """
 
     answer: Answer
     published: tuple[Published, ...]
     apart: tuple[Apart, ...]
+    compression: CompressionFinding
+    inference: InferenceFinding
+    augmentation: AugmentationFinding
+    advice: Advice
     method: Method
 
 
@@ -50,16 +62,23 @@ def compute(evidence: Evidence) -> Findings:
         if table.is_published
     )
     counted = Counter(record.profile for record in evidence.records)
+    besides = tuple((one, counted[one.id]) for one in evidence.profiles if counted[one.id] and not one.comparable)
     main = evidence.main
     profiles = sorted(evidence.profiles, key=lambda profile: not evidence.same_data(main, profile))
     apart = tuple(one for profile in profiles if not profile.comparable if (one := _apart(evidence, compared, profile)))
     columns = [
         (profile, compared[main.id, profile.id]) for profile in evidence.profiles if evidence.same_data(main, profile)
     ]
+    compression, inference = compute_compression(evidence), compute_inference(evidence)
+    augmentation = compute_augmentation(evidence)
     return Findings(
-        answer=answer_of(published[0], columns, apart, counted),
+        answer=answer_of(published[0], columns, apart, besides),
         published=published,
         apart=apart,
+        compression=compression,
+        inference=inference,
+        augmentation=augmentation,
+        advice=advise([profile.id for profile, _ in columns], augmentation, compression, inference),
         method=compute_method(evidence),
     )
 

@@ -160,9 +160,7 @@ def confusion(result: RowResult) -> Confusion | None:
     wrong = counts - np.diag(np.diag(counts))
     most = sorted(((float(value), *at) for at, value in np.ndenumerate(wrong) if value), reverse=True)[:3]
     of_seed = {record.seed: per_class(record.counts["confusion"]) for record in records}
-    classes = [
-        {seed: scores[at] for seed, scores in of_seed.items()} for at, _ in enumerate(records[0].labels)
-    ]
+    classes = [{seed: scores[at] for seed, scores in of_seed.items()} for at, _ in enumerate(records[0].labels)]
     return Confusion(result, tuple(records[0].labels), counts, tuple(most), tuple(classes))
 
 

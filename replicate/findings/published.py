@@ -68,9 +68,7 @@ class Published:
     @property
     def verdicts(self) -> tuple[tuple[Row, Profile, RowVerdict], ...]:
         """Every verdict on a published row."""
-        return tuple(
-            (row, one.profile, one.verdict) for row, measured in self.rows for one in measured if one.verdict
-        )
+        return tuple((row, one.profile, one.verdict) for row, measured in self.rows for one in measured if one.verdict)
 
 
 def published_of(evidence: Evidence, table: ResultsTable, compared: Sequence[Compared]) -> Published:

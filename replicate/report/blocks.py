@@ -1,4 +1,4 @@
-"""What pages are made of, before anybody chose Markdown or HTML: both are rendered from these and nothing is parsed back.
+"""What pages are made of, whether Markdown or HTML: both are rendered from these, and nothing is parsed back.
 
 Prose is a sequence of parts. A plain string is this project's own text and may hold `code`, **strong** and *emphasis*,
 nothing else. Text from outside (labels, names, reasons that quote a file) stands in `Plain` or `Code` and is escaped.
@@ -126,10 +126,11 @@ Block = Heading | Text | Items | Table | Picture
 class Page:
     """One page: its path from the checkout's root, its title (the first-level heading) and its blocks.
 
-    `brief` names the page where all are listed, in a word or two.
+    `brief` names the page where all are listed, in a word or two; `id` is that of the title, for links.
     """
 
     path: str
     title: Prose
     blocks: tuple[Block, ...] = field(default=())
     brief: str = ""
+    id: str = ""

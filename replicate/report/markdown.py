@@ -31,6 +31,12 @@ def markdown(site: Site) -> dict[str, str]:
     return {page.path: _Writer(site, page).page_text() for page in site.pages}
 
 
+def table_text(block: Table) -> str:
+    """A table without links, by itself."""
+    page = Page("README.md", "")
+    return _Writer(Site((page,)), page).table(block)
+
+
 @dataclass(frozen=True)
 class _Writer:
     """Writes one page."""
@@ -56,7 +62,7 @@ class _Writer:
         if isinstance(block, Picture):
             return f"![{escaped(' '.join(block.finding.split()))}]({self._relative(block.path)})"
         if isinstance(block, Table):
-            return self._table(block)
+            return self.table(block)
         if isinstance(block, Items):
             return "\n".join(f"- {self._line(item)}" for item in block.items)
         if isinstance(block, Heading):
@@ -64,7 +70,7 @@ class _Writer:
         assert isinstance(block, Text)
         return self._line(block.words)
 
-    def _table(self, block: Table) -> str:
+    def table(self, block: Table) -> str:
         """A table. Cells are not padded: one longer link would change every line of it."""
         lines = [list(map(self._cell, line)) for line in (block.head, *(line.cells for line in block.lines))]
         lines.insert(1, ["---"] * len(block.head))

@@ -41,17 +41,11 @@ def _answer(finding: Answer) -> Prose:
 
 def _besides(finding: Answer) -> list[Block]:
     """What the other profiles' records are not."""
-    told = [
-        (Link(f"`{profile.id}`", f"docs/report/{profile.id}.md"), f" ({plural(count, 'record')})")
-        for profile, count in finding.besides
-    ]
+    told = [f"`{profile.id}` ({plural(count, 'record')})" for profile, count in finding.besides]
     if not told:
         return []
     what = "answers another question and replicates" if len(told) == 1 else "answer other questions and replicate"
-    names: list[Prose] = []
-    for one in told:
-        names += [" and ", one] if names else [one]
-    return [Text((*names, f" {what} nothing."))]
+    return [Text(f"{listed(told)} {what} nothing.")]
 
 
 def _glance(finding: Answer) -> list[Block]:
@@ -128,7 +122,9 @@ def _first(finding: Answer) -> list[Block]:
     ]
     if impossible:
         pairs = listed([f"`{claim.row}` against `{claim.against}`" for claim in impossible])
-        told.append(f"The source's one seed a row could not have shown its difference of {pairs}, whatever each row got right.")
+        told.append(
+            f"The source's one seed a row could not have shown its difference of {pairs}, whatever each row got right."
+        )
     return [Heading(2, "Things to know first", "first"), Items(tuple(told))] if told else []
 
 

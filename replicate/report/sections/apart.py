@@ -7,8 +7,8 @@ from replicate.findings.compared import METRICS
 from replicate.findings.published import Measured
 from replicate.findings.rows import Difference
 from replicate.report.blocks import Block, Cell, Heading, Line, Plain, Table, Text
-from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.axes import Series
+from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Picture
 from replicate.report.sections.biases import section_biases
 from replicate.report.sections.nets import section_nets

@@ -95,7 +95,9 @@ def _confusion(name: str, profile: str, found: Confusion) -> list[Block]:
         support = next(iter(of_seed.values())).support
         scores = [{seed: getattr(one, what) for seed, one in of_seed.items()} for what in ("precision", "recall", "f1")]
         lines.append(
-            TableLine((Cell(str(at), at), Plain(label), Cell(str(support), support), *map(_mean, scores)), (row,), (profile,))
+            TableLine(
+                (Cell(str(at), at), Plain(label), Cell(str(support), support), *map(_mean, scores)), (row,), (profile,)
+            )
         )
     where = ("Dev examples by true and predicted class: ", named(found.result))
     return [

@@ -8,8 +8,8 @@ from replicate.findings.compared import ClaimResult
 from replicate.findings.published import Measured, Published, Unfinished
 from replicate.findings.rows import RowVerdict
 from replicate.report.blocks import Block, Cell, Heading, Items, Line, Plain, Prose, Table, Text
-from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.axes import Estimate, Series
+from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Picture
 from replicate.report.sections.nets import section_nets
 from replicate.report.words import (
@@ -18,10 +18,7 @@ from replicate.report.words import (
     difference,
     figure,
     interval,
-    joined,
-    listed,
     minus,
-    number,
     plural,
     reason,
     score,
@@ -152,7 +149,18 @@ def _verdicts(finding: Published) -> list[Block]:
     ]
     if not lines:
         return []
-    head = ("row", "profile", "metric", "published", "mean", "interval", "one more seed", "tolerance", "verdict", "reason")
+    head = (
+        "row",
+        "profile",
+        "metric",
+        "published",
+        "mean",
+        "interval",
+        "one more seed",
+        "tolerance",
+        "verdict",
+        "reason",
+    )
     return [Table(head, tuple(lines))]
 
 
@@ -216,9 +224,7 @@ def claim_verdicts(results: Sequence[ClaimResult], table: ResultsTable, profile:
     for result in results:
         claim, verdict = result.claim, result.verdict
         # That a profile has no such row is no news.
-        if not result.differences and not all(
-            table.row(row).runs_under(profile) for row in (claim.row, claim.against)
-        ):
+        if not result.differences and not all(table.row(row).runs_under(profile) for row in (claim.row, claim.against)):
             continue
         for metric in claim.metrics:
             one = result.differences.get(metric)

@@ -58,6 +58,10 @@ class Compared:
         return self.differences.get((row, against, metric))
 
 
+# The rows of each table under each profile, by the ids of both.
+AllCompared = Mapping[tuple[str, str], Compared]
+
+
 def compare_table(
     table: ResultsTable,
     results: Mapping[str, RowResult],

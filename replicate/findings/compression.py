@@ -9,9 +9,9 @@ from statistics import median
 from typing import Literal
 
 from replicate.common.errors import UserError
-from replicate.findings.compared import ClaimResult, compare_table
+from replicate.findings.compared import AllCompared, ClaimResult, Compared, Pair
 from replicate.findings.evidence import Evidence
-from replicate.findings.rows import Difference, RowResult, difference_of
+from replicate.findings.rows import Difference, RowResult
 from replicate.inference.runtime import RUNTIMES
 from replicate.records.timing import Contestant, Race, TimingRecord
 from replicate.tables.profile import Profile
@@ -213,8 +213,12 @@ class CompressionFinding:
     profiles: tuple[Compression, ...]
 
 
-def compute_compression(evidence: Evidence) -> CompressionFinding:
+def compute_compression(evidence: Evidence, compared: AllCompared) -> CompressionFinding:
     """What a smaller net costs and buys.
+
+    Args:
+        evidence: tables, profiles and records.
+        compared: the rows of each table under each profile, those of `parent_pairs` among the pairs.
 
     Raises:
         UserError: no table states a tolerance of accuracy.
@@ -225,33 +229,30 @@ def compute_compression(evidence: Evidence) -> CompressionFinding:
             one
             for table in evidence.tables
             if table.id in profile.tables and evidence.same_data(table, profile)
-            if (one := compressed_table(evidence, table, profile))
+            if (one := compressed_table(evidence, compared[table.id, profile.id], profile))
         )
         if tables:
             found.append(_compression(evidence, profile, tables))
     return CompressionFinding(tuple(found))
 
 
-def compressed_table(evidence: Evidence, table: ResultsTable, profile: Profile) -> CompressedTable | None:
+def compressed_table(evidence: Evidence, compared: Compared, profile: Profile) -> CompressedTable | None:
     """The rows of the table that the profile runs and that end in a smaller net; None where there are none."""
-    rows = compressed_rows(evidence, table, profile)
+    rows = compressed_rows(evidence, compared, profile)
     if not rows:
         return None
     parents = {one.parent.row.id: one.parent for one in rows if one.parent}
-    claims: tuple[ClaimResult, ...] = ()
-    if not table.is_published and table.claims:
-        results = {row.id: evidence.result(row, profile) for row in table.rows}
-        claims = compare_table(table, results, profile.id).claims
-    return CompressedTable(table, rows, tuple((one, parameters(one)) for one in parents.values()), claims)
+    claims = () if compared.table.is_published else compared.claims
+    return CompressedTable(compared.table, rows, tuple((one, parameters(one)) for one in parents.values()), claims)
 
 
-def compressed_rows(evidence: Evidence, table: ResultsTable, profile: Profile) -> tuple[Compressed, ...]:
+def compressed_rows(evidence: Evidence, compared: Compared, profile: Profile) -> tuple[Compressed, ...]:
     """Every row of the table that the profile runs and that ends in a smaller net, compared with its parent.
 
     Raises:
         UserError: neither the table nor the main one states a tolerance.
     """
-    alpha = float(table.statistics.alpha.value)
+    table = compared.table
     chosen = [row for row in table.rows if row.runs_under(profile.id) and table.chain(row.id)[-1].stage in KINDS]
     if not chosen:
         return ()
@@ -259,14 +260,19 @@ def compressed_rows(evidence: Evidence, table: ResultsTable, profile: Profile) -
     if tolerance is None:
         what = f"table {table.id}: states no tolerance of {METRIC}, and the main table doesn't either"
         raise UserError(what, hint="say in `[tolerances]` which difference is none to speak of")
-    results = [evidence.result(row, profile) for row in chosen]
-    parents = [evidence.result(of, profile) if (of := parent_of(table, row)) else None for row in chosen]
+    results = [compared.results[row.id] for row in chosen]
+    parents = [compared.results[of.id] if (of := parent_of(table, row)) else None for row in chosen]
     differences = [
-        difference_of(result, parent, METRIC, tolerance.value, alpha) if parent else None
+        compared.difference(result.row.id, parent.row.id, METRIC) if parent else None
         for result, parent in zip(results, parents, strict=True)
     ]
-    family = [one.found if one else None for one in differences]
-    verdicts = judge_costs(family, tolerance.value, alpha, int(table.statistics.minimum_seeds.value))
+    statistics = table.statistics
+    verdicts = judge_costs(
+        [one.found if one else None for one in differences],
+        tolerance.value,
+        float(statistics.alpha.value),
+        int(statistics.minimum_seeds.value),
+    )
     found = []
     for result, parent, difference, verdict in zip(results, parents, differences, verdicts, strict=True):
         made = table.chain(result.row.id)[-1]
@@ -291,6 +297,12 @@ def compressed_rows(evidence: Evidence, table: ResultsTable, profile: Profile) -
             )
         )
     return tuple(found)
+
+
+def parent_pairs(table: ResultsTable) -> list[Pair]:
+    """Every row that ends in a smaller net with the row that it was made from, to be compared in accuracy."""
+    rows = [row for row in table.rows if row.recipe and table.chain(row.id)[-1].stage in KINDS]
+    return [(row.id, of.id, METRIC) for row in rows if (of := parent_of(table, row))]
 
 
 def parent_of(table: ResultsTable, row: Row) -> Row | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicate.findings.advice import Advice, advise
@@ -11,17 +10,14 @@ from replicate.findings.answer import Answer, answer_of
 from replicate.findings.apart import Apart, TableApart, table_apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
 from replicate.findings.biases import twin_pairs
-from replicate.findings.compared import Compared, compare_table
-from replicate.findings.compression import CompressionFinding, compute_compression
+from replicate.findings.compared import AllCompared, compare_table
+from replicate.findings.compression import CompressionFinding, compute_compression, parent_pairs
 from replicate.findings.evidence import Evidence
 from replicate.findings.inference import InferenceFinding, compute_inference
 from replicate.findings.method import Method, compute_method
 from replicate.findings.published import Published, published_of
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
-
-# The rows of each table under each profile, by the ids of both.
-AllCompared = Mapping[tuple[str, str], Compared]
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def compute(evidence: Evidence) -> Findings:
     columns = [
         (profile, compared[main.id, profile.id]) for profile in evidence.profiles if evidence.same_data(main, profile)
     ]
-    compression, inference = compute_compression(evidence), compute_inference(evidence)
+    compression, inference = compute_compression(evidence, compared), compute_inference(evidence)
     augmentation = compute_augmentation(evidence)
     return Findings(
         answer=answer_of(published[0], columns, apart, besides),
@@ -91,7 +87,7 @@ def compare_all(evidence: Evidence) -> AllCompared:
             {row.id: evidence.result(row, profile) for row in table.rows},
             profile.id,
             evidence.main.tolerances,
-            twin_pairs(table),
+            (*twin_pairs(table), *parent_pairs(table)),
         )
         for table in evidence.tables
         for profile in evidence.profiles

@@ -314,9 +314,11 @@ def _padding(found: TimingFinding) -> list[Block]:
             lines.append(Line(tuple(cells)))
         blocks += [
             Text(
-                Plain(
-                    f"{race.texts:,} dev texts of {race.dataset} in batches of {race.batch}, cut after "
-                    f"{race.max_length} tokens, {race.weights} weights, {plural(race.rounds, 'round')}:"
+                (
+                    f"{race.texts:,} dev texts of ",
+                    Code(race.dataset),
+                    f" in batches of {race.batch}, cut after {race.max_length} tokens, {race.weights} weights, "
+                    f"{plural(race.rounds, 'round')}:",
                 )
             ),
             Table(tuple(head), tuple(lines)),

@@ -190,12 +190,12 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
         return
     from tabulate import tabulate
 
-    from replicate.common.markdown import spread
+    from replicate.report.words import mean_sd
 
     lines = []
     for name, verdict in bench.verdicts.items():
         result = next(one for one in bench._results.values() if one.row.full_id == name)
-        figures = [spread(*result.summary(metric)) for metric in ("accuracy", "f1", "macro_f1")]
+        figures = [mean_sd(*result.summary(metric)) for metric in ("accuracy", "f1", "macro_f1")]
         lines.append((name, *figures, verdict.status))
     terminalreporter.section(f"replicate: profile {bench.profile.id}")
     headers = ("row", "accuracy", "F1 (class 1)", "macro-F1", "verdict")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from replicate.findings.rows import judge_claims
+from replicate.findings.compared import compare_table
+from replicate.findings.rows import RowResult
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -17,8 +18,10 @@ def test_claim(table: ResultsTable, claim: Claim, bench: Bench, pytestconfig: py
     """The claim is supported; under a profile that replicates nothing its verdict is told, and fails nobody."""
     # All rows of the table's claims: the correction is over the whole family.
     named = {name for one in table.claims_under(bench.profile.id) for name in (one.row, one.against)}
-    records = [record for name in sorted(named) for record in bench.result(table.row(name)).records]
-    result = next(one for one in judge_claims(table, records, bench.profile.id) if one.claim == claim)
+    results = {
+        row.id: bench.result(row) if row.id in named else RowResult(row, bench.profile.id, ()) for row in table.rows
+    }
+    result = next(one for one in compare_table(table, results, bench.profile.id).claims if one.claim == claim)
     words = f"{result.verdict.status}: {result.verdict.reason}"
     bench.claims[claim.id] = words
     if not bench.profile.comparable or result.verdict.status in ("not distinguishable", "not-run"):

@@ -1,4 +1,4 @@
-"""The rows of a table under one profile, compared with each other: each pair once, and what that makes of the claims."""
+"""The rows of a table under one profile, each pair compared once, and what that makes of the claims."""
 
 from __future__ import annotations
 

@@ -70,7 +70,13 @@ def compute_method(evidence: Evidence) -> Method:
 def _environments(records: Sequence[Record]) -> tuple[Environment, ...]:
     groups: dict[tuple[str, bool, str, str, str], list[Record]] = {}
     for record in records:
-        about = (record.commit, record.dirty, *map(_facts, (record.machine, record.device, record.versions)))
+        about = (
+            record.commit,
+            record.dirty,
+            _facts(record.machine),
+            _facts(record.device),
+            _facts(record.versions),
+        )
         groups.setdefault(about, []).append(record)
     return tuple(
         Environment(

@@ -99,7 +99,7 @@ class Nets:
 
 def nets_of(table: str, profile: str, results: Sequence[RowResult]) -> Nets:
     """The behaviour of the rows' nets, in the order of the rows."""
-    courses = [found for result in results if (found := course(result))]
+    courses = [one for result in results if (one := course(result))]
     reliabilities = [(result, found) for result in results if (found := reliability(result.records))]
     first = next((result for result in results if result.scores), None)
     return Nets(table, profile, tuple(courses), tuple(reliabilities), confusion(first) if first else None)
@@ -158,7 +158,9 @@ def confusion(result: RowResult) -> Confusion | None:
         return None
     counts = np.mean([np.asarray(record.counts["confusion"], dtype=np.float64) for record in records], axis=0)
     wrong = counts - np.diag(np.diag(counts))
-    most = sorted(((float(value), *at) for at, value in np.ndenumerate(wrong) if value), reverse=True)[:3]
+    most = sorted(
+        ((float(value), true, taken) for (true, taken), value in np.ndenumerate(wrong) if value), reverse=True
+    )[:3]
     of_seed = {record.seed: per_class(record.counts["confusion"]) for record in records}
     classes = [{seed: scores[at] for seed, scores in of_seed.items()} for at, _ in enumerate(records[0].labels)]
     return Confusion(result, tuple(records[0].labels), counts, tuple(most), tuple(classes))

@@ -126,11 +126,10 @@ Block = Heading | Text | Items | Table | Picture
 class Page:
     """One page: its path from the checkout's root, its title (the first-level heading) and its blocks.
 
-    `brief` names the page where all are listed, in a word or two; `id` is that of the title, for links.
+    `brief` names the page where all are listed, in a word or two.
     """
 
     path: str
     title: Prose
     blocks: tuple[Block, ...] = field(default=())
     brief: str = ""
-    id: str = ""

@@ -106,10 +106,9 @@ class _Writer:
 
     def article(self) -> str:
         name = _name(self.page)
-        title = escape(self.page.id or f"{name}-title")
         parts = [
-            f'<article class="page" id="{name}" aria-labelledby="{title}">',
-            f'<h1 id="{title}">{self._prose(self.page.title)}</h1>',
+            f'<article class="page" id="{name}" aria-labelledby="{name}-title">',
+            f'<h1 id="{name}-title">{self._prose(self.page.title)}</h1>',
         ]
         levels: list[int] = []
         for block in self.page.blocks:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from replicate.findings.apart import Apart
 from replicate.findings.compute import Findings
 from replicate.findings.own import OwnFindings
@@ -29,9 +27,11 @@ def project_pages(findings: Findings) -> tuple[Page, ...]:
     pages = [
         page("article", "The article", Plain(main.table.title), section_published(main)),
         *(_apart(one) for one in findings.apart if one.same_data),
-        *topic("compression", "Compression", section_compression(findings.compression)),
-        *topic("inference", "Inference", section_inference(findings.inference)),
-        *topic("augmentation", "Augmentation", section_augmentation(findings.augmentation)),
+        page(
+            "compression", "Compression", "What compression costs and buys", section_compression(findings.compression)
+        ),
+        page("inference", "Inference", "What pruning buys at inference", section_inference(findings.inference)),
+        page("augmentation", "Augmentation", "Does augmentation help?", section_augmentation(findings.augmentation)),
         *(page(one.table.id, "Another table", Plain(one.table.title), section_published(one)) for one in others),
         *(_apart(one) for one in findings.apart if not one.same_data),
         page("method", "Method", "How it was measured", section_method(findings.method)),
@@ -51,8 +51,10 @@ def own_pages(findings: OwnFindings) -> tuple[Page, ...]:
     """The pages of a report on somebody's own data, the front page first."""
     pages = [
         *(_apart(one) for one in findings.apart),
-        *topic("compression", "Compression", section_compression(findings.compression)),
-        *topic("augmentation", "Augmentation", section_augmentation(findings.augmentation)),
+        page(
+            "compression", "Compression", "What compression costs and buys", section_compression(findings.compression)
+        ),
+        page("augmentation", "Augmentation", "Does augmentation help?", section_augmentation(findings.augmentation)),
         page("method", "Method", "How it was measured", section_method(findings.method)),
     ]
     title: Prose = ("The rows on “", Plain(findings.answer.facts.name), "”")
@@ -63,16 +65,6 @@ def own_pages(findings: OwnFindings) -> tuple[Page, ...]:
 def page(name: str, brief: str, title: Prose, blocks: list[Block]) -> Page:
     """A page behind the front page."""
     return Page(f"{FOLDER}/{name}.md", title, tuple(blocks), brief)
-
-
-def topic(name: str, brief: str, blocks: list[Block]) -> list[Page]:
-    """A page whose title is the heading that its blocks begin with; none without blocks."""
-    if not blocks:
-        return []
-    first, *others = blocks
-    assert isinstance(first, Heading)
-    raised = (replace(one, level=one.level - 1) if isinstance(one, Heading) else one for one in others)
-    return [Page(f"{FOLDER}/{name}.md", first.words, tuple(raised), brief, first.id)]
 
 
 def _apart(finding: Apart) -> Page:

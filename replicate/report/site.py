@@ -40,7 +40,6 @@ class Site:
     def __post_init__(self) -> None:
         """Refuse two pages of one path, or two headings of one id (ValueError)."""
         ids = [block.id for page in self.pages for block in page.blocks if isinstance(block, Heading)]
-        ids += [page.id for page in self.pages if page.id]
         for name, count in Counter([*(page.path for page in self.pages), *ids]).items():
             if count > 1:
                 raise ValueError(f"two pages or headings are called {name!r}")
@@ -50,10 +49,7 @@ class Site:
         """Every heading's place, by its id."""
         found = {}
         for page in self.pages:
-            title = anchor(plain(page.title))
-            seen = Counter([title])
-            if page.id:
-                found[page.id] = Place(page.path, title)
+            seen = Counter([anchor(plain(page.title))])
             for block in page.blocks:
                 if isinstance(block, Heading):
                     name = anchor(plain(block.words))

@@ -20,29 +20,17 @@ _THAN_PRUNING = {
 
 def section_advice(finding: Advice) -> list[Block]:
     """A table of questions with what the records answer, profile by profile; nothing where no rows ask any."""
-    answers: list[tuple[str, Prose, Prose, tuple[str, ...]]] = [
-        (
-            "Augment?",
-            augmentation.in_short(one) or NOT_RUN,
-            Link(f"`{one.profile.id}`", "docs/report/augmentation.md"),
-            (one.profile.id,),
-        )
-        for one in finding.augment
-    ]
+    answers: list[tuple[str, Prose, Prose, tuple[str, ...]]] = []
+    for study in finding.augment:
+        name, told = study.profile.id, augmentation.in_short(study)
+        answers.append(("Augment?", told or NOT_RUN, Link(f"`{name}`", "docs/report/augmentation.md"), (name,)))
     for kind, found in finding.smaller:
-        answers += [
-            (
-                _QUESTIONS[kind],
-                compression.in_short(one) or NOT_RUN,
-                Link(f"`{profile}`", f"#compression-{profile}"),
-                (profile,),
-            )
-            for profile, one in found
-        ]
-    answers += [
-        ("Lower precision instead?", _precision(one), Link(f"`{one.record}`", f"#inference-{one.record}"), ())
-        for one in finding.precision
-    ]
+        for name, answer in found:
+            where = Link(f"`{name}`", f"#compression-{name}")
+            answers.append((_QUESTIONS[kind], compression.in_short(answer) or NOT_RUN, where, (name,)))
+    for one in finding.precision:
+        where = Link(f"`{one.record}`", f"#inference-{one.record}")
+        answers.append(("Lower precision instead?", _precision(one), where, ()))
     if not answers:
         return []
     lines, before = [], ""

@@ -29,7 +29,8 @@ def _answer(finding: Answer) -> Prose:
     profiles = finding.published.comparable
     names = " or ".join(f"`{profile.id}`" for profile in profiles) or "a comparable profile"
     if finding.holds == "not-run":
-        answer = f"**Not known yet: it has not been run.** None of its {plural(rows, 'published row')} has a record under {names}."
+        answer = "**Not known yet: it has not been run.** "
+        answer += f"None of its {plural(rows, 'published row')} has a record under {names}."
         if any(profile.device == "gpu" for profile in profiles):
             answer += " It takes a CUDA GPU; `tox -e replicate` runs it there and writes this page again."
         return answer
@@ -132,9 +133,9 @@ def _choice(one: Choice) -> Prose:
     first, second = (NAMES.get(metric, metric) for metric in one.metrics)
     best, of = one.bests
     return (
-        f"`{one.row}` keeps the step with the best {first}, `{one.against}` the one with the best {second}. The rule is "
-        f"part of the difference: under `{one.profile}` their best evaluations by accuracy have {number(best)} and "
-        f"{number(of)} (",
+        f"`{one.row}` keeps the step with the best {first}, `{one.against}` the one with the best {second}, and that "
+        f"rule is part of their difference: under `{one.profile}` their best evaluations have an accuracy of "
+        f"{number(best)} and {number(of)} (",
         Link("how training went", f"#training-{one.table}-{one.profile}"),
         ").",
     )

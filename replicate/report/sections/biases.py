@@ -21,10 +21,10 @@ def _selection(finding: Biases, profile: str) -> list[Block]:
     head = ("row", "evaluations", "half that chose", "other half", "gain from choosing (seeds)")
     return [
         Text(
-            "The dev set that a score is of has also chosen the step that is scored. Here the dev set is split into two "
-            f"random halves {SPLITS:,} times (generator seed {SEED}); the evaluation that is best on one half, by "
-            "accuracy, is scored on the other. The gain is how much of the accuracy comes from choosing on the examples "
-            "that are scored; the other half has no part in it."
+            "The dev set that a score is of has also chosen the step that is scored. Here the dev set is split into "
+            f"two random halves {SPLITS:,} times (generator seed {SEED}); the evaluation that is best on one half, by "
+            "accuracy, is scored on the other. The gain is how much of the accuracy comes from choosing on the "
+            "examples that are scored; the other half has no part in it."
         ),
         Table(head, tuple(_selected(one, profile) for one in finding.selections)),
     ]

@@ -13,9 +13,9 @@ def section_method(finding: Method) -> list[Block]:
         return [Text("Nothing has been measured: there is no record.")]
     blocks: list[Block] = [
         Text(
-            "Every score is derived from the counts in its records: the name of a row links to the folder with them, and "
-            "the seeds in the tables below to each. Seconds are those of the row's stages; those shared with other rows "
-            "are counted in full."
+            "Every score is derived from the counts in its records: the name of a row links to the folder with them, "
+            "and the seeds in the tables below to each. Seconds are those of the row's stages; those shared with other "
+            "rows are counted in full."
         )
     ]
     for runs in finding.profiles:

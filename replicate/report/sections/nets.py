@@ -69,10 +69,10 @@ def _reliability(name: str, profile: str, rows: Sequence[tuple[RowResult, Reliab
     return [
         Heading(3, "How far the probabilities can be trusted", f"reliability-{name}", (profile,)),
         Text(
-            "A net that says 0.9 should be right nine times in ten: points on the diagonal. All seeds of a row together, "
-            f"in {BINS} equal parts of the confidence in the predicted class; the larger a point, the more examples. The "
-            "calibration error is the mean distance from the diagonal, weighted by examples. The support vector machine "
-            "gives no probabilities."
+            "A net that says 0.9 should be right nine times in ten: points on the diagonal. All seeds of a row "
+            f"together, in {BINS} equal parts of the confidence in the predicted class; the larger a point, the more "
+            "examples. The calibration error is the mean distance from the diagonal, weighted by examples. The support "
+            "vector machine gives no probabilities."
         ),
         panels(
             f"reliability-{name}",

@@ -39,7 +39,7 @@ def section_published(finding: Published) -> list[Block]:
         *_verdicts(finding),
         *_claims(finding),
         *_counts(finding.table),
-        *(block for nets in finding.nets for block in section_nets(nets)),
+        *_nets(finding),
     ]
 
 
@@ -161,7 +161,7 @@ def _verdicts(finding: Published) -> list[Block]:
         "verdict",
         "reason",
     )
-    return [Table(head, tuple(lines))]
+    return [Table((*head, "verdict", "reason"), tuple(lines))]
 
 
 def _details(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdict) -> list[Line]:
@@ -266,6 +266,16 @@ def _counts(table: ResultsTable) -> list[Block]:
         ),
         Table(("row", "accuracy", "tp", "fp", "fn", "precision", "recall", "F1"), tuple(lines)),
     ]
+
+
+def _nets(finding: Published) -> list[Block]:
+    """How the nets behave that may stand beside the table."""
+    blocks: list[Block] = []
+    for nets in finding.nets:
+        if own := section_nets(nets):
+            name = f"nets-{nets.table}-{nets.profile}"
+            blocks += [Heading(2, f"How the nets of `{nets.profile}` behave", name, (nets.profile,)), *own]
+    return blocks
 
 
 def section_unfinished(finding: Unfinished) -> list[Block]:

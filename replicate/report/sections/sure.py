@@ -15,15 +15,14 @@ def section_sure(answer: Answer, method: Method) -> list[Block]:
     level = float(answer.table.statistics.alpha.value)
     environments = [one for runs in method.profiles for one in runs.environments]
     seeds = sorted({len(one.result.records) for runs in method.profiles for one in runs.durations})
+    count = f"{seeds[0]} to {seeds[-1]}" if seeds[0] != seeds[-1] else str(seeds[0])
     told: list[Prose] = [
-        f"Each row has {seeds[0]} to {seeds[-1]} seeds, and rows are compared over the seeds that they share."
-        if seeds[0] != seeds[-1]
-        else f"Each row has {plural(seeds[0], 'seed')}, and rows are compared over the seeds that they share.",
+        f"Rows have {count} seeds each, and two rows are compared over the seeds that both have.",
         f"The verdicts on the {plural(len(answer.claims), 'claim')} are corrected together (Holm, level {level:g}). The "
-        f"intervals beside them are not, so one that leaves out 0 can stand beside *not distinguishable*. Each section "
+        "intervals beside them are not, so one that leaves out 0 can stand beside *not distinguishable*. Each page "
         "corrects its own comparisons, so the same difference can have another word there.",
-        "An interval is about other seeds, with the same dev set and the same pretrained net. The dev set also chooses the "
-        "step that is scored.",
+        "An interval is about other seeds, with the same dev set and the same pretrained net. The dev set also chooses "
+        "the step that is scored.",
     ]
     changed = sum(one.dirty for one in environments)
     if changed:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -151,8 +152,38 @@ def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record
     return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
 
 
+# A table of measured rows, to which a test adds its own.
+STUDY = """
+schema = 1
+id = "study"
+title = "What copies do"
+neighbours = ["Somebody gained 0.8 points"]
+[provenance]
+source = "an article"
+published = "2022"
+language = "English"
+retrieved = "2026-01-01"
+protocol_known = ["one row"]
+protocol_unknown = ["the rest"]
+[dataset]
+name = "CORPUS"
+split = "dev"
+examples = 100
+[statistics]
+alpha = { value = "0.05", reason = "usual" }
+minimum_seeds = { value = "3", reason = "few" }
+[tolerances]
+accuracy = { value = "0.03", reason = "A smaller gain is none" }
+[[rows]]
+id = "base"
+title = "base"
+recipe = [{ stage = "finetune", select = "accuracy" }]
+"""
 # Wrong examples of the base in each seed of a study.
 BASE = (20, 22, 21, 20, 22, 21)
+# Examples that a row gets right beyond the base's, seed by seed: surely more, surely fewer, as many, and undecided.
+UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
+WIDE = (12, -12, 9, -9, 3, -3)
 
 
 def study_tables(folder: Path, study: str) -> dict[str, ResultsTable]:
@@ -162,12 +193,23 @@ def study_tables(folder: Path, study: str) -> dict[str, ResultsTable]:
     return load_tables(folder)
 
 
-def study_runs(row: str, by: Sequence[int], parameters: int) -> list[Record]:
-    """A run for each number: of examples that it gets right beyond the base's with that seed."""
-    return [
-        replace(record(row, seed, wrong - right, profile="small"), table="study", parameters=parameters)
-        for seed, (wrong, right) in enumerate(zip(BASE[: len(by)], by, strict=True), start=1)
-    ]
+def study_runs(
+    row: str, by: Sequence[int], parameters: int = 1234567, summary: Mapping[str, Any] | None = None
+) -> list[Record]:
+    """A run for each number: of examples that it gets right beyond the base's with that seed.
+
+    Args:
+        row: of the study.
+        by: those numbers, from seed 1.
+        parameters: of the net.
+        summary: of the last stage.
+    """
+    made = []
+    for seed, (wrong, right) in enumerate(zip(BASE[: len(by)], by, strict=True), start=1):
+        one = record(row, seed, wrong - right, profile="small")
+        stages = ({**one.stages[0], "summary": summary or {}},)
+        made.append(replace(one, table="study", parameters=parameters, stages=stages))
+    return made
 
 
 def plain(text: str) -> str:

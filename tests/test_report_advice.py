@@ -21,8 +21,9 @@ from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile, profile_ids
 from replicate.tables.table import ResultsTable
 from tests.synthetic import PAPER, SMALL, line, plain, study_runs, study_tables
-from tests.test_report_augmentation import HEAD
-from tests.test_timing import comparison, example
+from tests.synthetic import STUDY as HEAD
+from tests.synthetic_timing import example
+from tests.synthetic_timing import race as comparison
 
 ROWS = """
 [[rows]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from replicate.findings.augmentation import Ablation, AugmentationFinding
+from replicate.findings.compared import ClaimResult
 from replicate.findings.compression import KINDS, CompressionFinding, KindAnswer
 from replicate.findings.inference import InferenceFinding, PrunedNets
 
@@ -34,6 +35,11 @@ class Advice:
     augment: tuple[Ablation, ...]
     smaller: tuple[tuple[str, tuple[tuple[str, KindAnswer], ...]], ...]
     precision: tuple[Precision, ...]
+
+    @property
+    def shown(self) -> tuple[ClaimResult, ...]:
+        """Claims about smaller nets, over no control, that the seeds support."""
+        return tuple(one for _, answers in self.smaller for _, answer in answers for one in answer.shown)
 
 
 def advise(

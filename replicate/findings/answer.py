@@ -44,6 +44,7 @@ class Answer:
         compared: the main table's rows under each profile on its data.
         besides: the other profiles that have records, with their number.
         choices: rows that differ in how their step was chosen.
+        shown: what the seeds support of smaller nets besides: it can change what is made of the rows.
     """
 
     published: Published
@@ -53,6 +54,7 @@ class Answer:
     compared: tuple[tuple[Profile, Compared], ...]
     besides: tuple[tuple[Profile, int], ...]
     choices: tuple[Choice, ...]
+    shown: tuple[ClaimResult, ...]
 
     @property
     def table(self) -> ResultsTable:
@@ -65,6 +67,7 @@ def answer_of(
     columns: Sequence[tuple[Profile, Compared]],
     apart: Sequence[Apart],
     besides: Sequence[tuple[Profile, int]],
+    shown: Sequence[ClaimResult],
 ) -> Answer:
     """The answer.
 
@@ -73,19 +76,21 @@ def answer_of(
         columns: its rows under each profile on its data.
         apart: the profiles that are compared with nothing published.
         besides: profiles that have records and are not comparable, with the number of these.
+        shown: what the seeds support of smaller nets besides.
     """
-    shown = [one for one in columns if one[0] in published.comparable or one[1].has_claims]
+    told = [one for one in columns if one[0] in published.comparable or one[1].has_claims]
     claims = tuple(
-        (printed, tuple(compared.claims[at] for _, compared in shown)) for at, printed in enumerate(published.claims)
+        (printed, tuple(compared.claims[at] for _, compared in told)) for at, printed in enumerate(published.claims)
     )
     return Answer(
         published=published,
         holds=_holds([verdict.status for *_, verdict in published.verdicts]),
         claims=claims,
-        columns=tuple(profile for profile, _ in shown),
+        columns=tuple(profile for profile, _ in told),
         compared=tuple(columns),
         besides=tuple(besides),
         choices=tuple(_choices(published.table, apart)),
+        shown=tuple(shown),
     )
 
 

@@ -67,14 +67,15 @@ def compute(evidence: Evidence) -> Findings:
     ]
     compression, inference = compute_compression(evidence, compared), compute_inference(evidence)
     augmentation = compute_augmentation(evidence)
+    advice = advise([profile.id for profile, _ in columns], augmentation, compression, inference)
     return Findings(
-        answer=answer_of(published[0], columns, apart, besides),
+        answer=answer_of(published[0], columns, apart, besides, advice.shown),
         published=published,
         apart=apart,
         compression=compression,
         inference=inference,
         augmentation=augmentation,
-        advice=advise([profile.id for profile, _ in columns], augmentation, compression, inference),
+        advice=advice,
         method=compute_method(evidence),
     )
 

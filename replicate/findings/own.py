@@ -41,12 +41,14 @@ class OwnAnswer:
         records: their number.
         best: for each profile.
         claims: the main table's claims with their verdicts under each profile; none where no claim's rows were run.
+        shown: what the seeds support of smaller nets besides.
     """
 
     facts: DatasetFacts
     records: int
     best: tuple[Best, ...]
     claims: tuple[tuple[Claim, tuple[ClaimResult, ...]], ...]
+    shown: tuple[ClaimResult, ...]
 
 
 @dataclass(frozen=True)
@@ -103,11 +105,13 @@ def compute_own(evidence: Evidence) -> OwnFindings:
     main = evidence.main
     of_main = [compared[main.id, profile.id] for profile in evidence.profiles]
     claims = [(claim, tuple(one.claims[at] for one in of_main)) for at, claim in enumerate(main.claims)]
+    advice = advise([profile.id for profile in evidence.profiles], augmentation, compression, None)
     answer = OwnAnswer(
         facts=main.dataset,
         records=len(evidence.records),
         best=tuple(_best(evidence, profile) for profile in evidence.profiles),
         claims=tuple(claims) if any(one.has_claims for one in of_main) else (),
+        shown=advice.shown,
     )
     return OwnFindings(
         answer=answer,
@@ -117,7 +121,7 @@ def compute_own(evidence: Evidence) -> OwnFindings:
         ),
         compression=compression,
         augmentation=augmentation,
-        advice=advise([profile.id for profile in evidence.profiles], augmentation, compression, None),
+        advice=advice,
         method=compute_method(evidence),
     )
 

@@ -133,6 +133,11 @@ def difference(one: Difference | None) -> Cell:
     return Cell(mean_sd(found.difference, found.sd, found.n, "+.4f"), value, runs)
 
 
+def bounds(ends: tuple[float, float]) -> Cell:
+    """Both ends of an interval, sorted by the lower one; empty where there is none."""
+    return Cell(interval(ends), ends[0] if math.isfinite(ends[0]) else None)
+
+
 def figure(value: float, form: str = ".4f") -> Cell:
     """A number with nothing behind it."""
     return Cell(number(value, form), value if math.isfinite(value) else None)

@@ -29,13 +29,14 @@ def section_advice(finding: Advice) -> list[Block]:
             where = Link(f"`{name}`", f"#compression-{name}")
             answers.append((_QUESTIONS[kind], compression.in_short(answer) or NOT_RUN, where, (name,)))
     for one in finding.precision:
-        where = Link(f"`{one.record}`", f"#inference-{one.record}")
-        answers.append(("Lower precision instead?", _precision(one), where, ()))
+        machine = Link(f"`{one.record}`", f"#inference-{one.record}")
+        answers.append(("Lower precision instead?", _precision(one), machine, ()))
     if not answers:
         return []
-    lines, before = [], ""
-    for question, answer, where, profiles in answers:
-        lines.append(Line(("" if question == before else f"**{question}**", answer, where), profiles=profiles))
+    lines: list[Line] = []
+    before = ""
+    for question, words, place, profiles in answers:
+        lines.append(Line(("" if question == before else f"**{question}**", words, place), profiles=profiles))
         before = question
     return [
         Heading(2, "What to do", "advice"),

@@ -75,7 +75,7 @@ def _glance(finding: Answer) -> list[Block]:
         *(
             Text(
                 (
-                    f"`{profile.id}` tests the claims on the same data: ",
+                    f"`{profile.id}` tests the claims on the same data; what it shows holds for ",
                     reason(profile.reason),
                     " ",
                     Link("Its verdicts in full", f"#claims-{finding.table.id}-{profile.id}"),
@@ -102,6 +102,15 @@ def shown_claim(result: ClaimResult) -> Cell:
     return Cell(shown, one.found.difference, Runs(one.by_seed, "+.4f"))
 
 
+def told_claim(result: ClaimResult) -> Prose:
+    """A claim that was shown, with its differences."""
+    differences = [
+        f"{NAMES[metric]} {number(one.found.difference, '+.4f')} ({interval(one.found.ci)})"
+        for metric, one in result.differences.items()
+    ]
+    return (reason(result.claim.text), f" Shown under `{result.a.profile}`: {', '.join(differences)}.")
+
+
 def _first(finding: Answer) -> list[Block]:
     """What changes how the figures are read."""
     facts, told = finding.table.dataset, list[Prose]()
@@ -116,6 +125,7 @@ def _first(finding: Answer) -> list[Block]:
             )
         )
     told += map(_choice, finding.choices)
+    told += map(told_claim, finding.shown)
     impossible = [
         one.claim
         for one in finding.published.claims

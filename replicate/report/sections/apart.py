@@ -13,7 +13,7 @@ from replicate.report.pictures.picture import Picture
 from replicate.report.sections.biases import section_biases
 from replicate.report.sections.nets import section_nets
 from replicate.report.sections.published import claim_verdicts, estimate, section_unfinished
-from replicate.report.words import NAMES, difference, figure, interval, minus, named, quoted, score, sentence
+from replicate.report.words import NAMES, bounds, difference, figure, interval, minus, named, quoted, score, sentence
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row, Step
 
@@ -55,10 +55,10 @@ def _scores(finding: TableApart, profile: Profile) -> list[Block]:
     results = [compared.results[row.id] for row in table.rows if row.runs_under(profile.id)]
     lines = []
     for result in results:
-        accuracy, *others = (score(result, metric) for metric in ("accuracy", "macro_f1", "f1"))
+        accuracy, macro_f1, f1 = (score(result, metric) for metric in METRICS)
         sizes = sorted({record.parameters for record in result.records if record.counts})
         size = Cell(" to ".join(f"{number:,}" for number in sizes), sizes[0] if sizes else None)
-        cells = (accuracy, interval(result.interval("accuracy", alpha)), *others, size)
+        cells = (accuracy, bounds(result.interval("accuracy", alpha)), macro_f1, f1, size)
         lines.append(Line((named(result), steps(table, result.row), *cells), (result.row.id,), (profile.id,)))
     head = ("row", "stages", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters")
     return [*_picture(table, profile, [Measured(profile, one, None) for one in results]), Table(head, tuple(lines))]
@@ -123,11 +123,11 @@ def _difference(one: Difference, profile: Profile) -> Line:
         minus(one.a, one.b) if one.metric == METRICS[0] else "",
         NAMES[one.metric],
         difference(one),
-        interval(found.ci),
+        bounds(found.ci),
         figure(found.p),
         figure(found.p_sign_flip),
-        interval(found.bootstrap_ci),
-        f"{exact[0]:.2g} to {exact[-1]:.2g}" if exact else "",
+        bounds(found.bootstrap_ci),
+        Cell(f"{exact[0]:.2g} to {exact[-1]:.2g}", exact[0]) if exact else "",
     )
     return Line(cells, (one.a.row.id, one.b.row.id), (profile.id,))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from replicate.findings.biases import Biases, Selection
 from replicate.findings.compared import METRICS
 from replicate.report.blocks import Block, Cell, Heading, Line, Runs, Table, Text
-from replicate.report.words import NAMES, figure, interval, mean_sd, minus, named, plural
+from replicate.report.words import NAMES, bounds, figure, mean_sd, minus, named, plural
 from replicate.verdicts.optimism import SEED, SPLITS
 
 
@@ -50,7 +50,7 @@ def _importance(finding: Biases, profile: str) -> list[Block]:
                     f"{one.found.difference:+.4f} ({one.found.n})", one.found.difference, Runs(one.by_seed, "+.4f")
                 )
                 about = (one.a.row.id, one.b.row.id)
-                cells = (pair, NAMES[metric], mean, interval(one.found.ci), figure(one.found.p))
+                cells = (pair, NAMES[metric], mean, bounds(one.found.ci), figure(one.found.p))
                 lines.append(Line(cells, about, (profile,)))
     pairs = plural(len(finding.importance), "row")
     return [

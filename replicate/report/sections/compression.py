@@ -31,7 +31,6 @@ from replicate.report.words import (
     difference,
     figure,
     interval,
-    joined,
     listed,
     minus,
     named,
@@ -39,7 +38,6 @@ from replicate.report.words import (
     quoted,
     reason,
     score,
-    sentence,
 )
 from replicate.tables.profile import Profile
 
@@ -115,9 +113,6 @@ def in_short(answer: KindAnswer) -> Prose:
     judged = [one.verdict.status for one in answer.against_controls]
     if set(judged) - {"not-run"}:
         words.append(f" Claims that it beats its controls: {_claims_counted(judged)}.")
-    if answer.shown:
-        # Those stand in the section; what else was shown can change what is made of the rows.
-        words += [" Shown beside: ", joined(" ", [Plain(sentence(one.claim.text)) for one in answer.shown])]
     return tuple(words)
 
 

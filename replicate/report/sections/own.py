@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from replicate.findings.own import Best, OwnAnswer
-from replicate.report.blocks import Block, Heading, Line, Plain, Prose, Table, Text
-from replicate.report.sections.answer import shown_claim
+from replicate.report.blocks import Block, Heading, Items, Line, Plain, Prose, Table, Text
+from replicate.report.sections.answer import shown_claim, told_claim
 from replicate.report.words import mean_sd, named, number, plural
 
 
@@ -30,6 +30,7 @@ def section_own_answer(finding: OwnAnswer) -> list[Block]:
         ),
         *(Text(_best(one)) for one in finding.best),
         *_claims(finding),
+        *([Items(tuple(map(told_claim, finding.shown)))] if finding.shown else []),
     ]
 
 

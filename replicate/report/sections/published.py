@@ -15,6 +15,7 @@ from replicate.report.sections.nets import section_nets
 from replicate.report.words import (
     NAMES,
     STATISTICS,
+    bounds,
     difference,
     figure,
     interval,
@@ -173,8 +174,8 @@ def _details(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdic
                 NAMES[metric],
                 printed(row, metric),
                 figure(one.comparison.mean) if one.comparison else "",
-                interval(one.comparison.ci) if one.comparison else "",
-                interval(one.comparison.prediction_interval) if one.comparison else "",
+                bounds(one.comparison.ci) if one.comparison else "",
+                bounds(one.comparison.prediction_interval) if one.comparison else "",
                 f"± {table.tolerance(row.id, metric).value}",
                 one.status,
                 Plain(one.reason),
@@ -233,7 +234,7 @@ def claim_verdicts(results: Sequence[ClaimResult], table: ResultsTable, profile:
             if metric == claim.metrics[0]:
                 names = (Plain(claim.text), minus(result.a, result.b))
                 of_claim = (figure(verdict.p_corrected), (f"**{verdict.status}**: ", Plain(verdict.reason)))
-            measured = (difference(one), interval(one.found.ci) if one else "")
+            measured = (difference(one), bounds(one.found.ci) if one else "")
             about = (claim.row, claim.against)
             lines.append(Line((*names, NAMES[metric], *measured, *of_claim), about, (profile,)))
     head = ("claim", "rows", "metric", "difference (pairs)", "interval", "p of the claim, corrected", "verdict")

@@ -259,12 +259,12 @@ def _race(found: TimedRace) -> Table:
 
 def _sizes(found: TimingFinding) -> Table:
     """Parameters and megabytes of each net, its runtimes together where they read as much."""
-    head = ("net", "", "precision", "millions of parameters", "MB of weights", "runtimes")
+    head = ("net", "width", "precision", "millions of parameters", "MB of weights", "runtimes")
     lines = tuple(
         Line(
             (
                 Plain(one.model),
-                f"width {one.width}",
+                one.width,
                 one.precision,
                 figure(one.millions, ".1f"),
                 figure(one.megabytes, ".1f"),
@@ -290,7 +290,7 @@ def _padding(found: TimingFinding) -> list[Block]:
     for race, contestants in found.datasets:
         head = [
             "net",
-            "",
+            "width",
             "runtime",
             "precision",
             *(f"{what}, {how}" for what in ("s", "padding") for how in BATCHINGS),
@@ -301,7 +301,8 @@ def _padding(found: TimingFinding) -> list[Block]:
         lines = []
         for one in contestants:
             cells: list[Cell | Prose] = [
-                *_names(one.contestant.model, one.contestant.width),
+                Plain(one.contestant.model),
+                one.contestant.width,
                 one.contestant.runtime,
                 one.contestant.precision,
                 *(figure(one.seconds[how], ",.3f") for how in BATCHINGS),
@@ -345,12 +346,13 @@ def _services(found: TimingFinding) -> list[Block]:
             "median round, p50 and p99 are over all answers, and `over the first` is the median of the rounds' ratios."
         ),
     ]
-    head = ("net", "", "runtime", "precision", "requests/s", "p50 ms", "p99 ms", "over the first", "")
+    head = ("net", "width", "runtime", "precision", "requests/s", "p50 ms", "p99 ms", "over the first", "")
     for race, contestants in found.services:
         lines = tuple(
             Line(
                 (
-                    *_names(one.contestant.model, one.contestant.width),
+                    Plain(one.contestant.model),
+                    one.contestant.width,
                     one.contestant.runtime,
                     one.contestant.precision,
                     *(Cell(str(value), value) for value in (one.rate, one.p50, one.p99)),
@@ -420,10 +422,6 @@ def _method(record: TimingRecord) -> list[Block]:
 
 def _part(found: TimingFinding, words: str, name: str) -> Heading:
     return Heading(3, words, f"{heading_id(found.record)}-{name}")
-
-
-def _names(model: str, width: str) -> tuple[Prose, str]:
-    return Plain(model), f"width {width}"
 
 
 def _listed(facts: Mapping[str, Any]) -> str:

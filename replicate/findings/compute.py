@@ -55,7 +55,7 @@ def compute(evidence: Evidence) -> Findings:
     published = tuple(
         published_of(evidence, table, [compared[table.id, one.id] for one in evidence.comparable(table)])
         for table in evidence.tables
-        if table.is_published
+        if table.is_published or table.main
     )
     counted = Counter(record.profile for record in evidence.records)
     besides = tuple((one, counted[one.id]) for one in evidence.profiles if counted[one.id] and not one.comparable)

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from replicate.common.markdown import table_of
 from replicate.verdicts import claims, pairs, published
 
 SEEDS = (3, 6, 10)
@@ -227,7 +226,7 @@ def _power(difference: float, sd: float, seeds: int, trials: int, rng: np.random
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    return table_of(head, [[str(value) for value in row] for row in rows])
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (head, ["---"] * len(head), *rows))
 
 
 if __name__ == "__main__":

@@ -150,18 +150,7 @@ def _verdicts(finding: Published) -> list[Block]:
     ]
     if not lines:
         return []
-    head = (
-        "row",
-        "profile",
-        "metric",
-        "published",
-        "mean",
-        "interval",
-        "one more seed",
-        "tolerance",
-        "verdict",
-        "reason",
-    )
+    head = ("row", "profile", "metric", "published", "mean", "interval", "one more seed", "tolerance")
     return [Table((*head, "verdict", "reason"), tuple(lines))]
 
 

@@ -65,6 +65,13 @@ def words(blocks: Iterable[Block]) -> str:
     return "\n".join(said)
 
 
+def links(blocks: Iterable[Block]) -> list[str]:
+    """Where the links of paragraphs and lists lead."""
+    prose = [block.words for block in blocks if isinstance(block, Text)]
+    prose += [item for block in blocks if isinstance(block, Items) for item in block.items]
+    return [target for one in prose for target in _targets(one)]
+
+
 def _lines(table: Table, heads: Sequence[str]) -> Iterator[Shown]:
     names = [plain(one) for one in table.head]
     if not set(heads) <= set(names):

@@ -139,10 +139,13 @@ def test_each_word_comes_from_seeds_that_call_for_it(
 def test_few_or_broken_seeds_decide_nothing(tables: dict[str, ResultsTable]) -> None:
     """Two pairs, however far apart, and a seed that diverged leave a row not distinguishable, with that reason."""
     two = contrast(tables, seeds("base") + seeds("mixed", (9, 9)), "mixed", "base")
-    assert (two.word, two.reason) == ("not distinguishable", "2 of the 3 seeds that a verdict takes")
+    assert two.word == "not distinguishable"
+    assert two.reason.startswith("2 of the 3 seeds ")
     gone = replace(failure("mixed", 6, "diverged", profile="small"), table="study")
     broken = contrast(tables, [*seeds("base"), *seeds("mixed", UP[:5]), gone], "mixed", "base")
-    assert (broken.word, broken.reason) == ("not distinguishable", "a seed gave no number")
+    assert broken.word == "not distinguishable"
+    assert broken.reason.endswith(" no number")
+    assert math.isnan(broken.p)
 
 
 def test_a_shown_difference_may_be_smaller_than_the_tolerance(tables: dict[str, ResultsTable]) -> None:
@@ -410,7 +413,7 @@ def test_pictures_are_there_where_there_is_something_to_draw(tables: dict[str, R
     assert pictures(section(tables, base)) == []
     (forest,) = pictures(section(tables, base + mixed))
     assert forest.path == "docs/figures/augmentation-small.svg"
-    assert "1 helps, 3 have not been run" in forest.finding
+    assert "1 helps, 3 have " in forest.finding
     forest, curve = pictures(section(tables, base + mixed + seeds("few", DOWN, 20)))
     assert "0.725 with 20 lines, 0.790 with 60 lines" in curve.finding
     assert ">few<" not in forest.svg()

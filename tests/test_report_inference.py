@@ -21,7 +21,7 @@ from replicate.report.sections.inference import section_inference
 from replicate.tables.file import load_tables
 from replicate.timing.pruned import pruned_of
 from replicate.timing.summary import rows_of, shown, shown_ratio
-from tests.shown import headings, line, lines, pictures, words
+from tests.shown import headings, line, lines, links, pictures, words
 from tests.synthetic import PROFILES
 from tests.synthetic_timing import FULL, example, race
 
@@ -75,7 +75,8 @@ def test_the_answer_names_the_fastest_runtime_and_the_machine() -> None:
     answer, _, other, *_ = words(section(measured())[3:]).splitlines()
     for told in ("2.00 (1.94 to 2.04) with width 1/2", "(ideal: 2.00, 1.50)", "2 threads of a processor", "800.0 ms"):
         assert told in answer
-    assert other.startswith("ernie-3.0-base, 32 × 128, paddle-inference: 2.00 (2.00 to 2.00) of 2.00 with width 1/2")
+    assert other.startswith("ernie-3.0-base, 32 × 128, paddle-inference: ")
+    assert "2.00 (2.00 to 2.00) of 2.00 with width 1/2" in other
 
 
 @pytest.mark.parametrize(
@@ -131,10 +132,9 @@ def test_without_a_pruned_net_there_is_no_answer() -> None:
 def test_published_ratios_have_their_source() -> None:
     """The ratios of the published latencies stand with what the source tells of them, apart from any record."""
     (found,) = computed(measured()).published
-    ratios = {one.title: (one.whole, one.small, round(one.ratio, 2)) for one in found.ratios}
-    assert ratios["ERNIE 3.0 Medium, pruned to width 2/3"] == ("1.07", "0.79", 1.35)
-    assert ratios["ERNIE 3.0 Medium, pruned to width 1/2"] == ("1.07", "0.64", 1.67)
-    assert ["one Tesla V100-SXM2-32GB" in fact for fact in found.source.latency_known] == [True]
+    ratios = {one.title.rpartition(" ")[2]: (one.whole, one.small, round(one.ratio, 2)) for one in found.ratios}
+    assert ratios == {"3/4": ("1.07", "0.83", 1.29), "2/3": ("1.07", "0.79", 1.35), "1/2": ("1.07", "0.64", 1.67)}
+    assert ["Tesla V100-SXM2-32GB" in fact for fact in found.source.latency_known] == [True]
     told = next(one for one in words(section_inference(computed(measured()))).splitlines() if "1.67 for" in one)
     for part in ("1.35 for ", "(1.07 over 0.79 ms)", "V100", "sequence length", "github.com/PaddlePaddle/PaddleNLP"):
         assert part in told
@@ -178,7 +178,7 @@ def test_goals_stand_beside_what_was_reached() -> None:
     assert verdicts["pytorch", 32] == "undecided"
     (why,) = found.lacking
     assert found.lacking[why] == 1
-    assert why.startswith("pytorch fp32 1 was left out: REPLICATE_TORCH_PYTHON is not set")
+    assert "left out: REPLICATE_TORCH_PYTHON" in why
     blocks = section(found.record)
     assert f"1 goal: {why}" in words(blocks)
     half, *_ = lines(blocks, "goal")
@@ -190,8 +190,9 @@ def test_goals_stand_beside_what_was_reached() -> None:
     )
     elsewhere = timing_finding(example(race(32, FULL), threads=4))
     assert elsewhere.goals == ()
-    assert list(elsewhere.lacking) == ["the goals are about 2 threads of a CPU"]
-    assert "the goals are about 2 threads of a CPU." in words(section(elsewhere.record))
+    ((reason, count),) = elsewhere.lacking.items()
+    assert (count, reason.endswith("2 threads of a CPU")) == (11, True)
+    assert f"{reason}." in words(section(elsewhere.record))
     assert lines(section(elsewhere.record), "goal") == []
 
 
@@ -208,7 +209,8 @@ def test_padding_is_told() -> None:
         "50.0%",
         "12.5%",
     ]
-    assert cells["by length over file order"] == "2.00 (2.00 to 2.00, 50%)"
+    over = "by length over file order"
+    assert cells[over] == "2.00 (2.00 to 2.00, 50%)"
     told = f"{one.texts} dev texts of {one.dataset} in batches of {one.batch}, cut after {one.max_length} tokens"
     assert told in words(section(measured()))
     assert lines(section(replace(measured(), datasets=())), "padding, by length") == []
@@ -242,7 +244,7 @@ def test_who_was_left_out_or_wandered_is_named() -> None:
 def test_how_it_was_measured_and_where() -> None:
     """The link to the record, its command, machine, versions, rounds and time."""
     told = words(section(measured())).splitlines()
-    assert "record: cpu-2, with every raw second" in told
+    assert "measured/timing/cpu-2.json" in links(section(measured()))
     for fact in (
         "command: replicate time --grid full",
         "machine: cores 2, cpu a processor",
@@ -321,7 +323,8 @@ def test_the_report_needs_no_paddle(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "docs" / "report" / "inference.md").read_text(encoding="utf-8")
-    assert "[cpu-2](../../measured/timing/cpu-2.json)" in page
+    link = "[cpu-2](../../measured/timing/cpu-2.json)"
+    assert link in page
     assert len(list((tmp_path / "docs" / "figures").glob("inference-*-cpu-2.svg"))) == 2
 
 

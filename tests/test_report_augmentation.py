@@ -15,12 +15,11 @@ from replicate.findings.augmentation import (
     Ablation,
     AugmentationFinding,
     Contrast,
-    Copies,
-    TrainingSet,
     compute_augmentation,
 )
 from replicate.findings.compute import compute
 from replicate.findings.evidence import gather
+from replicate.findings.training_sets import Copies, TrainingSet
 from replicate.records.run import Record
 from replicate.report.blocks import Block
 from replicate.report.pages import project_pages

@@ -9,17 +9,11 @@ from typing import get_args
 
 import pytest
 
-from replicate.findings.compression import (
-    Compressed,
-    Compression,
-    CompressionFinding,
-    compute_compression,
-    latency_of,
-    parent_of,
-    pareto,
-)
+from replicate.findings.compressed import Compressed, latency_of, parent_of
+from replicate.findings.compression import Compression, CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all
 from replicate.findings.evidence import gather
+from replicate.findings.planes import pareto
 from replicate.records.run import Record
 from replicate.records.timing import Race, TimingRecord
 from replicate.report.blocks import Block

@@ -6,25 +6,15 @@ import math
 from collections.abc import Sequence
 
 from replicate.findings.compared import ClaimResult
-from replicate.findings.compression import (
-    BYTES,
-    METRIC,
-    Compressed,
-    CompressedTable,
-    Compression,
-    CompressionFinding,
-    KindAnswer,
-    Latency,
-    Place,
-    Plane,
-)
+from replicate.findings.compressed import METRIC, Compressed, Latency
+from replicate.findings.compression import CompressedTable, Compression, CompressionFinding, KindAnswer
+from replicate.findings.planes import BYTES, Place, Plane
 from replicate.findings.rows import RowResult
 from replicate.report.blocks import Block, Cell, Heading, Line, Plain, Prose, Table, Text
 from replicate.report.pictures.axes import Estimate
 from replicate.report.pictures.picture import Picture
 from replicate.report.pictures.scatter import Cloud, Spot, scatter
 from replicate.report.sections.paired import OPEN, Paired, counted, difference_table, mean_and_interval
-from replicate.report.sections.ratios import ratio
 from replicate.report.words import (
     NAMES,
     STATISTICS,
@@ -40,6 +30,7 @@ from replicate.report.words import (
     score,
 )
 from replicate.tables.profile import Profile
+from replicate.timing.summary import shown_ratio
 
 PREDICATES = {
     "gains": ("gains accuracy", "gain accuracy"),
@@ -99,7 +90,7 @@ def in_short(answer: KindAnswer) -> Prose:
     if told is None or told.parent is None:
         return ""
     size = f", with {told.share:.0%} of its parameters" if told.share else ""
-    speed = f", {ratio(told.latency.ratio)} times as fast" if told.latency else ""
+    speed = f", {shown_ratio(told.latency.ratio)} times as fast" if told.latency else ""
     words: list[Prose] = [
         f"**{LEADS[answer.lead]}** ",
         named(told.result),
@@ -139,7 +130,7 @@ def _answer(found: Compression) -> Text:
             "parameters."
         )
     if (fastest := found.fastest) and fastest.latency:
-        answer += f" The fastest of them: `{fastest.row.full_id}`, {ratio(fastest.latency.ratio)} times as fast."
+        answer += f" The fastest of them: `{fastest.row.full_id}`, {shown_ratio(fastest.latency.ratio)} times as fast."
     else:
         answer += " How fast they are: **not-run**."
     if found.profile.comparable:
@@ -171,7 +162,7 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
         speed = Cell("not-run")
         if one.latency:
             where = "" if timed else f", {_where(one.latency)}"
-            speed = Cell(f"{ratio(one.latency.ratio)}{where}", one.latency.ratio.median)
+            speed = Cell(f"{shown_ratio(one.latency.ratio)}{where}", one.latency.ratio.median)
         share = figure(one.share or math.nan, ".0%")
         lines.append(_line(profile, one.result, one.parameters, _made(one), share, speed))
     return [

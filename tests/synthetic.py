@@ -179,6 +179,57 @@ id = "base"
 title = "base"
 recipe = [{ stage = "finetune", select = "accuracy" }]
 """
+# Rows of that study: a way of augmenting, smaller nets with their controls, and claims about these.
+SMALLER = """
+[[rows]]
+id = "masked"
+title = "copies"
+recipe = [{ stage = "augment", copies = 1, mix = { unk = 1 } }, { stage = "finetune", select = "accuracy" }]
+[[rows]]
+id = "half"
+title = "half"
+parent = "base"
+recipe = [{ stage = "prune", width = "1/2", engine = "native" }]
+[[rows]]
+id = "labels"
+title = "half without a teacher"
+parent = "base"
+recipe = [{ stage = "prune", width = "1/2", engine = "native", targets = "labels" }]
+[[rows]]
+id = "student"
+title = "student"
+parent = "base"
+recipe = [{ stage = "distill", student = "bow" }]
+[[rows]]
+id = "hard"
+title = "student without a teacher"
+parent = "base"
+recipe = [{ stage = "distill", student = "bow", alpha = 0 }]
+[[claims]]
+id = "teacher"
+text = "The teacher helps."
+kind = "raises"
+row = "half"
+against = "labels"
+metrics = ["accuracy"]
+provenance = "ours"
+[[claims]]
+id = "distilled"
+text = "Distilled data help."
+kind = "raises"
+row = "student"
+against = "hard"
+metrics = ["accuracy"]
+provenance = "ours"
+[[claims]]
+id = "better"
+text = "Pruning beats distilling."
+kind = "raises"
+row = "half"
+against = "student"
+metrics = ["accuracy"]
+provenance = "ours"
+"""
 # Wrong examples of the base in each seed of a study.
 BASE = (20, 22, 21, 20, 22, 21)
 # Examples that a row gets right beyond the base's, seed by seed: surely more, surely fewer, as many, and undecided.

@@ -20,59 +20,9 @@ from replicate.report.sections.answer import section_answer
 from replicate.report.spans import plain
 from replicate.tables.table import ResultsTable
 from tests.shown import line, words
-from tests.synthetic import DOWN, PAPER, SAME, SMALL, STUDY, UP, WIDE, study_runs, study_tables
+from tests.synthetic import DOWN, PAPER, SAME, SMALL, SMALLER, STUDY, UP, WIDE, study_runs, study_tables
 from tests.synthetic_timing import example, race
 
-ROWS = """
-[[rows]]
-id = "masked"
-title = "copies"
-recipe = [{ stage = "augment", copies = 1, mix = { unk = 1 } }, { stage = "finetune", select = "accuracy" }]
-[[rows]]
-id = "half"
-title = "half"
-parent = "base"
-recipe = [{ stage = "prune", width = "1/2", engine = "native" }]
-[[rows]]
-id = "labels"
-title = "half without a teacher"
-parent = "base"
-recipe = [{ stage = "prune", width = "1/2", engine = "native", targets = "labels" }]
-[[rows]]
-id = "student"
-title = "student"
-parent = "base"
-recipe = [{ stage = "distill", student = "bow" }]
-[[rows]]
-id = "hard"
-title = "student without a teacher"
-parent = "base"
-recipe = [{ stage = "distill", student = "bow", alpha = 0 }]
-[[claims]]
-id = "teacher"
-text = "The teacher helps."
-kind = "raises"
-row = "half"
-against = "labels"
-metrics = ["accuracy"]
-provenance = "ours"
-[[claims]]
-id = "distilled"
-text = "Distilled data help."
-kind = "raises"
-row = "student"
-against = "hard"
-metrics = ["accuracy"]
-provenance = "ours"
-[[claims]]
-id = "better"
-text = "Pruning beats distilling."
-kind = "raises"
-row = "half"
-against = "student"
-metrics = ["accuracy"]
-provenance = "ours"
-"""
 SIZES = {"base": 2_000_000, "half": 1_300_000, "labels": 1_300_000, "student": 500_000, "hard": 500_000}
 PROFILES = {"paper": PAPER, "small": replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), tables=("article", "study"))}
 
@@ -80,7 +30,7 @@ PROFILES = {"paper": PAPER, "small": replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), ta
 @pytest.fixture
 def tables(tmp_path: Path) -> dict[str, ResultsTable]:
     """The article's table and one of measured rows."""
-    return study_tables(tmp_path, STUDY + ROWS)
+    return study_tables(tmp_path, STUDY + SMALLER)
 
 
 def seeds(row: str, by: Sequence[int] = (0,) * 6) -> list[Record]:

@@ -45,7 +45,7 @@ class _Writer:
     page: Page
 
     def page_text(self) -> str:
-        parts = [f"# {self._line(self.page.title)}", *self._ways(), *map(self._block, self.page.blocks)]
+        parts = [self._heading(1, self.page.title), *self._ways(), *map(self._block, self.page.blocks)]
         return "\n\n".join(parts) + "\n"
 
     def _ways(self) -> list[str]:
@@ -66,9 +66,13 @@ class _Writer:
         if isinstance(block, Items):
             return "\n".join(f"- {self._line(item)}" for item in block.items)
         if isinstance(block, Heading):
-            return f"{'#' * block.level} {self._line(block.words)}"
+            return self._heading(block.level, block.words)
         assert isinstance(block, Text)
         return self._line(block.words)
+
+    def _heading(self, level: int, words: Prose) -> str:
+        # Signs at the end would be taken for those that may close a heading.
+        return f"{'#' * level} {re.sub('#+$', lambda found: chr(92) + found[0], self._line(words))}"
 
     def table(self, block: Table) -> str:
         """A table. Cells are not padded: one longer link would change every line of it."""

@@ -97,9 +97,10 @@ def shown_claim(result: ClaimResult) -> Cell:
     one = result.differences.get("accuracy")
     if one is None:
         return Cell(words)
-    bounds = f" ({interval(one.found.ci)})" if interval(one.found.ci) else ""
-    shown = f"{words}: {number(one.found.difference, '+.4f')}{bounds}, {plural(one.found.n, 'pair')}"
-    return Cell(shown, one.found.difference, Runs(one.by_seed, "+.4f"))
+    pairs, mean = plural(one.found.n, "pair"), number(one.found.difference, "+.4f")
+    ends = f" ({interval(one.found.ci)})" if interval(one.found.ci) else ""
+    shown = f"{words}: {mean or 'no score'}{ends}, {pairs}"
+    return Cell(shown, one.found.difference if mean else None, Runs(one.by_seed, "+.4f"))
 
 
 def told_claim(result: ClaimResult) -> Prose:

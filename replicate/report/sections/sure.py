@@ -5,7 +5,7 @@ from __future__ import annotations
 from replicate.findings.answer import Answer
 from replicate.findings.method import Method
 from replicate.report.blocks import Block, Heading, Items, Link, Prose
-from replicate.report.words import STATISTICS, plural
+from replicate.report.words import STATISTICS
 
 
 def section_sure(answer: Answer, method: Method) -> list[Block]:
@@ -18,9 +18,9 @@ def section_sure(answer: Answer, method: Method) -> list[Block]:
     count = f"{seeds[0]} to {seeds[-1]}" if seeds[0] != seeds[-1] else str(seeds[0])
     told: list[Prose] = [
         f"Rows have {count} seeds each, and two rows are compared over the seeds that both have.",
-        f"The verdicts on the {plural(len(answer.claims), 'claim')} are corrected together (Holm, level {level:g}). "
-        "The intervals beside them are not, so one that leaves out 0 can stand beside *not distinguishable*. Each page "
-        "corrects its own comparisons, so the same difference can have another word there.",
+        f"Verdicts on several claims of the source are corrected together (Holm, level {level:g}). The intervals beside "
+        "them are not, so one that leaves out 0 can stand beside *not distinguishable*. Each page corrects its own "
+        "comparisons, so the same difference can have another word there.",
         "An interval is about other seeds, with the same dev set and the same pretrained net. The dev set also chooses "
         "the step that is scored.",
     ]

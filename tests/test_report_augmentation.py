@@ -26,7 +26,7 @@ from replicate.report.pages import project_pages
 from replicate.report.sections.augmentation import section_augmentation
 from replicate.report.spans import plain
 from replicate.tables.table import EFFECTS, ResultsTable
-from replicate.verdicts.effects import Effect, Pattern, where_it_stops
+from replicate.verdicts.effects import Effect
 from replicate.verdicts.equivalence import holm
 from tests.shown import headings, line, lines, pictures, words
 from tests.synthetic import DOWN, PAPER, SAME, SMALL, STUDY, UP, WIDE, failure, study_runs, study_tables
@@ -314,21 +314,6 @@ def test_the_learning_curve_says_where_it_stops(
     assert shown.cells["as they are"] == "0.7900 ± 0.0089 (6)"
     assert shown.rows == ("base", "again", "mixed")
     assert shown.links[0] == "measured/small/study/base"
-
-
-def test_every_pattern_is_reached() -> None:
-    """Of no words at all there is none but `not-run`."""
-    assert where_it_stops([]) == ("not-run", 0)
-    cases: list[list[Effect]] = [
-        ["helps"],
-        ["hurts", "no gain"],
-        ["helps", "no difference"],
-        ["no gain", "helps"],
-        ["helps", "not-run"],
-        ["not-run", "no gain"],
-        ["not-run"],
-    ]
-    assert {where_it_stops(one)[0] for one in cases} == set(get_args(Pattern))
 
 
 def test_settings_that_differ_are_told(tmp_path: Path) -> None:

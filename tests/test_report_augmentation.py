@@ -397,7 +397,7 @@ def test_pictures_are_there_where_there_is_something_to_draw(tables: dict[str, R
     assert pictures(section(tables, base)) == []
     (forest,) = pictures(section(tables, base + mixed))
     assert forest.path == "docs/figures/augmentation-small.svg"
-    assert "1 helps, 3 have " in forest.finding
+    assert "1 of 4 rows helps" in forest.finding
     forest, curve = pictures(section(tables, base + mixed + seeds("few", DOWN, 20)))
     assert "0.725 with 20 lines, 0.790 with 60 lines" in curve.finding
     assert ">few<" not in forest.svg()

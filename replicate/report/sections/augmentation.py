@@ -68,14 +68,14 @@ def in_short(found: Ablation) -> Prose:
         answer = f"**No gain is shown.** None of {plural(len(ways), 'way')} of augmenting all lines is shown to help."
     if "hurts" in words:
         answer += f" Worse than {PLAIN}: {_named(ways, 'hurts')}."
-    return f"{answer}{_counted(PLAIN, ways, found.most)}"
+    return f"{answer}{_counted(PLAIN, ways, found.most, ('way', 'ways'))}"
 
 
-def _counted(control: str, contrasts: Sequence[Contrast], most: float) -> str:
+def _counted(control: str, contrasts: Sequence[Contrast], most: float, nouns: tuple[str, str] = ("row", "rows")) -> str:
     """How often each word occurs, and the largest gain that is left open; empty where nothing was run."""
     if not any(one.difference for one in contrasts):
         return ""
-    words = counted([one.word for one in contrasts], PREDICATES)
+    words = counted([one.word for one in contrasts], PREDICATES, nouns)
     limit = f"; no interval reaches above {most:+.4f}" if math.isfinite(most) else ""
     return f" Compared with {control}, {words}{limit}."
 

@@ -35,9 +35,14 @@ from replicate.timing.summary import shown_ratio
 PREDICATES = {
     "gains": ("gains accuracy", "gain accuracy"),
     "keeps": ("keeps its accuracy", "keep their accuracy"),
-    "loses little": ("loses a little", "lose a little"),
+    "loses little": ("loses a little accuracy", "lose a little accuracy"),
     "loses": ("loses accuracy", "lose accuracy"),
     **OPEN,
+}
+LATER = {
+    "keeps": ("keeps it", "keep it"),
+    "loses little": ("loses a little", "lose a little"),
+    "loses": ("loses some", "lose some"),
 }
 LEADS = {"kept": "Yes.", "at a price": "Only at a price.", "open": "That it costs no accuracy is not shown."}
 _READING: tuple[Block, ...] = (
@@ -94,27 +99,27 @@ def in_short(answer: KindAnswer) -> Prose:
     words: list[Prose] = [
         f"**{LEADS[answer.lead]}** ",
         named(told.result),
-        f" {told.word}: ",
+        f" {PREDICATES[told.word][0]}: ",
         mean_and_interval(told.difference),
-        " accuracy over ",
+        " over ",
         named(told.parent),
-        f"{size}{speed}. Of {plural(len(answer.rows), 'row')}, "
-        f"{counted([one.word for one in answer.rows], PREDICATES)}.",
+        f"{size}{speed}. {counted([one.word for one in answer.rows], PREDICATES, later=LATER)}.",
     ]
     judged = [one.verdict.status for one in answer.against_controls]
     if set(judged) - {"not-run"}:
-        words.append(f" Claims that it beats its controls: {_claims_counted(judged)}.")
+        words.append(f" {_claims_counted(judged)}.")
     return tuple(words)
 
 
 def _claims_counted(judged: Sequence[str]) -> str:
-    """How many of the claims hold, in words."""
+    """How many of the claims that a row beats its controls hold."""
     holds = {
         "supported": ("is supported", "are supported"),
         "contradicted": ("is contradicted", "are contradicted"),
         **OPEN,
     }
-    return counted(judged, holds)
+    beats = "that it beats its controls"
+    return counted(judged, holds, (f"claim {beats}", f"claims {beats}"))
 
 
 def _answer(found: Compression) -> Text:
@@ -123,7 +128,8 @@ def _answer(found: Compression) -> Text:
     count = plural(len(words), "compressed row")
     if set(words) == {"not-run"}:
         return Text(f"**Not known yet.** None of {count} has been run together with the net that it was made from.")
-    answer = f"Of {count}, compared with the net that each was made from, {counted(words, PREDICATES)}."
+    rows = ("compressed row", "compressed rows")
+    answer = f"Compared with the net that each was made from, {counted(words, PREDICATES, rows, LATER)}."
     if (smallest := found.smallest) and smallest.share:
         answer += (
             f" The smallest that is not worse by the tolerance: `{smallest.row.full_id}`, {smallest.share:.0%} of the "

@@ -348,7 +348,7 @@ def test_the_answer_for_a_kind(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("found", "told"),
     [
         (["keeps", "gains", "keeps"], "1 of 3 rows gains accuracy and 2 keep it"),
         (
@@ -359,9 +359,9 @@ def test_the_answer_for_a_kind(
         ([], ""),
     ],
 )
-def test_words_are_counted_in_a_sentence(words: list[str], told: str) -> None:
+def test_words_are_counted_in_a_sentence(found: list[str], told: str) -> None:
     """The first predicate names what the others mean by `it`, and says of how many rows."""
-    assert counted(words, PREDICATES, later=LATER) == told
+    assert counted(found, PREDICATES, later=LATER) == told
     assert set(PREDICATES) == set(get_args(Cost))
 
 

@@ -272,6 +272,7 @@ def test_a_claim_over_two_metrics_has_a_line_for_each(tmp_path: Path) -> None:
     assert (first.cells["claim"], first.cells["metric"]) == ("Labels do as well.", "accuracy")
     assert (second.cells["claim"], second.cells["verdict"], second.cells["metric"]) == ("", "", "F1 of class 1")
     assert first.rows == second.rows == ("other-half", "half")
+    assert first.cells["difference"] == second.cells["difference"] == "other-half minus half"
     assert first.runs["mean (pairs)"] is not None
     assert second.runs["mean (pairs)"] is not None
 

@@ -214,12 +214,15 @@ def _claim(profile: Profile, one: ClaimResult) -> list[Line]:
         f"**{one.verdict.status}**",
         figure(one.verdict.p, ".2g"),
         figure(one.verdict.p_corrected, ".2g"),
-        minus(one.a, one.b),
     )
+    difference_of = minus(one.a, one.b)
     if not one.differences:
-        return [Line((*of_claim, "", "", ""), *about)]
+        return [Line((*of_claim, difference_of, "", "", ""), *about)]
     return [
-        Line((*(("",) * 5 if at else of_claim), NAMES[metric], difference(each), interval(each.found.ci)), *about)
+        Line(
+            (*(("",) * 4 if at else of_claim), difference_of, NAMES[metric], difference(each), interval(each.found.ci)),
+            *about,
+        )
         for at, (metric, each) in enumerate(one.differences.items())
     ]
 

@@ -222,8 +222,9 @@ def test_a_conclusion_about_unknown_rows_or_effects_is_refused(tmp_path: Path, c
     text = (EXPECTED / "augmentation.toml").read_text(encoding="utf-8")
     path = tmp_path / "augmentation.toml"
     path.write_text(f'{text}\n[[conclusions]]\ntext = "x"\n{clause}', encoding="utf-8")
+    (tmp_path / ARTICLE.name).write_bytes(ARTICLE.read_bytes())
     with pytest.raises(UserError, match=complaint):
-        load_table(path)
+        load_tables(tmp_path)
 
 
 def test_claims_are_those_of_rows_that_a_profile_runs() -> None:

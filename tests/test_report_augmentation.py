@@ -15,19 +15,18 @@ from replicate.findings.augmentation import (
     Ablation,
     AugmentationFinding,
     Contrast,
-    Copies,
-    TrainingSet,
     compute_augmentation,
 )
 from replicate.findings.compute import compute
 from replicate.findings.evidence import gather
+from replicate.findings.training_sets import Copies, TrainingSet
 from replicate.records.run import Record
 from replicate.report.blocks import Block
 from replicate.report.pages import project_pages
 from replicate.report.sections.augmentation import section_augmentation
 from replicate.report.spans import plain
 from replicate.tables.table import EFFECTS, ResultsTable
-from replicate.verdicts.effects import Effect, Pattern, where_it_stops
+from replicate.verdicts.effects import Effect
 from replicate.verdicts.equivalence import holm
 from tests.shown import headings, line, lines, pictures, words
 from tests.synthetic import DOWN, PAPER, SAME, SMALL, STUDY, UP, WIDE, failure, study_runs, study_tables
@@ -317,21 +316,6 @@ def test_the_learning_curve_says_where_it_stops(
     assert shown.links[0] == "measured/small/study/base"
 
 
-def test_every_pattern_is_reached() -> None:
-    """Of no words at all there is none but `not-run`."""
-    assert where_it_stops([]) == ("not-run", 0)
-    cases: list[list[Effect]] = [
-        ["helps"],
-        ["hurts", "no gain"],
-        ["helps", "no difference"],
-        ["no gain", "helps"],
-        ["helps", "not-run"],
-        ["not-run", "no gain"],
-        ["not-run"],
-    ]
-    assert {where_it_stops(one)[0] for one in cases} == set(get_args(Pattern))
-
-
 def test_settings_that_differ_are_told(tmp_path: Path) -> None:
     """Where rows with copies are also chosen otherwise than their control, the report says how."""
     alike = tables_of(tmp_path)
@@ -413,7 +397,7 @@ def test_pictures_are_there_where_there_is_something_to_draw(tables: dict[str, R
     assert pictures(section(tables, base)) == []
     (forest,) = pictures(section(tables, base + mixed))
     assert forest.path == "docs/figures/augmentation-small.svg"
-    assert "1 helps, 3 have " in forest.finding
+    assert "1 of 4 rows helps" in forest.finding
     forest, curve = pictures(section(tables, base + mixed + seeds("few", DOWN, 20)))
     assert "0.725 with 20 lines, 0.790 with 60 lines" in curve.finding
     assert ">few<" not in forest.svg()

@@ -9,21 +9,16 @@ from typing import get_args
 
 import pytest
 
-from replicate.findings.compression import (
-    Compressed,
-    Compression,
-    CompressionFinding,
-    compute_compression,
-    latency_of,
-    parent_of,
-    pareto,
-)
+from replicate.findings.compressed import Compressed, latency_of, parent_of
+from replicate.findings.compression import Compression, CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all
 from replicate.findings.evidence import gather
+from replicate.findings.planes import pareto
 from replicate.records.run import Record
 from replicate.records.timing import Race, TimingRecord
 from replicate.report.blocks import Block
-from replicate.report.sections.compression import section_compression
+from replicate.report.sections.compression import LATER, PREDICATES, section_compression
+from replicate.report.sections.paired import counted
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 from replicate.verdicts.effects import Cost
@@ -277,6 +272,7 @@ def test_a_claim_over_two_metrics_has_a_line_for_each(tmp_path: Path) -> None:
     assert (first.cells["claim"], first.cells["metric"]) == ("Labels do as well.", "accuracy")
     assert (second.cells["claim"], second.cells["verdict"], second.cells["metric"]) == ("", "", "F1 of class 1")
     assert first.rows == second.rows == ("other-half", "half")
+    assert first.cells["difference"] == second.cells["difference"] == "other-half minus half"
     assert first.runs["mean (pairs)"] is not None
     assert second.runs["mean (pairs)"] is not None
 
@@ -350,6 +346,24 @@ def test_the_answer_for_a_kind(
     assert (pruned.lead, pruned.told.row.id if pruned.told else None) == (lead, told)
     assert "other-half" not in {one.row.id for one in pruned.rows}
     assert (distilled.kind, distilled.lead) == ("distilled", "not-run")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (["keeps", "gains", "keeps"], "1 of 3 rows gains accuracy and 2 keep it"),
+        (
+            ["keeps", "loses", "loses", "loses little"],
+            "1 of 4 rows keeps its accuracy, 1 loses a little and 2 lose some",
+        ),
+        (["not-run"], "1 of 1 row has not been run"),
+        ([], ""),
+    ],
+)
+def test_words_are_counted_in_a_sentence(found: list[str], told: str) -> None:
+    """The first predicate names what the others mean by `it`, and says of how many rows."""
+    assert counted(found, PREDICATES, later=LATER) == told
+    assert set(PREDICATES) == set(get_args(Cost))
 
 
 def test_parts_are_by_profile(tables: dict[str, ResultsTable]) -> None:

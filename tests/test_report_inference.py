@@ -14,12 +14,12 @@ import pytest
 from replicate.common.paths import EXPECTED, ROOT
 from replicate.findings.evidence import gather
 from replicate.findings.inference import InferenceFinding, compute_inference, timing_finding
+from replicate.findings.raced import timed_race
 from replicate.records.timing import Race, TimingRecord
 from replicate.records.timing_file import write_timing
 from replicate.report.blocks import Block
 from replicate.report.sections.inference import section_inference
 from replicate.tables.file import load_tables
-from replicate.timing.pruned import pruned_of
 from replicate.timing.summary import rows_of, shown, shown_ratio
 from tests.shown import headings, line, lines, links, pictures, words
 from tests.synthetic import PROFILES
@@ -294,7 +294,7 @@ def test_user_models_go_by_their_names() -> None:
     again = replace(half, label="other", model="again")
     contestants = (replace(base, model="mine"), replace(half, model="short"), again)
     named = replace(one, contestants=contestants, seconds={**one.seconds, "other": one.seconds[half.label]})
-    found = pruned_of(named)
+    found = timed_race(named).pruned
     assert found is not None
     assert list(found.named) == ["short (width 1/2)", "again (width 1/2)"]
 

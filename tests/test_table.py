@@ -222,8 +222,9 @@ def test_a_conclusion_about_unknown_rows_or_effects_is_refused(tmp_path: Path, c
     text = (EXPECTED / "augmentation.toml").read_text(encoding="utf-8")
     path = tmp_path / "augmentation.toml"
     path.write_text(f'{text}\n[[conclusions]]\ntext = "x"\n{clause}', encoding="utf-8")
+    (tmp_path / ARTICLE.name).write_bytes(ARTICLE.read_bytes())
     with pytest.raises(UserError, match=complaint):
-        load_table(path)
+        load_tables(tmp_path)
 
 
 def test_claims_are_those_of_rows_that_a_profile_runs() -> None:
@@ -233,3 +234,13 @@ def test_claims_are_those_of_rows_that_a_profile_runs() -> None:
     assert table.claims_under("smoke") == ()
     article = load_tables()["ernie3_kuake_qic"]
     assert article.claims_under("smoke") == article.claims
+
+
+def test_what_a_source_tells_of_latency_stands_apart(article: ResultsTable, edited: Callable[[str, str], Path]) -> None:
+    """The report shows it beside published milliseconds; most sources print none."""
+    assert (article.provenance.latency_known, article.provenance.latency_unknown) == ((), ())
+    timed = load_tables()["paddlenlp_multi_class"].provenance
+    assert not {*timed.latency_known, *timed.latency_unknown} & {*timed.protocol_known, *timed.protocol_unknown}
+    assert [len(timed.latency_known), len(timed.latency_unknown)] == [1, 1]
+    with pytest.raises(UserError, match="latency_known: not a list of texts"):
+        load_table(edited("[provenance]", '[provenance]\nlatency_known = "at batch 32"'))

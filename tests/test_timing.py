@@ -16,9 +16,8 @@ import pytest
 from replicate.common.errors import UserError
 from replicate.records.timing_file import load_timings, read_timing, write_timing
 from replicate.timing import race as racing
-from replicate.timing.goals import GOALS, goals, pick
+from replicate.timing.goals import GOALS, goals, net_name, pick
 from replicate.timing.goals import Pick as P
-from replicate.timing.pruned import net_name
 from replicate.timing.summary import dataset_rows, rows_of, service_rows, shown
 from tests.synthetic_timing import FULL, example, race
 

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from replicate.findings.augmentation import Ablation, AugmentationFinding
 from replicate.findings.compared import ClaimResult
-from replicate.findings.compression import KINDS, CompressionFinding, KindAnswer
-from replicate.findings.inference import InferenceFinding, PrunedNets
+from replicate.findings.compressed import KINDS
+from replicate.findings.compression import CompressionFinding, KindAnswer
+from replicate.findings.inference import InferenceFinding
+from replicate.findings.raced import PrunedNets
 
 Found = TypeVar("Found")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from replicate.common.errors import UserError
 from replicate.findings.evidence import Evidence
-from replicate.findings.rows import Difference, RowResult, difference_of
+from replicate.findings.rows import Difference, difference_of
+from replicate.findings.training_sets import METRIC, Arm, TrainingSet, arm_from, training_of
 from replicate.tables.profile import Profile
-from replicate.tables.table import Conclusion, ResultsTable, Row, Setting
+from replicate.tables.table import Conclusion, ResultsTable, Setting
 from replicate.verdicts.claims import ClaimStatus
 from replicate.verdicts.effects import (
     NO_HELP,
@@ -23,76 +23,10 @@ from replicate.verdicts.effects import (
     judge_effects,
     where_it_stops,
 )
-from replicate.verdicts.equivalence import Interval, t_interval
 
-METRIC = "accuracy"
 Answer = Literal["not-run", "some help", "none helps", "open"]
 # A setting of fine-tuning, with its value in a row and in the row's control; None where one leaves it unset.
 Choice = tuple[str, Any, Any]
-# The stages that make a training set, in every order that a row here may have them.
-_CHAINS = ((), ("sample",), ("duplicate",), ("augment",), ("sample", "duplicate"), ("sample", "augment"))
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Lines drawn by the seed (None: all there are), copies of each, and what made them.
-
-    `mix` holds the weight of each strategy; copies without any are mere duplicates.
-    """
-
-    lines: int | None
-    copies: int
-    mix: tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True)
-class Copies:
-    """What a strategy made, counted while it ran.
-
-    Attributes:
-        per_seed: copies that one seed has on average, those that came out empty left out.
-        unchanged: share of the copies that equal their original.
-        dropped: share of all that were made that came out empty.
-    """
-
-    per_seed: float
-    unchanged: float
-    dropped: float
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A row with its training set and its seeds.
-
-    Attributes:
-        row: the row.
-        training: what it is fine-tuned on.
-        result: its seeds.
-        interval: of the mean accuracy, level 1 - alpha.
-        finetune: every setting of its fine-tuning, by name.
-        steps: of training, mean over seeds; NaN where no record says.
-        examples: lines that it was trained on, copies included, mean over seeds; NaN where no record says.
-        copies: what its strategies made; None where no record has counted that.
-    """
-
-    row: Row
-    training: TrainingSet
-    result: RowResult
-    interval: Interval
-    finetune: Mapping[str, Any]
-    steps: float
-    examples: float
-    copies: Copies | None
-
-    @property
-    def seeds(self) -> Mapping[int, float]:
-        """The accuracy of each seed that gave one."""
-        return {seed: score[METRIC] for seed, score in self.result.scores.items()}
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is trained on all lines."""
-        return self.training.lines is None
 
 
 @dataclass(frozen=True)
@@ -234,22 +168,6 @@ def compute_augmentation(evidence: Evidence) -> AugmentationFinding:
     )
 
 
-def training_of(table: ResultsTable, row: Row, profile: Profile) -> TrainingSet | None:
-    """What a row is fine-tuned on; None for a row that is not only a training set and one fine-tuning."""
-    *made, last = table.chain(row.id) or (None,)
-    if last is None or last.stage != "finetune" or tuple(step.stage for step in made) not in _CHAINS:
-        return None
-    found = TrainingSet(None, 0, ())
-    for step in made:
-        options = {**profile.options.get(step.stage, {}), **step.options}
-        if step.stage == "sample":
-            found = replace(found, lines=int(options["examples"]))
-        else:
-            mix = tuple((name, float(weight)) for name, weight in sorted(options.get("mix", {}).items()))
-            found = replace(found, copies=int(options["copies"]), mix=mix)
-    return found
-
-
 def ablation(evidence: Evidence, table: ResultsTable, profile: Profile) -> Ablation | None:
     """Compares the rows of a table that differ in their training set; None where no row has copies and a control.
 
@@ -262,7 +180,7 @@ def ablation(evidence: Evidence, table: ResultsTable, profile: Profile) -> Ablat
     minimum_seeds = int(table.statistics.minimum_seeds.value)
     tolerance = evidence.tolerance(table, METRIC)
     arms = tuple(
-        _arm(table, profile, training, evidence.result(row, profile))
+        arm_from(table, profile, training, evidence.result(row, profile))
         for row in table.rows
         if row.runs_under(profile.id) and (training := training_of(table, row, profile))
     )
@@ -322,32 +240,6 @@ def judge(family: Sequence[Contrast], tolerance: Setting, alpha: float, minimum_
         replace(one, p=verdict.p, word=verdict.word, reason=verdict.reason)
         for one, verdict in zip(family, verdicts, strict=True)
     ]
-
-
-def _arm(table: ResultsTable, profile: Profile, training: TrainingSet, result: RowResult) -> Arm:
-    finetune = {**profile.options.get("finetune", {}), **table.chain(result.row.id)[-1].options}
-    values = [score[METRIC] for score in result.scores.values()]
-    interval = t_interval(values, float(table.statistics.alpha.value))
-    last = [record.stages[-1]["summary"] for record in result.records if record.counts]
-    steps, examples = (
-        statistics.fmean(found) if (found := [one.get(key, math.nan) for one in last]) else math.nan
-        for key in ("steps", "examples")
-    )
-    return Arm(result.row, training, result, interval, finetune, steps, examples, _copies(result))
-
-
-def _copies(result: RowResult) -> Copies | None:
-    """What the row's strategies made, over all its seeds."""
-    counts = [
-        stage["summary"]
-        for record in result.records
-        for stage in record.stages
-        if stage["stage"] == "augment" and stage["summary"].get("copies")
-    ]
-    if not counts:
-        return None
-    copies, unchanged, dropped = (sum(one[key] for one in counts) for key in ("copies", "unchanged", "dropped"))
-    return Copies(copies / len(counts), unchanged / copies, dropped / (copies + dropped))
 
 
 def _choices(arm: Arm, control: Arm) -> tuple[Choice, ...]:

@@ -11,7 +11,8 @@ from replicate.findings.apart import Apart, TableApart, table_apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
 from replicate.findings.biases import twin_pairs
 from replicate.findings.compared import AllCompared, compare_table
-from replicate.findings.compression import CompressionFinding, compute_compression, parent_pairs
+from replicate.findings.compressed import parent_pairs
+from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.evidence import Evidence
 from replicate.findings.inference import InferenceFinding, compute_inference
 from replicate.findings.method import Method, compute_method

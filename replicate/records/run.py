@@ -18,7 +18,7 @@ from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_pred
 SCHEMA = 1
 COUNTS = frozenset({"examples", "confusion", "tp", "fp", "fn"})
 STATUSES = ("ok", "diverged", "error")
-# Below the records' folder; `records/timing.py` reads them.
+# Below the records' folder; `records/timing_file.py` reads them.
 TIMING = "timing"
 
 

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
-from replicate.findings.augmentation import (
-    METRIC,
-    Ablation,
-    Arm,
-    AugmentationFinding,
-    Clause,
-    Contrast,
-    Size,
-    Stop,
-    TrainingSet,
-)
-from replicate.report.blocks import Block, Cell, Heading, Items, Line, Plain, Prose, Table, Text
+from replicate.findings.augmentation import Ablation, AugmentationFinding, Clause, Contrast
+from replicate.findings.training_sets import METRIC, Arm
+from replicate.report.blocks import Block, Items, Line, Plain, Prose, Table, Text
 from replicate.report.pictures.axes import Estimate, Series
-from replicate.report.pictures.curves import curve
 from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Picture
-from replicate.report.sections.paired import OPEN, Paired, counted, difference_table
+from replicate.report.sections.contrasts import DUPLICATES, PLAIN, differences, gain, level, made
+from replicate.report.sections.learning_curve import learning_curve
+from replicate.report.sections.paired import OPEN, counted
 from replicate.report.words import (
     STATISTICS,
     figure,
     interval,
     named,
-    number,
     plural,
     reason,
     score,
     sentence,
-    to_records,
 )
 
-PLAIN, DUPLICATES = "training on the lines as they are", "mere duplicates"
 PREDICATES = {
     "helps": ("helps", "help"),
     "hurts": ("hurts", "hurt"),
@@ -56,7 +44,7 @@ def section_augmentation(finding: AugmentationFinding) -> list[Block]:
             *_rows(found),
             *_choices(found),
             *_copies(found),
-            *_curve(found),
+            *learning_curve(found),
         ]
     return blocks
 
@@ -80,14 +68,14 @@ def in_short(found: Ablation) -> Prose:
         answer = f"**No gain is shown.** None of {plural(len(ways), 'way')} of augmenting all lines is shown to help."
     if "hurts" in words:
         answer += f" Worse than {PLAIN}: {_named(ways, 'hurts')}."
-    return f"{answer}{_counted(PLAIN, ways, found.most)}"
+    return f"{answer}{_counted(PLAIN, ways, found.most, ('way', 'ways'))}"
 
 
-def _counted(control: str, contrasts: Sequence[Contrast], most: float) -> str:
+def _counted(control: str, contrasts: Sequence[Contrast], most: float, nouns: tuple[str, str] = ("row", "rows")) -> str:
     """How often each word occurs, and the largest gain that is left open; empty where nothing was run."""
     if not any(one.difference for one in contrasts):
         return ""
-    words = counted([one.word for one in contrasts], PREDICATES)
+    words = counted([one.word for one in contrasts], PREDICATES, nouns)
     limit = f"; no interval reaches above {most:+.4f}" if math.isfinite(most) else ""
     return f" Compared with {control}, {words}{limit}."
 
@@ -118,7 +106,7 @@ def _measured(one: Contrast) -> str:
         return ""
     bounds = interval(one.difference.found.ci)
     pairs = plural(one.difference.found.n, "pair")
-    return f" ({_gain(one)}{f', interval {bounds}' if bounds else ''}, {pairs})"
+    return f" ({gain(one)}{f', interval {bounds}' if bounds else ''}, {pairs})"
 
 
 def _rows(found: Ablation) -> list[Block]:
@@ -132,7 +120,7 @@ def _rows(found: Ablation) -> list[Block]:
         Line(
             (
                 named(arm.result),
-                _made(arm.training),
+                made(arm.training),
                 score(arm.result, METRIC),
                 score(arm.result, "macro_f1"),
                 figure(arm.steps, ",.0f"),
@@ -164,14 +152,8 @@ def _rows(found: Ablation) -> list[Block]:
                 ".",
             )
         ),
-        _differences((*_whole(found.against_plain), *_beside(found))),
+        differences((*_whole(found.against_plain), *_beside(found))),
     ]
-
-
-def _differences(contrasts: Iterable[Contrast]) -> Table:
-    return difference_table(
-        Paired(one.arm.result, one.control.result, one.difference, one.p, one.word, one.reason) for one in contrasts
-    )
 
 
 def _choices(found: Ablation) -> list[Block]:
@@ -203,7 +185,7 @@ def _copies(found: Ablation) -> list[Block]:
         Line(
             (
                 named(arm.result),
-                _made(arm.training),
+                made(arm.training),
                 figure(arm.copies.per_seed, ",.0f"),
                 figure(arm.copies.unchanged, ".1%"),
                 figure(arm.copies.dropped, ".1%"),
@@ -217,63 +199,6 @@ def _copies(found: Ablation) -> list[Block]:
         return []
     head = ("row", "copies of each line", "copies a seed", "equal to their original", "empty, left out")
     return [Text("How much the strategies change, counted while they ran:"), Table(head, lines)]
-
-
-def _curve(found: Ablation) -> list[Block]:
-    """Accuracy by number of training lines, and from which on augmentation stops helping."""
-    if len(found.curve) < 2:
-        return []
-    head = ("trained on", "as they are", "with as many duplicates", "augmented")
-    lines = []
-    for size in found.curve:
-        arms = [size.plain, size.duplicates, size.augmented]
-        cells = (_name(size), *(_linked_score(arm) if arm else "" for arm in arms))
-        lines.append(Line(cells, tuple(arm.row.id for arm in arms if arm), (found.profile.id,)))
-    made = next(_made(size.augmented.training) for size in found.curve if size.augmented)
-    others: list[Block] = []
-    if found.table.neighbours:
-        others = [Text("What others have published of this:"), Items(tuple(map(reason, found.table.neighbours)))]
-    return [
-        Heading(
-            2,
-            "From which number of training lines on does it stop helping?",
-            f"augmentation-{found.table.id}-{found.profile.id}-sizes",
-            (found.profile.id,),
-        ),
-        Text(
-            f"Compared with {PLAIN}, {_stops(found.over_plain)} Compared with {DUPLICATES}, "
-            f"{_stops(found.over_duplicates)}"
-        ),
-        *_learning_curve(found),
-        Text(
-            f"Accuracy by number of training lines; augmented: {made} of each line. Lines are drawn by the seed, so "
-            "pairs share them. Where only some lines are used, p is corrected over the rows of those sizes."
-        ),
-        Table(head, tuple(lines)),
-        _differences(one for size in found.curve for one in size.contrasts),
-        *others,
-    ]
-
-
-def _stops(stop: Stop) -> str:
-    """The end of a sentence on the verdicts along the learning curve."""
-    if stop.pattern == "not-run":
-        return "it has not been run yet."
-    names = [_name(size) for size, _ in stop.compared]
-    last = names[stop.helped - 1] if stop.helped else ""
-    told = {
-        "always": "it helps at every size tried",
-        "never": f"it helps at no size tried, not even at {names[0]}",
-        "until": f"it helps up to {last} and no longer from {names[min(stop.helped, len(names) - 1)]} on",
-        "no order": "its effect does not follow the size",
-        "until, then open": f"it helps up to {last}; for more, these seeds can't tell",
-        "open": "these seeds can't tell from where on it stops helping",
-    }[stop.pattern]
-    each = "; ".join(
-        f"{name}: {one.word}" + (f" ({_gain(one)})" if _gain(one) else "")
-        for name, (_, one) in zip(names, stop.compared, strict=True)
-    )
-    return f"{told} ({each})."
 
 
 def _forest(found: Ablation) -> list[Picture]:
@@ -296,48 +221,12 @@ def _forest(found: Ablation) -> list[Picture]:
             f"augmentation-{found.profile.id}",
             "Accuracy with copies of every training line, minus without",
             f"Difference in accuracy by row, with seeds and intervals: {words}.",
-            f"difference in accuracy (mean over seeds, {_level(found)} interval)",
+            f"difference in accuracy (mean over seeds, {level(found)} interval)",
             [one.arm.row.id for one in contrasts],
             series,
             band=float(found.tolerance.value),
         )
     ]
-
-
-def _learning_curve(found: Ablation) -> list[Picture]:
-    """Accuracy by lines; none without two sizes that have scores."""
-    sizes = [size for size in found.curve if math.isfinite(size.lines)]
-    columns: dict[str, list[Arm | None]] = {
-        "as they are": [size.plain for size in sizes],
-        "with as many duplicates": [size.duplicates for size in sizes],
-        "augmented": [size.augmented for size in sizes],
-    }
-    series = [Series(name, tuple(map(_score_of, arms))) for name, arms in columns.items()]
-    if sum(any(one.estimates[at] for one in series) for at, _ in enumerate(sizes)) < 2:
-        return []
-    ends = [f"{one.label}, {_ends(one, sizes)}" for one in series if any(one.estimates)]
-    return [
-        curve(
-            f"learning-curve-{found.profile.id}",
-            "Accuracy by number of training lines",
-            f"Accuracy by number of training lines: {'; '.join(ends)}. Compared with {PLAIN}, "
-            f"{_stops(found.over_plain)}",
-            (
-                "training lines before copies (logarithmic)",
-                f"accuracy on dev (mean over seeds, {_level(found)} interval)",
-            ),
-            [size.lines for size in sizes],
-            series,
-        )
-    ]
-
-
-def _ends(series: Series, sizes: Sequence[Size]) -> str:
-    return ", ".join(
-        f"{estimate.value:.3f} with {_name(size)}"
-        for estimate, size in zip(series.estimates, sizes, strict=True)
-        if estimate is not None
-    )
 
 
 def _effect(one: Contrast) -> Estimate | None:
@@ -348,36 +237,9 @@ def _effect(one: Contrast) -> Estimate | None:
     return Estimate(found.found.difference, found.found.ci, tuple(found.by_seed.values()))
 
 
-def _score_of(arm: Arm | None) -> Estimate | None:
-    """What a picture draws of a score."""
-    if arm is None or not arm.seeds:
-        return None
-    return Estimate(arm.result.summary(METRIC)[0], arm.interval, tuple(arm.seeds.values()))
-
-
-def _linked_score(arm: Arm) -> Cell:
-    found = score(arm.result, METRIC)
-    return replace(found, shown=to_records(arm.result, found.shown))
-
-
 def _about(found: Ablation, arm: Arm) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The row and profile that a line is about."""
     return (arm.row.id,), (found.profile.id,)
-
-
-def _made(training: TrainingSet) -> str:
-    """The copies in words."""
-    if not training.copies:
-        return "none"
-    how, mix = "duplicates", training.mix
-    if mix:
-        how = mix[0][0] if len(mix) == 1 else ", ".join(f"{name} {weight:g}" for name, weight in mix)
-    return f"{training.copies} × {how}"
-
-
-def _name(size: Size) -> str:
-    """The number of lines in words."""
-    return f"{size.lines:,.0f} lines" if math.isfinite(size.lines) else "all lines"
 
 
 def _whole(contrasts: Iterable[Contrast]) -> list[Contrast]:
@@ -392,12 +254,4 @@ def _beside(found: Ablation) -> list[Contrast]:
 
 def _named(contrasts: Iterable[Contrast], word: str) -> str:
     """The rows with this word, each with its mean difference."""
-    return ", ".join(f"`{one.arm.row.id}` ({_gain(one)})" for one in contrasts if one.word == word)
-
-
-def _gain(one: Contrast) -> str:
-    return number(one.difference.found.difference, "+.4f") if one.difference else ""
-
-
-def _level(found: Ablation) -> str:
-    return f"{100 * (1 - found.alpha):g} %"
+    return ", ".join(f"`{one.arm.row.id}` ({gain(one)})" for one in contrasts if one.word == word)

@@ -6,25 +6,15 @@ import math
 from collections.abc import Sequence
 
 from replicate.findings.compared import ClaimResult
-from replicate.findings.compression import (
-    BYTES,
-    METRIC,
-    Compressed,
-    CompressedTable,
-    Compression,
-    CompressionFinding,
-    KindAnswer,
-    Latency,
-    Place,
-    Plane,
-)
+from replicate.findings.compressed import METRIC, Compressed, Latency
+from replicate.findings.compression import CompressedTable, Compression, CompressionFinding, KindAnswer
+from replicate.findings.planes import BYTES, Place, Plane
 from replicate.findings.rows import RowResult
 from replicate.report.blocks import Block, Cell, Heading, Line, Plain, Prose, Table, Text
 from replicate.report.pictures.axes import Estimate
 from replicate.report.pictures.picture import Picture
 from replicate.report.pictures.scatter import Cloud, Spot, scatter
 from replicate.report.sections.paired import OPEN, Paired, counted, difference_table, mean_and_interval
-from replicate.report.sections.ratios import ratio
 from replicate.report.words import (
     NAMES,
     STATISTICS,
@@ -40,13 +30,19 @@ from replicate.report.words import (
     score,
 )
 from replicate.tables.profile import Profile
+from replicate.timing.summary import shown_ratio
 
 PREDICATES = {
     "gains": ("gains accuracy", "gain accuracy"),
     "keeps": ("keeps its accuracy", "keep their accuracy"),
-    "loses little": ("loses a little", "lose a little"),
+    "loses little": ("loses a little accuracy", "lose a little accuracy"),
     "loses": ("loses accuracy", "lose accuracy"),
     **OPEN,
+}
+LATER = {
+    "keeps": ("keeps it", "keep it"),
+    "loses little": ("loses a little", "lose a little"),
+    "loses": ("loses some", "lose some"),
 }
 LEADS = {"kept": "Yes.", "at a price": "Only at a price.", "open": "That it costs no accuracy is not shown."}
 _READING: tuple[Block, ...] = (
@@ -99,31 +95,31 @@ def in_short(answer: KindAnswer) -> Prose:
     if told is None or told.parent is None:
         return ""
     size = f", with {told.share:.0%} of its parameters" if told.share else ""
-    speed = f", {ratio(told.latency.ratio)} times as fast" if told.latency else ""
+    speed = f", {shown_ratio(told.latency.ratio)} times as fast" if told.latency else ""
     words: list[Prose] = [
         f"**{LEADS[answer.lead]}** ",
         named(told.result),
-        f" {told.word}: ",
+        f" {PREDICATES[told.word][0]}: ",
         mean_and_interval(told.difference),
-        " accuracy over ",
+        " over ",
         named(told.parent),
-        f"{size}{speed}. Of {plural(len(answer.rows), 'row')}, "
-        f"{counted([one.word for one in answer.rows], PREDICATES)}.",
+        f"{size}{speed}. {counted([one.word for one in answer.rows], PREDICATES, later=LATER)}.",
     ]
     judged = [one.verdict.status for one in answer.against_controls]
     if set(judged) - {"not-run"}:
-        words.append(f" Claims that it beats its controls: {_claims_counted(judged)}.")
+        words.append(f" {_claims_counted(judged)}.")
     return tuple(words)
 
 
 def _claims_counted(judged: Sequence[str]) -> str:
-    """How many of the claims hold, in words."""
+    """How many of the claims that a row beats its controls hold."""
     holds = {
         "supported": ("is supported", "are supported"),
         "contradicted": ("is contradicted", "are contradicted"),
         **OPEN,
     }
-    return counted(judged, holds)
+    beats = "that it beats its controls"
+    return counted(judged, holds, (f"claim {beats}", f"claims {beats}"))
 
 
 def _answer(found: Compression) -> Text:
@@ -132,14 +128,15 @@ def _answer(found: Compression) -> Text:
     count = plural(len(words), "compressed row")
     if set(words) == {"not-run"}:
         return Text(f"**Not known yet.** None of {count} has been run together with the net that it was made from.")
-    answer = f"Of {count}, compared with the net that each was made from, {counted(words, PREDICATES)}."
+    rows = ("compressed row", "compressed rows")
+    answer = f"Compared with the net that each was made from, {counted(words, PREDICATES, rows, LATER)}."
     if (smallest := found.smallest) and smallest.share:
         answer += (
             f" The smallest that is not worse by the tolerance: `{smallest.row.full_id}`, {smallest.share:.0%} of the "
             "parameters."
         )
     if (fastest := found.fastest) and fastest.latency:
-        answer += f" The fastest of them: `{fastest.row.full_id}`, {ratio(fastest.latency.ratio)} times as fast."
+        answer += f" The fastest of them: `{fastest.row.full_id}`, {shown_ratio(fastest.latency.ratio)} times as fast."
     else:
         answer += " How fast they are: **not-run**."
     if found.profile.comparable:
@@ -171,7 +168,7 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
         speed = Cell("not-run")
         if one.latency:
             where = "" if timed else f", {_where(one.latency)}"
-            speed = Cell(f"{ratio(one.latency.ratio)}{where}", one.latency.ratio.median)
+            speed = Cell(f"{shown_ratio(one.latency.ratio)}{where}", one.latency.ratio.median)
         share = figure(one.share or math.nan, ".0%")
         lines.append(_line(profile, one.result, one.parameters, _made(one), share, speed))
     return [
@@ -217,12 +214,15 @@ def _claim(profile: Profile, one: ClaimResult) -> list[Line]:
         f"**{one.verdict.status}**",
         figure(one.verdict.p, ".2g"),
         figure(one.verdict.p_corrected, ".2g"),
-        minus(one.a, one.b),
     )
+    difference_of = minus(one.a, one.b)
     if not one.differences:
-        return [Line((*of_claim, "", "", ""), *about)]
+        return [Line((*of_claim, difference_of, "", "", ""), *about)]
     return [
-        Line((*(("",) * 5 if at else of_claim), NAMES[metric], difference(each), interval(each.found.ci)), *about)
+        Line(
+            (*(("",) * 4 if at else of_claim), difference_of, NAMES[metric], difference(each), interval(each.found.ci)),
+            *about,
+        )
         for at, (metric, each) in enumerate(one.differences.items())
     ]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from replicate.findings.rows import Difference, RowResult
 from replicate.report.blocks import Line, Plain, Prose, Table
-from replicate.report.words import difference, figure, interval, minus, named
+from replicate.report.words import difference, figure, interval, listed, minus, named
 
 # A word of a verdict as a predicate: of one row, of several.
 Predicates = Mapping[str, tuple[str, str]]
@@ -52,13 +52,27 @@ def _line(one: Paired) -> Line:
     )
 
 
-def counted(words: Sequence[str], predicates: Predicates) -> str:
-    """How many rows each predicate is of: "3 gain accuracy, 1 loses it"; in the order of the predicates."""
-    said = []
-    for word, (of_one, of_several) in predicates.items():
+def counted(
+    words: Sequence[str],
+    predicates: Predicates,
+    nouns: tuple[str, str] = ("row", "rows"),
+    later: Predicates | None = None,
+) -> str:
+    """How many rows each predicate is of, in the order of the predicates: "3 of 9 rows gain accuracy, 6 keep it".
+
+    Args:
+        words: of the rows.
+        predicates: by word.
+        nouns: what the rows are called, one and several.
+        later: predicates behind another one, where they differ.
+    """
+    said: list[str] = []
+    for word in predicates:
         if count := words.count(word):
-            said.append(f"{count} {of_one if count == 1 else of_several}")
-    return ", ".join(said)
+            one, several = (later or {}).get(word, predicates[word]) if said else predicates[word]
+            of = "" if said else f" of {len(words)} {nouns[len(words) > 1]}"
+            said.append(f"{count}{of} {one if count == 1 else several}")
+    return listed(said)
 
 
 def mean_and_interval(one: Difference | None) -> Prose:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_origin, get_type_hints
 
+from replicate.augment.engine import UNK_TOKEN
 from replicate.common.checks import check_choice, check_not_negative
 from replicate.common.errors import UserError
 from replicate.common.progress import Progress
@@ -118,6 +119,24 @@ def settings_of(stage: str, options: Mapping[str, Any]) -> Any:
     return options_of(kinds[stage], options)
 
 
+def config_of(stage: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting that a stage runs with, defaults included.
+
+    Raises:
+        UserError: as `settings_of`.
+    """
+    settings = settings_of(stage, options)
+    every = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings)
+    return {**_DEFAULTS.get(stage, {}), **every, **options}
+
+
+# Of settings that stand in no dataclass.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "augment": {"copies": 4, "unk_token": UNK_TOKEN, "article": False, "per_copy": False},
+    "finetune": {"start": "model"},
+}
+
+
 def run_pretrain(inputs: Inputs) -> dict[str, Any]:
     """Pretrain the profile's net on unlabelled lines."""
     from replicate.stages.pretrain import pretrain
@@ -177,6 +196,7 @@ def run_finetune(inputs: Inputs) -> dict[str, Any]:
     """
     from replicate.nets.classifier import load_classifier, restart
     from replicate.nets.device import seed_everything
+    from replicate.nets.folder import digest_of, weights_of
     from replicate.stages.finetune import finetune
 
     settings = settings_of("finetune", inputs.options)
@@ -185,12 +205,16 @@ def run_finetune(inputs: Inputs) -> dict[str, Any]:
     # Before the network is built, or the head is not the same for the same seed.
     seed_everything(inputs.seed)
     classifier = load_classifier(inputs.model, inputs.dataset.labels)
+    # A net of the store is known by its own stage; a named one (a text) only here. Its head is new and not part of it.
+    named = isinstance(inputs.model, str)
+    start = {"pretrained": digest_of(weights_of(classifier.network.base_model))} if named else {}
     if inputs.options.get("start") == "scratch":
         seed_everything(inputs.seed)
         classifier = restart(classifier)
-    return finetune(
+    summary = finetune(
         classifier, inputs.split(), inputs.dataset.dev, settings, inputs.seed, inputs.folder, inputs.progress
     )
+    return {**summary, **start}
 
 
 def run_prune(inputs: Inputs) -> dict[str, Any]:
@@ -250,6 +274,7 @@ def run_svm(inputs: Inputs) -> dict[str, Any]:
         "predictions": pack_predictions(predicted),
         "correct": pack_bits(predicted == np.asarray(dev.labels)),
         "confidence": "",
+        "probabilities": "",
     }
     return {"evaluation": evaluation, "parameters": 0}
 

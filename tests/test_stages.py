@@ -196,4 +196,4 @@ def test_baseline_is_evaluated_like_the_rest(dataset: Dataset, tmp_path: Path) -
     predicted = unpack_predictions(evaluation["predictions"])
     right = sum(p == gold for p, gold in zip(predicted, dataset.dev.labels, strict=True))
     assert sum(row[i] for i, row in enumerate(evaluation["counts"]["confusion"])) == right
-    assert evaluation["confidence"] == ""
+    assert evaluation["confidence"] == evaluation["probabilities"] == ""

@@ -347,7 +347,8 @@ def test_migration_is_pure() -> None:
     assert value == kept
     assert found["schema"] == migrations.SCHEMA
     assert migrations.migrate(found) is found
-    for other in (None, [], {}, {"schema": True}, {"schema": [1]}, {"schema": 99}):
+    others: tuple[Any, ...] = (None, [], {}, {"schema": True}, {"schema": [1]}, {"schema": 99})
+    for other in others:
         assert migrations.migrate(other) is other
 
 

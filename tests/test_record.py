@@ -18,6 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicate.commands import listings
+from replicate.commands.main import main
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.records import facts, migrations
@@ -400,6 +402,20 @@ def test_records_that_may_stand_beside_each_other(tmp_path: Path, changes: Any) 
     for record in first(**changes):
         write_record(record, tmp_path)
     assert len(load_records(tmp_path)) == 2
+
+
+def test_commands_refuse_them_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input: exit code 2, and one line on the screen."""
+    for record in first(pretrained="0"):
+        write_record(record, tmp_path)
+    monkeypatch.setattr(listings, "MEASURED", tmp_path)
+    assert main(["list"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1
+    assert "seed-2.json: made with another pretrained net than " in told.err
 
 
 def test_silent_record_between_two_that_differ_hides_nothing(tmp_path: Path) -> None:

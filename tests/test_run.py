@@ -17,8 +17,9 @@ from replicate.corpus.unlabelled import UNLABELLED, unlabelled_lines
 from replicate.inference.predict import predict
 from replicate.records.facts import device_facts
 from replicate.records.run import Record, read_record
+from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner, selected
-from replicate.runs.store import Store
+from replicate.runs.store import Artefact, Store
 from replicate.scores.metrics import scores
 from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions, unpack_probabilities
 from replicate.stages.finetune import FinetuneOptions
@@ -135,6 +136,23 @@ def test_second_run_reuses_everything(record: Record, runner: Runner, profile: P
     repeated = again.run(ARTICLE, ROW, 1)
     assert replace(repeated, started=record.started, finished=record.finished) == record
     assert {path: time for path, time in written(runner.store).items() if path in before} == before
+
+
+def test_stage_of_an_older_version_has_no_probabilities(
+    record: Record, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the store has kept since before they were is reused, and the record says that it has none."""
+    make = runner.make
+
+    def older(stage: Stage, label: str) -> Artefact:
+        made = make(stage, label)
+        evaluation = {key: value for key, value in made.summary.get("evaluation", {}).items() if key != "probabilities"}
+        return replace(made, summary={**made.summary, "evaluation": evaluation} if evaluation else made.summary)
+
+    monkeypatch.setattr(runner, "make", older)
+    found = runner.run(ARTICLE, ROW, 1)
+    assert replace(found, probabilities=record.probabilities) == record
+    assert read_record(runner.keep(found, tmp_path)).probabilities == ""
 
 
 def test_other_rows_reuse_what_they_share(record: Record, runner: Runner) -> None:

@@ -130,7 +130,7 @@ def _check_probabilities(
     """
     key, half = "probabilities", 0.5 / LEVELS
     total = np.abs(probability.sum(axis=1) - 1)
-    require(bool((total <= half * probability.shape[1] + 1e-9).all()), key, "don't sum to 1")
+    require(bool((total <= half * probability.shape[1] + 1e-5).all()), key, "don't sum to 1")
     of_predicted = probability[np.arange(len(predicted)), predicted]
     require(bool((of_predicted == probability.max(axis=1)).all()), key, "don't match the predictions")
     if probability.shape[1] > POSITIVE:

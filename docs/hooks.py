@@ -1,4 +1,4 @@
-"""What MkDocs lacks for this project: pages and links that lie outside docs/, and headings' anchors as GitHub makes them.
+"""What MkDocs lacks for this project: pages and links outside docs/, and headings' anchors as GitHub makes them.
 
 Pages are read on GitHub as often as in the site, so their links are those of the checkout: `../expected/x.toml`. In the
 site, the Markdown files at the root become pages; any other file that a page links to is copied to `files/`, and of a
@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -43,7 +42,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages at the root, and what pages link to outside docs/."""
     for name in PAGES:
         files.append(File.generated(config, name, content=_read(name)))
-    wanted = {target for file in files.documentation_pages() for _, target in _outside(file.src_uri, file.content_string)}
+    wanted = {
+        target for file in files.documentation_pages() for _, target in _outside(file.src_uri, file.content_string)
+    }
     while wanted:
         path = wanted.pop()
         if (ROOT / path).is_dir():

@@ -47,6 +47,11 @@ LINKED = (*PAGES, ROOT / "CHANGELOG.md", ROOT / "REPORT.md", *sorted(GENERATED.r
 LARGEST = 9 * 1024
 
 
+def named(page: Path) -> str:
+    """What a test's case of a page is called."""
+    return page.relative_to(ROOT).as_posix()
+
+
 def blocks(page: Path, *languages: str) -> list[str]:
     """The fenced blocks of a page in some languages, in order."""
     found = re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
@@ -94,6 +99,13 @@ def of(program: str) -> list[object]:
     """The commands of one program, each once and with an id that a person can read."""
     found = {shlex.join(words): words[1:] for words in commands() if words[0] == program}
     return [pytest.param(words, id=line) for line, words in found.items()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_blocks_are_of_known_languages(page: Path) -> None:
+    """A block is of a language that a test here looks at, or `text`; a script from elsewhere would draw a diagram."""
+    languages = re.findall(r"^ *```(.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(languages) <= {"console", "sh", "text", "toml"}
 
 
 def test_every_command_is_checked() -> None:
@@ -179,7 +191,7 @@ def transcript(block: str) -> Iterator[tuple[str, str]]:
         yield command, output
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=named)
 def test_console_blocks_show_what_is_printed(page: Path, tmp_path: Path) -> None:
     """Every command of the `console` blocks prints what stands below it; `…` and a line `...` stand for anything."""
     variables = surroundings(tmp_path)
@@ -216,7 +228,7 @@ def test_example_row_loads(tmp_path: Path) -> None:
     assert [step.stage for step in after.chain(after.rows[-1].id)] == ["augment", "finetune", "prune"]
 
 
-@pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, CHINESE], ids=named)
 def test_readme_is_short(page: Path) -> None:
     """A README answers; the rest is in docs/."""
     assert page.stat().st_size <= LARGEST
@@ -236,11 +248,6 @@ def test_what_the_readmes_say_of_claims() -> None:
     }
     assert told["prune-1-2-keeps"] == told["leak-1-2-helps"] == told["leak-2-3-helps"] == "supported"
     assert not [record for record in records if record.profile == "paper"]
-
-
-def named(page: Path) -> str:
-    """What a test's case of a page is called."""
-    return page.relative_to(ROOT).as_posix()
 
 
 def inlines(page: Path) -> Iterator[tuple[Token, list[Token]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
@@ -315,6 +316,16 @@ def test_modules_exist(page: Path) -> None:
         if name != "data_aug.py" and ("/" in name or not any(ROOT.glob(f"replicate/**/{name}"))):
             missing.append(name)
     assert not missing
+
+
+def test_rooms_are_in_their_order() -> None:
+    """docs/architecture.md lists every room of the package, in the order that tests/test_layers.py holds."""
+    section = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    rooms = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert sorted(rooms) == sorted(path.parent.name for path in ROOT.glob("replicate/*/__init__.py"))
+    order = re.search(r"^ROOMS = (\(.*?\))$", (ROOT / "tests/test_layers.py").read_text(encoding="utf-8"), re.M | re.S)
+    assert order
+    assert tuple(rooms) == ast.literal_eval(order[1])
 
 
 def test_profiles_are_all_there() -> None:

@@ -26,6 +26,7 @@ from replicate.records import facts, migrations
 from replicate.records.run import Record, load_records, pretrained_of, read_record, read_records, write_record
 from replicate.scores import packing
 from replicate.scores.metrics import count
+from replicate.stages.registry import KINDS
 
 GOLD = np.array([0, 0, 1, 1, 1, 2, 2, 2, 2, 2])
 PREDICTED = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2, 0])
@@ -339,6 +340,14 @@ def test_committed_record_of_schema_1_reads() -> None:
         "targets": "teacher",
     }
     assert (config["finetune"]["start"], config["pretrain"]["heldout"]) == ("model", 0.01)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_migrated_settings_are_the_frozen_defaults(name: str) -> None:
+    """What schema 1 left out is what the store's keys leave out: the defaults of the stage's first version."""
+    old = {"schema": 1, "stages": [{"stage": name, "config": {"passed": 1}}]}
+    (stage,) = migrations.migrate(old)["stages"]
+    assert stage == {"stage": name, "config": {**KINDS[name].frozen, "passed": 1}, "passed": {"passed": 1}}
 
 
 def test_migration_is_pure() -> None:

@@ -12,6 +12,7 @@ from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.table import ResultsTable
+from tests.synthetic import STUDY, TABLE
 
 ARTICLE = EXPECTED / "ernie3_kuake_qic.toml"
 
@@ -294,3 +295,63 @@ def test_what_a_source_tells_of_latency_stands_apart(article: ResultsTable, edit
     assert [len(timed.latency_known), len(timed.latency_unknown)] == [1, 1]
     with pytest.raises(UserError, match="latency_known: not a list of texts"):
         load_table(edited("[provenance]", '[provenance]\nlatency_known = "at batch 32"'))
+
+
+OF, NEXT = 'study_of = "article"', "[tolerances]"
+
+
+def with_study(folder: Path, *changes: tuple[str, str], name: str = "study") -> Path:
+    """A folder with the article's table and a study of it, whose text is changed."""
+    (folder / "article.toml").write_text(TABLE, encoding="utf-8")
+    head, _, tail = STUDY.partition("[dataset]")
+    text = head.replace('id = "study"', f'id = "{name}"\nstudy_of = "article"') + tail[tail.index("[tolerances]") :]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_study_has_the_data_and_statistics_of_its_table(tmp_path: Path) -> None:
+    """They are stated once, with the table that the study is of; so in `expected/`, where one table is the main one."""
+    with_study(tmp_path)
+    for tables, of in ((load_tables(tmp_path), "article"), (load_tables(EXPECTED), "ernie3_kuake_qic")):
+        studies = [table for table in tables.values() if table.study_of]
+        assert studies
+        assert [table.id for table in tables.values() if table.main] == [of]
+        for study in studies:
+            assert study.study_of == of
+            assert (study.dataset, study.statistics) == (tables[of].dataset, tables[of].statistics)
+            assert not study.is_published
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((OF, 'study_of = "nothing"'), "study_of: no such table beside this one: 'nothing'; there are: article"),
+        ((NEXT, f"[dataset]\n{NEXT}"), "dataset: a study has that of the table that it is of"),
+        ((NEXT, f"[statistics]\n{NEXT}"), "statistics: a study has that of the table that it is of"),
+        ((OF, f"{OF}\nmain = 1"), "main: not true or false: 1"),
+        ((OF, f"{OF}\nmain = true"), "study_of: a study is not the main table"),
+    ],
+)
+def test_a_study_that_is_none(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    """The message names the file and the key."""
+    path = with_study(tmp_path, change)
+    with pytest.raises(UserError) as caught:
+        load_tables(tmp_path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_one_main_table_a_folder(tmp_path: Path) -> None:
+    """A second one is refused, and so is a study of a study."""
+    with_study(tmp_path)
+    second = tmp_path / "second.toml"
+    second.write_text(TABLE.replace('id = "article"', 'id = "second"'), encoding="utf-8")
+    with pytest.raises(UserError, match="second.toml: main: another table of this folder is the main one"):
+        load_tables(tmp_path)
+    second.unlink()
+    with_study(tmp_path, ('study_of = "article"', 'study_of = "study"'), name="third")
+    with pytest.raises(UserError, match="third.toml: study_of: no such table beside this one: 'study'"):
+        load_tables(tmp_path)

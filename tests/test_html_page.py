@@ -146,8 +146,10 @@ def test_cells_are_sorted_by_their_values(table: ResultsTable) -> None:
 
 def test_everything_is_escaped(table: ResultsTable) -> None:
     """A record's words and labels make no element, in the tables and in the embedded data."""
-    evil = replace(record("base", 1, 3, profile="small"), labels=(EVIL, "treatment", "other"))
-    failed = replace(record("base", 2, 0, profile="small", status="error", reason=EVIL), counts={}, correct="")
+    labels = (EVIL, "treatment", "other")
+    evil = replace(record("base", 1, 3, profile="small"), labels=labels)
+    failed = record("base", 2, 0, profile="small", status="error", reason=EVIL)
+    failed = replace(failed, labels=labels, counts={}, correct="")
     text = page(table, [evil, failed])
     assert "<img src=x" not in text
     assert text.count("</script>") == 2

@@ -96,7 +96,8 @@ def test_claims_are_paired_by_seed(table: ResultsTable) -> None:
     assert compared.claims[0].verdict.status == "not distinguishable"
     difference = compared.difference("prune", "base")
     assert difference is not None
-    assert (difference.found.n, difference.found.difference) == (3, pytest.approx(-0.02))
+    assert difference.found.n == 3
+    assert difference.found.difference == pytest.approx(-0.02)
     assert difference.by_seed == {1: pytest.approx(-0.01), 2: pytest.approx(-0.02), 3: pytest.approx(-0.03)}
     shown = line(section_published(published), **{"difference_(pairs)": "-0.0200 ± 0.0100 (3)"})
     assert shown.runs["difference (pairs)"] is not None
@@ -230,7 +231,7 @@ def test_rows_that_choose_by_another_metric_are_told(tmp_path: Path) -> None:
     """Where the rows of a claim keep their step by different metrics, their best accuracies stand beside each other."""
     table = article(tmp_path)
     by_f1 = replace(table.row("base").recipe[0], options={"select": "f1"})
-    rows = tuple(replace(row, recipe=(by_f1,), parent=None) if row.id == "prune" else row for row in table.rows)
+    rows = tuple(replace(row, recipe=(by_f1,), parents=()) if row.id == "prune" else row for row in table.rows)
     history = [{"step": n, "epoch": n, "accuracy": accuracy} for n, accuracy in ((1, 0.7), (2, 0.9))]
     summary = {"history": history, "best_step": 1, "steps": 2}
     records = [

@@ -19,6 +19,7 @@ from replicate.findings.augmentation import (
 )
 from replicate.findings.compute import compute
 from replicate.findings.evidence import gather
+from replicate.findings.rows import RowResult, difference_of
 from replicate.findings.training_sets import Copies, TrainingSet
 from replicate.records.run import Record
 from replicate.report.blocks import Block
@@ -429,16 +430,21 @@ def test_only_profiles_that_run_the_study_show_it(tables: dict[str, ResultsTable
 
 def test_seeds_that_started_from_different_nets_are_no_pair(tables: dict[str, ResultsTable]) -> None:
     """Another machine pretrains another net, whose difference is none of the row's; the other pairs stay."""
-
-    def started(one: Record, weights: str) -> Record:
-        pretrain = {**one.stages[0], "stage": "pretrain", "summary": {"weights": weights}}
-        return replace(one, stages=(pretrain, *one.stages))
-
-    base = [started(one, "here") for one in seeds("base")]
-    mixed = [started(one, "here" if one.seed > 2 else "elsewhere") for one in seeds("mixed", UP)]
-    difference = contrast(tables, base + mixed, "mixed", "base").difference
+    base = [replace(one, pretrained="here") for one in seeds("base")]
+    mixed = [replace(one, pretrained="here" if one.seed > 2 else "elsewhere") for one in seeds("mixed", UP)]
+    a, b = (RowResult(tables["study"].row(row), "small", tuple(of)) for row, of in (("mixed", mixed), ("base", base)))
+    difference = difference_of(a, b, "accuracy")
     assert difference is not None
     assert difference.found.n == 4
     assert list(difference.by_seed) == [3, 4, 5, 6]
-    everywhere = contrast(tables, base + [started(one, "elsewhere") for one in mixed], "mixed", "base")
+    everywhere = contrast(tables, base + [replace(one, pretrained="elsewhere") for one in mixed], "mixed", "base")
     assert everywhere.word == "not-run"
+    assert everywhere.difference is None
+
+
+def test_seeds_of_a_row_from_different_nets_are_refused(tables: dict[str, ResultsTable]) -> None:
+    """A mean over two nets would be the score of neither; the message names both files."""
+    base = [replace(one, pretrained="here" if one.seed > 2 else "elsewhere") for one in seeds("base")]
+    files = r"^small/study/base/seed-3\.json: made with another pretrained net than small/study/base/seed-1\.json; "
+    with pytest.raises(UserError, match=files):
+        contrast(tables, base, "mixed", "base")

@@ -36,6 +36,7 @@ recipe = [{ stage = "prune", width = "1/2", engine = "native" }]
 [[rows]]
 id = "other-half"
 title = "no parent is named, but its stages are"
+role = "control"
 recipe = [{ stage = "finetune", select = "accuracy" }, { stage = "prune", width = "1/2", targets = "labels" }]
 [[rows]]
 id = "student"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from replicate.findings.nets import Nets, nets_of, reliability
-from replicate.findings.rows import row_result
+from replicate.findings.nets import Nets, confusion, nets_of, reliability
+from replicate.findings.rows import RowResult, row_result
 from replicate.records.run import Record
 from replicate.report.sections.nets import section_nets
 from replicate.scores.packing import pack_confidence
@@ -74,11 +74,11 @@ def test_reliability_counts_certainty() -> None:
 def test_confusion_is_the_mean_over_seeds(table: ResultsTable) -> None:
     """Counts are averaged, classes have their labels, and the most frequent confusion is told."""
     found = of(table, runs("base", [10, 20], "small"))
-    confusion = found.confusion
-    assert confusion is not None
-    np.testing.assert_array_equal(confusion.counts, [[25, 0, 15], [0, 30, 0], [0, 0, 30]])
-    assert confusion.most == ((15.0, 0, 2),)
-    assert confusion.labels == ("diagnosis", "treatment", "other")
+    mean = found.confusion
+    assert mean is not None
+    np.testing.assert_array_equal(mean.counts, [[25, 0, 15], [0, 30, 0], [0, 0, 30]])
+    assert mean.most == ((15.0, 0, 2),)
+    assert mean.labels == ("diagnosis", "treatment", "other")
     blocks = section_nets(found)
     (picture,) = pictures(blocks)
     assert (picture.name, "diagnosis taken for other 15.0 times" in picture.finding) == (
@@ -96,7 +96,9 @@ def test_confusion_is_the_mean_over_seeds(table: ResultsTable) -> None:
 def test_confusion_needs_the_same_labels(table: ResultsTable) -> None:
     """Seeds with other label lists are not added up."""
     first, second = runs("base", [10, 20], "small")
-    assert of(table, [first, replace(second, labels=("a", "b", "c"))]).confusion is None
+    assert confusion(RowResult(table.row("base"), "small", (first, second))) is not None
+    other = replace(second, labels=("a", "b", "c"))
+    assert confusion(RowResult(table.row("base"), "small", (first, other))) is None
 
 
 def test_training_curves(table: ResultsTable) -> None:

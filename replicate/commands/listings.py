@@ -34,7 +34,9 @@ def list_command(args: argparse.Namespace) -> int:
             "stages": " → ".join(step.stage for step in table.chain(row.id)) if row.recipe else "not-run",
             "records": ", ".join(f"{name} {count}" for name, count in sorted(runs.get((table.id, row.id), {}).items())),
         }
-        for table in sorted(load_tables().values(), key=lambda table: (not table.main, not table.is_published, not table.claims))
+        for table in sorted(
+            load_tables().values(), key=lambda table: (not table.main, not table.is_published, not table.claims)
+        )
         for row in table.rows
     ]
     print(

@@ -19,8 +19,6 @@ from replicate.verdicts.effects import KEPT, Cost, judge_costs
 from replicate.verdicts.equivalence import RatioInterval
 
 METRIC = "accuracy"
-# Settings with which a last stage leaves out what the method is: teacher, parent's weights, distilled data.
-_CONTROLS = {"targets": "labels", "start": "scratch", "alpha": 0}
 # Stages that make a smaller net, with what their rows are called, and stages that only make its training set.
 KINDS = {"prune": "pruned", "distill": "distilled"}
 _SETS = ("sample", "duplicate", "augment")
@@ -141,9 +139,7 @@ def compressed_rows(evidence: Evidence, compared: Compared, profile: Profile) ->
                 parameters=own,
                 share=own / whole if own and whole else None,
                 latency=latency_of(evidence.timings, own, whole) if parent else None,
-                is_control=any(
-                    name in made.options and made.options[name] == value for name, value in _CONTROLS.items()
-                ),
+                is_control=result.row.role == "control",
             )
         )
     return tuple(found)

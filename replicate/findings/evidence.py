@@ -8,7 +8,7 @@ from functools import cached_property
 
 from replicate.common.errors import UserError
 from replicate.findings.rows import RowResult
-from replicate.records.run import Record
+from replicate.records.run import Record, check_fellows
 from replicate.records.timing import TimingRecord
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row, Setting
@@ -39,6 +39,7 @@ class Evidence:
     @cached_property
     def _results(self) -> Mapping[tuple[str, str], RowResult]:
         """Each row's records under each profile, by the row's full id and the profile's."""
+        check_fellows(self.records)
         found: dict[tuple[str, str], list[Record]] = {}
         for record in self.records:
             found.setdefault((f"{record.table}/{record.row}", record.profile), []).append(record)
@@ -52,7 +53,11 @@ class Evidence:
         }
 
     def result(self, row: Row, profile: Profile) -> RowResult:
-        """The row's records under the profile."""
+        """The row's records under the profile.
+
+        Raises:
+            UserError: records were made of something else than their fellows; names two files.
+        """
         return self._results[row.full_id, profile.id]
 
     def is_run(self, table: ResultsTable, profile: Profile) -> bool:

@@ -131,7 +131,7 @@ def _best(evidence: Evidence, profile: Profile) -> Best:
     scored = sorted((one for one in results if one.scores), key=lambda one: one.summary("accuracy")[0])
     if not scored:
         return Best(profile, None, None)
-    baseline = next((one for one in scored if one.row.recipe[-1].stage == "svm"), None)
+    baseline = next((one for one in scored if one.row.role == "baseline"), None)
     return Best(profile, scored[-1], None if baseline is scored[-1] else baseline)
 
 

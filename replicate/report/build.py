@@ -16,7 +16,7 @@ from replicate.corpus.formats import Dataset
 from replicate.findings.compute import Findings, compute
 from replicate.findings.evidence import Evidence, gather
 from replicate.findings.own import compute_own, own_evidence
-from replicate.records.run import TIMING, Record, load_records
+from replicate.records.run import TIMING, Record, load_records, read_records
 from replicate.records.timing_file import load_timings
 from replicate.report.examples import Shown
 from replicate.report.html import html
@@ -72,7 +72,7 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     Raises:
         UserError: there are no records of these data, or a file can't be written.
     """
-    evidence = own_evidence(load_tables(EXPECTED), load_records(folder), _profiles(), dataset)
+    evidence = own_evidence(load_tables(EXPECTED), read_records(folder), _profiles(), dataset)
     if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
     site = Site(own_pages(compute_own(evidence)), records=".", in_project=False)

@@ -72,7 +72,9 @@ class _Writer:
 
     def _heading(self, level: int, words: Prose) -> str:
         # Signs at the end would be taken for those that may close a heading.
-        return f"{'#' * level} {re.sub('#+$', lambda found: chr(92) + found[0], self._line(words))}"
+        text = self._line(words)
+        ends = len(text.rstrip("#"))
+        return f"{'#' * level} {text[:ends]}" + (f"\\{text[ends:]}" if text[ends:] else "")
 
     def table(self, block: Table) -> str:
         """A table. Cells are not padded: one longer link would change every line of it."""

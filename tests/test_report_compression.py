@@ -357,7 +357,7 @@ def test_the_answer_for_a_kind(
             ["keeps", "loses", "loses", "loses little"],
             "1 of 4 rows keeps its accuracy, 1 loses a little and 2 lose some",
         ),
-        (["not-run"], "1 of 1 row has not been run"),
+        (["not-run"], "the only row has not been run"),
         ([], ""),
     ],
 )

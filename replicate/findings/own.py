@@ -20,7 +20,7 @@ from replicate.scores.metrics import POSITIVE
 from replicate.tables.profile import Profile
 from replicate.tables.table import Claim, DatasetFacts, ResultsTable
 
-REASON = "nothing is published of these data"
+REASON = "these data, of which nothing is published"
 
 
 @dataclass(frozen=True)

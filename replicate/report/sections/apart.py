@@ -26,7 +26,7 @@ def section_apart(finding: Apart) -> list[Block]:
             (
                 "This profile asks: ",
                 Plain(sentence(profile.question)),
-                " Why none of its figures is compared with a published value: ",
+                " None of its figures is compared with a published value. They hold for ",
                 Plain(sentence(profile.reason)),
                 " Scores are mean ± standard deviation (seeds).",
             )

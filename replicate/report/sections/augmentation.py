@@ -62,13 +62,19 @@ def in_short(found: Ablation) -> Prose:
             f"{', '.join(beside) or 'no such rows'}."
         )
     elif found.answer == "none helps":
-        answer = f"**No.** Each of {plural(len(ways), 'way')} of augmenting all lines gains less than "
-        answer += f"{found.tolerance.value}."
+        every = "The only way" if len(ways) == 1 else f"Each of {len(ways)} ways"
+        answer = f"**No.** {every} of augmenting all lines gains less than {found.tolerance.value}."
     else:
-        answer = f"**No gain is shown.** None of {plural(len(ways), 'way')} of augmenting all lines is shown to help."
+        answer = f"**No gain is shown.** {_none(len(ways), 'is')} shown to help."
     if "hurts" in words:
         answer += f" Worse than {PLAIN}: {_named(ways, 'hurts')}."
     return f"{answer}{_counted(PLAIN, ways, found.most, ('way', 'ways'))}"
+
+
+def _none(ways: int, verb: str) -> str:
+    """The start of a sentence that denies something of every way."""
+    what = "of augmenting all lines"
+    return f"The only way {what} {verb} not" if ways == 1 else f"None of {ways} ways {what} {verb}"
 
 
 def _counted(control: str, contrasts: Sequence[Contrast], most: float, nouns: tuple[str, str] = ("row", "rows")) -> str:
@@ -82,8 +88,7 @@ def _counted(control: str, contrasts: Sequence[Contrast], most: float, nouns: tu
 
 def _answer(found: Ablation) -> list[Block]:
     """The answer in plain words, and each clause of the source's conclusion with what the seeds show of it."""
-    ways = plural(len(found.ways), "way")
-    unknown = f"**Not known yet.** None of {ways} of augmenting all lines has been run together with its control."
+    unknown = f"**Not known yet.** {_none(len(found.ways), 'has')} been run together with its control."
     duplicates = _counted(DUPLICATES, _beside(found), found.most_over_duplicates)
     answer: list[Prose] = [f"Under `{found.profile.id}`: ", in_short(found) or unknown, duplicates]
     if not found.profile.comparable:

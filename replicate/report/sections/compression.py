@@ -14,7 +14,7 @@ from replicate.report.blocks import Block, Cell, Heading, Line, Plain, Prose, Ta
 from replicate.report.pictures.axes import Estimate
 from replicate.report.pictures.picture import Picture
 from replicate.report.pictures.scatter import Cloud, Spot, scatter
-from replicate.report.sections.paired import OPEN, Paired, counted, difference_table, mean_and_interval
+from replicate.report.sections.paired import OPEN, Paired, counted, difference_table, mean_and_interval, opening
 from replicate.report.words import (
     NAMES,
     STATISTICS,
@@ -103,11 +103,13 @@ def in_short(answer: KindAnswer) -> Prose:
         mean_and_interval(told.difference),
         " over ",
         named(told.parent),
-        f"{size}{speed}. {counted([one.word for one in answer.rows], PREDICATES, later=LATER)}.",
+        f"{size}{speed}.",
     ]
+    if len(answer.rows) > 1:
+        words.append(f" {counted([one.word for one in answer.rows], PREDICATES, later=LATER)}.")
     judged = [one.verdict.status for one in answer.against_controls]
     if set(judged) - {"not-run"}:
-        words.append(f" {_claims_counted(judged)}.")
+        words.append(f" {opening(_claims_counted(judged))}.")
     return tuple(words)
 
 
@@ -125,9 +127,9 @@ def _claims_counted(judged: Sequence[str]) -> str:
 def _answer(found: Compression) -> Text:
     """How many rows keep their parent's accuracy, and which is the smallest and the fastest of these."""
     words = [one.word for one in found.rows]
-    count = plural(len(words), "compressed row")
     if set(words) == {"not-run"}:
-        return Text(f"**Not known yet.** None of {count} has been run together with the net that it was made from.")
+        none = "The only compressed row has not" if len(words) == 1 else f"None of {len(words)} compressed rows has"
+        return Text(f"**Not known yet.** {none} been run together with the net that it was made from.")
     rows = ("compressed row", "compressed rows")
     answer = f"Compared with the net that each was made from, {counted(words, PREDICATES, rows, LATER)}."
     if (smallest := found.smallest) and smallest.share:

@@ -58,7 +58,7 @@ def counted(
     nouns: tuple[str, str] = ("row", "rows"),
     later: Predicates | None = None,
 ) -> str:
-    """How many rows each predicate is of, in the order of the predicates: "3 of 9 rows gain accuracy, 6 keep it".
+    """How many rows each predicate is of, in the order of the predicates: "3 of 9 rows gain accuracy and 6 keep it".
 
     Args:
         words: of the rows.
@@ -66,18 +66,25 @@ def counted(
         nouns: what the rows are called, one and several.
         later: predicates behind another one, where they differ.
     """
+    if len(words) == 1:
+        return f"the only {nouns[0]} {predicates[words[0]][0]}"
     said: list[str] = []
     for word in predicates:
         if count := words.count(word):
             one, several = (later or {}).get(word, predicates[word]) if said else predicates[word]
-            of = "" if said else f" of {len(words)} {nouns[len(words) > 1]}"
+            of = "" if said else f" of {len(words)} {nouns[1]}"
             said.append(f"{count}{of} {one if count == 1 else several}")
     return listed(said)
+
+
+def opening(text: str) -> str:
+    """The text as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def mean_and_interval(one: Difference | None) -> Prose:
     """A mean difference, with its interval in brackets if it has one."""
     if one is None or not math.isfinite(one.found.difference):
-        return ""
+        return "no score"
     bounds = interval(one.found.ci)
     return f"{one.found.difference:+.4f}" + (f" ({bounds})" if bounds else "")

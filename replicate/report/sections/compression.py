@@ -119,6 +119,7 @@ def _claims_counted(judged: Sequence[str]) -> str:
         "supported": ("is supported", "are supported"),
         "contradicted": ("is contradicted", "are contradicted"),
         **OPEN,
+        "not distinguishable": ("is not settled", "are not settled"),
     }
     beats = "that it beats its controls"
     return counted(judged, holds, (f"claim {beats}", f"claims {beats}"))

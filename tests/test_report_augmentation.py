@@ -17,7 +17,7 @@ from replicate.findings.augmentation import (
     Contrast,
     compute_augmentation,
 )
-from replicate.findings.compute import compute
+from replicate.findings.compute import compare_all, compute
 from replicate.findings.evidence import gather
 from replicate.findings.rows import RowResult, difference_of
 from replicate.findings.training_sets import Copies, TrainingSet
@@ -83,7 +83,8 @@ def seeds(row: str, by: Sequence[int] = LEVEL, examples: int = 60) -> list[Recor
 
 def computed(tables: Mapping[str, ResultsTable], records: Sequence[Record] = ()) -> AugmentationFinding:
     """The finding."""
-    return compute_augmentation(gather(tables, records, PROFILES))
+    evidence = gather(tables, records, PROFILES)
+    return compute_augmentation(evidence, compare_all(evidence))
 
 
 def ablation(tables: Mapping[str, ResultsTable], records: Sequence[Record] = ()) -> Ablation:
@@ -425,7 +426,8 @@ def test_only_profiles_that_run_the_study_show_it(tables: dict[str, ResultsTable
     records = [replace(one, profile="paper") for one in seeds("base")]
     assert [one.profile.id for one in computed(tables, records).ablations] == ["small"]
     elsewhere = {**PROFILES, "small": replace(PROFILE, dataset="generated")}
-    assert section_augmentation(compute_augmentation(gather(tables, records, elsewhere))) == []
+    evidence = gather(tables, records, elsewhere)
+    assert section_augmentation(compute_augmentation(evidence, compare_all(evidence))) == []
 
 
 def test_seeds_that_started_from_different_nets_are_no_pair(tables: dict[str, ResultsTable]) -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from replicate.common.errors import UserError
+from replicate.findings.compared import AllCompared, Compared
 from replicate.findings.evidence import Evidence
-from replicate.findings.rows import Difference, difference_of
-from replicate.findings.training_sets import METRIC, Arm, TrainingSet, arm_from, training_of
+from replicate.findings.rows import Difference
+from replicate.findings.training_sets import METRIC, Arm, TrainingSet, arm_from, controls_of, training_of
 from replicate.tables.profile import Profile
 from replicate.tables.table import Conclusion, ResultsTable, Setting
 from replicate.verdicts.claims import ClaimStatus
@@ -150,8 +151,12 @@ class AugmentationFinding:
     ablations: tuple[Ablation, ...]
 
 
-def compute_augmentation(evidence: Evidence) -> AugmentationFinding:
+def compute_augmentation(evidence: Evidence, compared: AllCompared) -> AugmentationFinding:
     """Whether augmentation helps.
+
+    Args:
+        evidence: tables, profiles and records.
+        compared: the rows of each table under each profile, those of `control_pairs` among the pairs.
 
     Raises:
         UserError: a clause of a conclusion compares rows that are not compared here.
@@ -163,12 +168,12 @@ def compute_augmentation(evidence: Evidence) -> AugmentationFinding:
             if not table.is_published
             for profile in evidence.profiles
             if table.id in profile.tables and evidence.same_data(table, profile)
-            if (found := ablation(evidence, table, profile))
+            if (found := ablation(evidence, compared[table.id, profile.id], profile))
         )
     )
 
 
-def ablation(evidence: Evidence, table: ResultsTable, profile: Profile) -> Ablation | None:
+def ablation(evidence: Evidence, compared: Compared, profile: Profile) -> Ablation | None:
     """Compares the rows of a table that differ in their training set; None where no row has copies and a control.
 
     Level and fewest seeds are the table's own; the tolerance is its own or, where it states none, the main table's.
@@ -176,11 +181,12 @@ def ablation(evidence: Evidence, table: ResultsTable, profile: Profile) -> Ablat
     Raises:
         UserError: no table states a tolerance, or a clause compares rows that are not compared here.
     """
+    table = compared.table
     alpha = float(table.statistics.alpha.value)
     minimum_seeds = int(table.statistics.minimum_seeds.value)
     tolerance = evidence.tolerance(table, METRIC)
     arms = tuple(
-        arm_from(table, profile, training, evidence.result(row, profile))
+        arm_from(table, profile, training, compared.results[row.id])
         for row in table.rows
         if row.runs_under(profile.id) and (training := training_of(table, row, profile))
     )
@@ -199,7 +205,7 @@ def ablation(evidence: Evidence, table: ResultsTable, profile: Profile) -> Ablat
             Contrast(
                 arm,
                 control,
-                difference_of(arm.result, control.result, METRIC, tolerance.value, alpha),
+                compared.difference(arm.row.id, control.row.id, METRIC),
                 choices=_choices(arm, control),
             )
             for arm, control in pairs
@@ -208,8 +214,8 @@ def ablation(evidence: Evidence, table: ResultsTable, profile: Profile) -> Ablat
         families = ([one for one in contrasts if one.arm.is_whole == whole] for whole in (True, False))
         return tuple(one for family in families for one in judge(family, tolerance, alpha, minimum_seeds))
 
-    against_plain = against(lambda training: TrainingSet(training.lines, 0, ()))
-    against_duplicates = against(lambda training: TrainingSet(training.lines, training.copies, ()))
+    against_plain = against(lambda training: controls_of(training)[0])
+    against_duplicates = against(lambda training: controls_of(training)[1])
     both = (*against_plain, *against_duplicates)
     ways = tuple(one for one in against_plain if one.arm.is_whole and one.arm.training.mix)
     curve = _curve(arms, both)

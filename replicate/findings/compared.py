@@ -33,7 +33,7 @@ class Compared:
 
     Attributes:
         results: by row.
-        differences: of every row to its parent, of the rows of a claim, and of those asked for besides.
+        differences: of `related_rows`, and of those asked for besides.
         claims: corrected over all of the table (Holm).
     """
 
@@ -76,12 +76,11 @@ def compare_table(
         results: its rows under the profile, by id.
         profile: its id.
         tolerances: by metric, for metrics that the table states none for.
-        besides: pairs to compare besides children with parents and the rows of claims.
+        besides: pairs to compare besides `related_rows`.
     """
     of_claims = [(one.row, one.against, metric) for one in table.claims for metric in one.metrics]
-    children = [(row.id, row.parent) for row in table.rows if row.parent]
-    related = children + [(one.row, one.against) for one in table.claims]
-    pairs = dict.fromkeys([*((*pair, metric) for pair in related for metric in METRICS), *of_claims, *besides])
+    related = [(*pair, metric) for pair in related_rows(table) for metric in METRICS]
+    pairs = dict.fromkeys([*related, *of_claims, *besides])
     alpha = float(table.statistics.alpha.value)
     differences: dict[Pair, Difference] = {}
     for row, against, metric in pairs:
@@ -90,6 +89,12 @@ def compare_table(
         if found := difference_of(results[row], results[against], metric, margin, alpha):
             differences[row, against, metric] = found
     return Compared(table, profile, results, differences, judge_claims(table, results, differences))
+
+
+def related_rows(table: ResultsTable) -> list[tuple[str, str]]:
+    """Every row with its parent, with the row that it says it is compared with, and the rows of each claim."""
+    of_rows = [(row.id, other) for row in table.rows for other in (row.parent, row.against) if other]
+    return list(dict.fromkeys([*of_rows, *((claim.row, claim.against) for claim in table.claims)]))
 
 
 def judge_claims(

@@ -10,13 +10,14 @@ from replicate.findings.answer import Answer, answer_of
 from replicate.findings.apart import Apart, TableApart, table_apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
 from replicate.findings.biases import twin_pairs
-from replicate.findings.compared import AllCompared, compare_table
+from replicate.findings.compared import AllCompared, Pair, compare_table
 from replicate.findings.compressed import parent_pairs
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.evidence import Evidence
 from replicate.findings.inference import InferenceFinding, compute_inference
 from replicate.findings.method import Method, compute_method
 from replicate.findings.published import Published, published_of
+from replicate.findings.training_sets import control_pairs
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
@@ -67,7 +68,7 @@ def compute(evidence: Evidence) -> Findings:
         (profile, compared[main.id, profile.id]) for profile in evidence.profiles if evidence.same_data(main, profile)
     ]
     compression, inference = compute_compression(evidence, compared), compute_inference(evidence)
-    augmentation = compute_augmentation(evidence)
+    augmentation = compute_augmentation(evidence, compared)
     advice = advise([profile.id for profile, _ in columns], augmentation, compression, inference)
     return Findings(
         answer=answer_of(published[0], columns, apart, besides, advice.shown),
@@ -89,11 +90,19 @@ def compare_all(evidence: Evidence) -> AllCompared:
             {row.id: evidence.result(row, profile) for row in table.rows},
             profile.id,
             evidence.main.tolerances,
-            (*twin_pairs(table), *parent_pairs(table)),
+            _besides(evidence, table, profile),
         )
         for table in evidence.tables
         for profile in evidence.profiles
     }
+
+
+def _besides(evidence: Evidence, table: ResultsTable, profile: Profile) -> list[Pair]:
+    """The pairs that findings ask for, but those that the table names itself."""
+    pairs = [*twin_pairs(table), *parent_pairs(table)]
+    if not table.is_published and table.id in profile.tables and evidence.same_data(table, profile):
+        pairs += control_pairs(table, profile)
+    return pairs
 
 
 def tables_apart(

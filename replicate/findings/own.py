@@ -101,7 +101,7 @@ def own_evidence(
 def compute_own(evidence: Evidence) -> OwnFindings:
     """What evidence on own data says."""
     compared = compare_all(evidence)
-    compression, augmentation = compute_compression(evidence, compared), compute_augmentation(evidence)
+    compression, augmentation = compute_compression(evidence, compared), compute_augmentation(evidence, compared)
     main = evidence.main
     of_main = [compared[main.id, profile.id] for profile in evidence.profiles]
     claims = [(claim, tuple(one.claims[at] for one in of_main)) for at, claim in enumerate(main.claims)]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from replicate.findings.compared import Pair
 from replicate.findings.rows import RowResult
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row
@@ -94,6 +95,28 @@ def training_of(table: ResultsTable, row: Row, profile: Profile) -> TrainingSet 
             mix = tuple((name, float(weight)) for name, weight in sorted(options.get("mix", {}).items()))
             found = replace(found, copies=int(options["copies"]), mix=mix)
     return found
+
+
+def controls_of(training: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+    """The same lines without copies, and with as many mere duplicates; a control is one of its own."""
+    return TrainingSet(training.lines, 0, ()), TrainingSet(training.lines, training.copies, ())
+
+
+def control_pairs(table: ResultsTable, profile: Profile) -> list[Pair]:
+    """Every row that differs from a control of its own in the training set, with that control, in accuracy."""
+    sets = {
+        row.id: training
+        for row in table.rows
+        if row.runs_under(profile.id) and (training := training_of(table, row, profile))
+    }
+    # Of rows with one training set, the first is the control.
+    row_of = {training: row for row, training in reversed(sets.items())}
+    return [
+        (row, row_of[control], METRIC)
+        for row, training in sets.items()
+        for control in controls_of(training)
+        if control != training and control in row_of
+    ]
 
 
 def arm_from(table: ResultsTable, profile: Profile, training: TrainingSet, result: RowResult) -> Arm:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replicate.findings.apart import Apart, TableApart
-from replicate.findings.compared import METRICS
+from replicate.findings.compared import METRICS, related_rows
 from replicate.findings.published import Measured
 from replicate.findings.rows import Difference
 from replicate.report.blocks import Block, Cell, Heading, Line, Plain, Table, Text
@@ -86,13 +86,11 @@ def _picture(table: ResultsTable, profile: Profile, rows: list[Measured]) -> lis
 
 
 def _differences(finding: TableApart, profile: Profile) -> list[Block]:
-    """Every row minus its parent, every pair that a claim names, and what that makes of the claims."""
+    """Every row minus the ones that it is compared with, and what that makes of the claims."""
     compared, table = finding.compared, finding.compared.table
-    pairs = [(row.id, row.parent) for row in table.rows if row.parent]
-    pairs += [(claim.row, claim.against) for claim in table.claims]
     lines = [
         _difference(one, profile)
-        for pair in dict.fromkeys(pairs)
+        for pair in related_rows(table)
         for metric in METRICS
         if (one := compared.difference(*pair, metric))
     ]

@@ -27,7 +27,7 @@ from replicate.stages.pretrain import PretrainOptions, pretrain
 from replicate.stages.prune.options import PruneOptions
 from replicate.stages.prune.prune import prune
 from replicate.training import checkpoint
-from replicate.training.checkpoint import VARIABLE, Checkpoint, interval, rows_digest, seconds_spent
+from replicate.training.checkpoint import VARIABLE, Checkpoint, cadence, rows_digest, seconds_spent
 from tests.tiny import QUIET, Made, run_finetune
 
 # Dropout everywhere, batches by length, evaluations inside epochs, an epoch that ends between two of them.
@@ -331,16 +331,16 @@ def test_signal_after_the_last_step_is_given_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "found"), [("5m", (300.0, 0)), ("30s", (30.0, 0)), ("200", (0.0, 200)), ("0", (0.0, 0))]
 )
-def test_interval(text: str, found: tuple[float, int]) -> None:
+def test_cadence(text: str, found: tuple[float, int]) -> None:
     """Minutes, seconds, steps, or never."""
-    assert interval(text) == found
+    assert cadence(text) == found
 
 
 @pytest.mark.parametrize("text", ["", "5 m", "-1", "1h", "m", "1.5m", "１", "9" * 20])
-def test_interval_is_checked(text: str) -> None:
+def test_cadence_is_checked(text: str) -> None:
     """Anything else is one line that names the variable."""
     with pytest.raises(UserError, match=VARIABLE):
-        interval(text)
+        cadence(text)
 
 
 def test_rows_digest_sees_order_and_borders() -> None:

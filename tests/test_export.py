@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections import Counter
@@ -12,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from replicate.commands.export import add_export_arguments, export_command
+from replicate.commands import export as cli
 from replicate.common.errors import UserError
 from replicate.corpus import kuake, load_dataset
 from replicate.corpus.formats import Dataset, Split
@@ -26,6 +25,7 @@ from replicate.nets.logits import probabilities
 from replicate.nets.tokens import build_vocabulary, encode
 from replicate.stages.finetune import FinetuneOptions, finetune
 from replicate.verdicts.pairs import mcnemar
+from tests.command_line import ran
 from tests.tiny import ARCHITECTURE, QUIET, Made
 
 # Sizes and lengths that no probe of `export` has; the middle row of a batch is the shortest.
@@ -194,9 +194,7 @@ def test_impossible_exports_are_refused(finetuned: Made, tmp_path: Path) -> None
 
 def run(*words: object) -> int:
     """`replicate export` with these arguments."""
-    parser = argparse.ArgumentParser()
-    add_export_arguments(parser)
-    return export_command(parser.parse_args([str(word) for word in words]))
+    return ran(cli, *words)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 UNK_TOKEN = "\N{SMILING FACE WITH OPEN MOUTH AND SMILING EYES}"
 REDRAWS = 20
+# Of a line, as in `data_aug.py`.
+COPIES = 4
 # Of a line; more is a slip that would fill the memory.
 MOST_COPIES = 1000
 
@@ -64,7 +66,7 @@ class Augmented:
 
 
 def augment_texts(
-    texts: Sequence[str], mix: Mapping[str, float], copies: int = 4, *, seed: int, **options: Unpack[Options]
+    texts: Sequence[str], mix: Mapping[str, float], copies: int = COPIES, *, seed: int, **options: Unpack[Options]
 ) -> Augmented:
     """Change each text `copies` times; see `augment_rows`."""
     rows, summary = augment_rows([(text,) for text in texts], mix, copies, seed=seed, **options)
@@ -72,7 +74,7 @@ def augment_texts(
 
 
 def augment_split(
-    split: Split, mix: Mapping[str, float], copies: int = 4, *, seed: int, **options: Unpack[Options]
+    split: Split, mix: Mapping[str, float], copies: int = COPIES, *, seed: int, **options: Unpack[Options]
 ) -> tuple[Split, Summary]:
     """The examples of `split`, each followed by its copies with the same label; see `augment_rows`."""
     augmented = augment_texts(split.texts, mix, copies, seed=seed, **options)
@@ -87,7 +89,7 @@ def augment_split(
 def augment_rows(
     rows: Sequence[Columns],
     mix: Mapping[str, float],
-    copies: int = 4,
+    copies: int = COPIES,
     *,
     seed: int,
     lac: Tagger | None = None,

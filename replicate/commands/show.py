@@ -1,4 +1,4 @@
-"""`replicate list` and `replicate show`: what the tables and the accepted records hold."""
+"""`replicate show`: where a row is from, its stages, its figures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 
 from tabulate import tabulate
 
+from replicate.commands.flags import add_json
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.records.run import load_records
@@ -14,46 +15,14 @@ from replicate.scores.metrics import scores
 from replicate.tables.file import load_tables
 
 
-def add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `replicate list`."""
-    parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def list_command(args: argparse.Namespace) -> int:
-    """`replicate list`: the rows of every table, those of the article first."""
-
-    runs: dict[tuple[str, str], dict[str, int]] = {}
-    for record in load_records(MEASURED):
-        of = runs.setdefault((record.table, record.row), {})
-        of[record.profile] = of.get(record.profile, 0) + 1
-    rows = [
-        {
-            "row": row.full_id,
-            "title": row.title,
-            "published accuracy": row.published["accuracy"].printed if "accuracy" in row.published else "",
-            "stages": " → ".join(step.stage for step in table.chain(row.id)) if row.recipe else "not-run",
-            "records": ", ".join(f"{name} {count}" for name, count in sorted(runs.get((table.id, row.id), {}).items())),
-        }
-        for table in sorted(load_tables().values(), key=lambda table: (not table.is_published, not table.claims))
-        for row in table.rows
-    ]
-    print(
-        json.dumps(rows, ensure_ascii=False, indent=1)
-        if args.json
-        else tabulate(rows, headers="keys", disable_numparse=True)
-    )
-    return 0
-
-
-def add_show_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `replicate show`."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `replicate show`."""
     parser.add_argument("row", metavar="ROW", help="row id, or table/row")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_json(parser)
 
 
-def show_command(args: argparse.Namespace) -> int:
-    """`replicate show`: one row."""
-
+def run(args: argparse.Namespace) -> int:
+    """`replicate show`: one row, or those of several tables that have one name."""
     found = [(t, r) for t in load_tables().values() for r in t.rows if args.row in (r.id, r.full_id)]
     if not found:
         raise UserError(f"no row {args.row!r}", hint="`replicate list` names them")

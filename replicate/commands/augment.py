@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("input", type=Path, help="a file of TAB-separated columns, or a folder of .txt files")
     add("output", type=Path, help="the folder for NAME_aug.txt, made if need be")
     add("-n", "--aug_times", type=int, default=COPIES, metavar="N", help="copies of each line (default: %(default)s)")
-    add_columns(parser)
+    add_columns_and_seed(parser)
     for name, kind in STRATEGIES.items():
         if name not in NLPCDA:
             default = f"{kind.weight}, or 0 without --{kind.needs}" if kind.needs else kind.weight
@@ -47,17 +47,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="masked language model for ernie_replace: a folder of pretrain's or a PaddleNLP name",
     )
-    add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
     add("--article", action="store_true", help="no repairs: unchanged copies stay, emptied ones are dropped")
     add("--per_copy", action="store_true", help="draw a strategy for each copy, not for each line")
     add_json(parser, "print the counts as JSON")
 
 
-def add_columns(parser: argparse.ArgumentParser) -> None:
-    """`--column_number` of files with TAB-separated columns."""
+def add_columns_and_seed(parser: argparse.ArgumentParser) -> None:
+    """What `augment` and `vectors` both ask about a file of TAB-separated columns and their draws."""
     default = ",".join(map(str, TEXT_COLUMNS))
     what = "text columns, such as 1 or 1,2 (default: %(default)s)"
     parser.add_argument("-c", "--column_number", default=default, metavar="C", help=what)
+    what = "the same seed gives the same bytes (default: %(default)s)"
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help=what)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -186,10 +186,9 @@ def add_training(parser: argparse.ArgumentParser, what: str, extra: str = "") ->
         what: is printed every so many steps.
         extra: file of the data that it reads besides.
     """
-    parser.add_argument(
-        "--dataset_dir", metavar="DIR", help=f"train.txt, dev.txt, label.txt{extra} (default: KUAKE-QIC)"
-    )
-    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"of order, draws and dropout (default: {SEED})")
+    add = parser.add_argument
+    add("--dataset_dir", metavar="DIR", help=f"train.txt, dev.txt, label.txt{extra} (default: KUAKE-QIC)")
+    add("--seed", type=int, default=SEED, metavar="N", help=f"of order, draws and dropout (default: {SEED})")
     add_device(parser)
-    parser.add_argument("--logging_steps", type=int, default=0, metavar="N", help=f"print the {what} every so many steps")
+    add("--logging_steps", type=int, default=0, metavar="N", help=f"print the {what} every so many steps")
     add_visualdl(parser)

@@ -19,6 +19,7 @@ OFFER = Offer(
         "warmup_proportion": Flag(switch=Switch("warmup", 0.0, "let the learning rate rise first", _ASKED_FOR)),
         "early_stop_nums": Flag(switch=Switch("early_stop", 0, "stop when the score no longer rises", _ASKED_FOR)),
     },
+    withheld={"start": "--config gives a net with random weights, of any shape"},
 )
 
 

@@ -10,8 +10,8 @@ from replicate.commands.stages import divergence, profile_options
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
 from replicate.corpus.formats import read_lines
+from replicate.stages.kind import options_of
 from replicate.stages.pretrain import PretrainOptions, pretrain
-from replicate.stages.registry import options_of
 
 # The profile whose net is made where no other is named.
 CONFIG = "small"

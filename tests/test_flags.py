@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from replicate.commands import distill, finetune, pretrain, prune
+from replicate.commands import augment, distill, finetune, pretrain, prune
 from replicate.commands.flags import Flag, Offer, Switch, add_options, options_in, said_of, settings_in
 from replicate.commands.main import COMMANDS, build_parser, main
 from replicate.common.errors import UserError
@@ -26,6 +26,7 @@ OFFERS: Mapping[str, Offer[Any]] = {
     "finetune": finetune.OFFER,
     "prune": prune.OFFER,
     "distill": distill.OFFER,
+    "augment": augment.OFFER,
 }
 COMMANDS_FOLDER = Path(prune.__file__).parent
 
@@ -76,7 +77,7 @@ def test_every_flag_says_what_it_is(name: str) -> None:
     for one, flag, other in offer.offered():
         said = parser._option_string_actions[f"--{flag}"].help or ""
         assert said.startswith(words[one.name].replace("%", "%%"))
-        if isinstance(default_of(one), int | float | str) and not other.unset:
+        if type(default_of(one)) in (int, float, str) and not other.unset:
             assert said.endswith(f"(default: {default_of(one)})")
 
 
@@ -115,6 +116,8 @@ def test_no_default_is_typed_twice(name: str) -> None:
             assert found[one.name] == flag.switch.off
         elif flag.unset:
             assert one.name not in found
+        elif isinstance(default_of(one), bool):
+            assert (default_of(one), found[one.name]) == (False, False)
         elif default_of(one) is not MISSING:
             assert found[one.name] == changed(one)
     on = [f"--{flag.switch.name}" for _, _, flag in offer.offered() if flag.switch]

@@ -11,13 +11,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from replicate.augment.engine import COPIES, UNK_TOKEN
 from replicate.augment.files import TEXT_COLUMNS, augment_path, columns_of
 from replicate.augment.nlpcda import NLPCDA
 from replicate.augment.registry import STRATEGIES
 from replicate.augment.vectors import load_vectors
-from replicate.commands.flags import add_json
+from replicate.commands.flags import Flag, Offer, add_json, add_options, settings_in
 from replicate.common.errors import UserError
+from replicate.stages.augment import AugmentOptions
+
+OFFER = Offer(
+    AugmentOptions,
+    flags={"copies": Flag("aug_times", "-n", "N"), "unk_token": Flag(metavar="T")},
+    withheld={"mix": "each strategy has a flag of its own, or is named with --nlpcda"},
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, help="a file of TAB-separated columns, or a folder of .txt files")
     add("output", type=Path, help="the folder for NAME_aug.txt, made if need be")
-    add("-n", "--aug_times", type=int, default=COPIES, metavar="N", help="copies of each line (default: %(default)s)")
+    add_options(parser, OFFER)
     add_columns_and_seed(parser)
     for name, kind in STRATEGIES.items():
         if name not in NLPCDA:
@@ -40,15 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=P",
         help=f"probability of one of nlpcda's, again for each. {known}",
     )
-    add("--unk_token", default=UNK_TOKEN, metavar="T", help="what unk writes for a character (default: %(default)s)")
     add("--vectors", type=Path, metavar="FILE", help="word vectors for w2v_replace, word2vec text or binary")
     add(
         "--model",
         metavar="M",
         help="masked language model for ernie_replace: a folder of pretrain's or a PaddleNLP name",
     )
-    add("--article", action="store_true", help="no repairs: unchanged copies stay, emptied ones are dropped")
-    add("--per_copy", action="store_true", help="draw a strategy for each copy, not for each line")
     add_json(parser, "print the counts as JSON")
 
 
@@ -69,15 +72,11 @@ def run(args: argparse.Namespace) -> int:
     summaries = augment_path(
         args.input,
         args.output,
-        mix,
-        args.aug_times,
         columns=columns_of(args.column_number),
         seed=args.seed,
-        unk_token=args.unk_token,
         vectors=load_vectors(args.vectors) if args.vectors and mix["w2v_replace"] > 0 else None,
         model=args.model,
-        article=args.article,
-        per_copy=args.per_copy,
+        **vars(AugmentOptions(mix, **settings_in(args, OFFER))),
     )
     rows = [
         {"file": path, "lines": counts.lines, "copies": counts.copies}

@@ -20,7 +20,7 @@ OFFER = Offer(
     flags={
         "shape": Flag(metavar="KEY=N,…"),
         # `--unlabelled` names a file.
-        "unlabelled": Flag("unlabelled_per_text", "N"),
+        "unlabelled": Flag("unlabelled_per_text", metavar="N"),
         "copies": Flag(metavar="N"),
         "mix": Flag(metavar="S=W,…"),
     },

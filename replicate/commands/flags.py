@@ -42,12 +42,14 @@ class Flag:
 
     Attributes:
         name: the flag, less its dashes; empty for the setting's own name.
+        short: a second name of one letter, with its dash.
         metavar: what stands for the value in the help.
         switch: the flag that turns the setting on.
         unset: whose value it is where the flag is not given; empty for the dataclass's default.
     """
 
     name: str = ""
+    short: str = ""
     metavar: str | None = None
     switch: Switch | None = None
     unset: str = ""
@@ -79,18 +81,22 @@ def add_options(parser: argparse.ArgumentParser, offer: Offer[Any]) -> None:
     """Add a flag for each setting that is offered, and its switch before it."""
     kinds, words = get_type_hints(offer.options), said_of(offer.options)
     for one, name, flag in offer.offered():
+        kind, names = kinds[one.name], [*filter(None, [flag.short]), f"--{name}"]
+        if kind is bool:
+            parser.add_argument(*names, action="store_true", help=words[one.name].replace("%", "%%"))
+            continue
         if flag.switch:
             parser.add_argument(f"--{flag.switch.name}", action="store_true", help=flag.switch.help)
         default = one.default_factory() if one.default_factory is not MISSING else one.default
         required = default is MISSING and not flag.unset
         shown = "" if required or default == {} else f" (default: {flag.unset or _shown(default)})"
         parser.add_argument(
-            f"--{name}",
-            type=_PARSERS[get_origin(kinds[one.name]) or kinds[one.name]],
+            *names,
+            type=_PARSERS[get_origin(kind) or kind],
             default=None if required or flag.unset else default,
             required=required,
             choices=one.metadata.get("choices"),
-            metavar=flag.metavar or _METAVARS.get(kinds[one.name]),
+            metavar=flag.metavar or _METAVARS.get(kind),
             help=(words[one.name] + shown).replace("%", "%%"),
         )
 

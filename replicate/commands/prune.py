@@ -19,10 +19,10 @@ _ARTICLE = "the article's script has no such flag; rows and profiles can set it"
 OFFER = Offer(
     PruneOptions,
     flags={
-        "width": Flag("width_mult", "W"),
+        "width": Flag("width_mult", metavar="W"),
         "batch_size": Flag("per_device_train_batch_size"),
         "epochs": Flag("num_train_epochs"),
-        "depth": Flag("depth_mult", "D"),
+        "depth": Flag("depth_mult", metavar="D"),
     },
     withheld={
         "warmup_proportion": _ARTICLE,

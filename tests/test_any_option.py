@@ -31,8 +31,7 @@ from replicate.corpus.generated import generate
 from replicate.serving.listener import Listener
 from replicate.timing.random_net import SHAPES
 from replicate.training.checkpoint import Checkpoint
-from tests.test_commands import PROFILE
-from tests.tiny import ARCHITECTURE, Made
+from tests.tiny import ARCHITECTURE, PROFILE, Made
 
 # How many values an option gets in the unit tests, and how many lines a command gets in `tox -e faults`.
 EACH = 3

@@ -14,25 +14,8 @@ from replicate.inference.predict import predict
 from replicate.nets.classifier import load_classifier
 from replicate.nets.folder import digest_of, weights_of
 from replicate.stages.prune.options import ENGINES
-from tests.tiny import Made
+from tests.tiny import PROFILE, Made
 
-PROFILE = """
-schema = 1
-id = "tiny"
-question = "Does it run?"
-comparable = false
-reason = "a test"
-device = "cpu"
-dataset = "generated"
-seeds = [1]
-tables = ["ernie3_kuake_qic"]
-unlabelled = "generated"
-
-[pretrain]
-architecture = { hidden_size = 24, num_hidden_layers = 1, num_attention_heads = 6, intermediate_size = 24 }
-passes = 50
-max_seq_length = 48
-"""
 MODEL = {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json"}
 
 

@@ -21,8 +21,7 @@ from replicate.common.progress import Progress
 from replicate.corpus.formats import write_dataset
 from replicate.corpus.generated import generate
 from replicate.training.checkpoint import Checkpoint
-from tests.test_commands import PROFILE
-from tests.tiny import Made
+from tests.tiny import PROFILE, Made
 
 # A shell's background job ignores SIGINT, and so would what it starts.
 HEEDS = """

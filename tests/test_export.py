@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,7 @@ from replicate.corpus import kuake, load_dataset
 from replicate.corpus.formats import Dataset, Split
 from replicate.inference import export as module
 from replicate.inference.export import KINDS, TOLERANCE, export
-from replicate.inference.exported import MANIFEST
+from replicate.inference.exported import MANIFEST, read_exported
 from replicate.inference.runtime import open_runtime
 from replicate.nets.classifier import classifier_from_config, load_classifier
 from replicate.nets.device import seed_everything
@@ -167,8 +168,11 @@ def test_command_says_what_it_wrote(
     assert run(*words) == 0
     printed = capfd.readouterr()
     first, second = printed.out.splitlines()
-    assert first.startswith("largest difference of a logit to the dynamic net: ")
-    assert first.endswith("of 200 probe rows")
+    numbers = re.fullmatch(r"[^:;]+: (\S+); \D+ ([\d.]+)% of (\d+) probe rows", first)
+    assert numbers
+    made = read_exported(tmp_path / "out")
+    assert (float(numbers[1]), float(numbers[2])) == pytest.approx((made.max_difference, 100 * made.agreement), rel=0.1)
+    assert int(numbers[3]) == made.probe == 200
     assert second.endswith(f"MB of weights in {tmp_path / 'out'}")
     assert printed.err == ""
 

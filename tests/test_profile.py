@@ -116,5 +116,6 @@ def test_command_line_overrides() -> None:
     other = paper.changed(seeds=(9,), device="cpu")
     assert (other.seeds, other.device, other.comparable) == ((9,), "cpu", True)
     foreign = paper.changed(dataset="folder")
-    assert (foreign.comparable, foreign.reason) == (False, "another data set than the published one")
+    assert not foreign.comparable
+    assert "another data set" in foreign.reason
     assert paper.changed(dataset="kuake-qic") == paper

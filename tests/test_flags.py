@@ -230,6 +230,8 @@ def test_what_looks_like_an_option_may_be_a_text() -> None:
     words = ["augment", "--aug", "2", "--unk_token", "--a b", "--", "--in", "--out"]
     args = build_parser("augment").parse_args(words)
     assert (args.aug_times, args.unk_token, args.input, args.output) == (2, "--a b", Path("--in"), Path("--out"))
+    with pytest.raises(SystemExit, match="^0$"):
+        build_parser("augment").parse_args(["augment", "--help", "--widht"])
 
 
 def test_every_command_is_a_module_of_its_name() -> None:

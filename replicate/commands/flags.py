@@ -27,7 +27,7 @@ class Switch:
         name: the flag, less its dashes.
         off: the setting's value without it.
         help: what it does.
-        why: the setting is off unless it is asked for.
+        why: the reason that it is off unless it is asked for.
     """
 
     name: str
@@ -105,8 +105,9 @@ def settings_in(args: argparse.Namespace, offer: Offer[Any]) -> dict[str, Any]:
     """The settings that the command line gives, by field; one without a default is left out unless it was named."""
     found = {}
     for one, name, flag in offer.offered():
-        off = flag.switch is not None and not getattr(args, flag.switch.name)
-        value = flag.switch.off if flag.switch and off else getattr(args, name)
+        value = getattr(args, name)
+        if flag.switch and not getattr(args, flag.switch.name):
+            value = flag.switch.off
         if value is not None:
             found[one.name] = value
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -48,8 +48,10 @@ class Parser(argparse.ArgumentParser):
         return self.prog.partition(" ")[2] or self.prog
 
     @staticmethod
-    def _options_in(words: Sequence[str]) -> list[str]:
+    def _options_in(words: Sequence[str]) -> Iterator[str]:
         """The long options of a line, without their values; what has a space is a text for argparse as well."""
-        line = list(words)
-        options = line[: line.index("--")] if "--" in line else line
-        return [word.partition("=")[0] for word in options if word.startswith("--") and " " not in word]
+        for word in words:
+            if word in ("--", "-h", "--help"):
+                return
+            if word.startswith("--") and " " not in word:
+                yield word.partition("=")[0]

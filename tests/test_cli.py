@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -248,8 +249,40 @@ def test_show_tells_where_a_row_is_from(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["show", "prune-2-3"]) == 0
     text = capsys.readouterr().out
     assert "global step 3080" in text
-    assert '"width": "2/3"' in text
     assert "0.8092071611253197" in text
+    *_, plan = text.partition("under paper:\n")
+    stages = [re.sub(r" \(.*", "", line) for line in plan.splitlines()[:5]]
+    branches = [
+        "├─ train: augment",
+        "└─ model: finetune",
+        "   ├─ train: augment, as above",
+        "   └─ model: ernie-3.0-base-zh",
+    ]
+    assert stages == ["prune", *branches]
+    assert 'width = "2/3"' in plan.splitlines()[0]
+
+
+def test_show_draws_a_plan_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every stage is a node, every port an arrow; nothing else is printed."""
+    assert main(["show", "prune-2-3", "--dot", "--profile", "smoke"]) == 0
+    text = capsys.readouterr().out
+    assert (text[:8], text[-2:]) == ("digraph ", "}\n")
+    nodes = re.findall(r'(n\d) \[label = "(\w+)\\n', text)
+    assert [name for _, name in nodes] == ["augment", "pretrain", "finetune", "prune"]
+    arrows = re.findall(r"(n\d) -> (n\d)", text)
+    name_of = dict(nodes)
+    assert {(name_of[a], name_of[b]) for a, b in arrows} == {
+        ("augment", "finetune"),
+        ("pretrain", "finetune"),
+        ("augment", "prune"),
+        ("finetune", "prune"),
+    }
+
+
+def test_show_draws_nothing_of_a_row_that_is_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says why, and how to see the row otherwise is not its business."""
+    assert main(["show", "paddlenlp_multi_class/base", "--dot"]) == 2
+    assert "paddlenlp_multi_class/base is not run" in capsys.readouterr().err
 
 
 def test_run_prints_figures_and_keeps_the_record(

@@ -1,6 +1,7 @@
 """Options and fixtures of `pytest bench`; `pytest tests` uses none of them.
 
-pytest's own `--strict` makes inconclusive verdicts fail too.
+Cases marked `speed` are left out unless `-m speed` or `--timing full` asks for them. pytest's own `--strict` makes
+inconclusive verdicts fail too.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from replicate.commands.main import seeds_of
 from replicate.common.errors import UserError
-from replicate.common.paths import MEASURED, REPORT, store_root
+from replicate.common.paths import MEASURED, store_root
 from replicate.findings.rows import RowResult, RowVerdict, judge_row, judge_row_against_baseline, row_result
 from replicate.records.run import load_records
 from replicate.report import build as report
@@ -34,11 +36,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", metavar="P", help="paper, small or smoke (default: paper on a usable GPU, else smoke)")
     group.addoption("--seeds", metavar="1,2,3", help="instead of the profile's seeds")
     group.addoption("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
-    group.addoption("--timing", choices=("quick", "full"), default="quick", help="how much inference is timed")
-    group.addoption("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
+    group.addoption(
+        "--timing",
+        choices=("quick", "full"),
+        default="quick",
+        help="how much is measured of speed and memory, in cases that need `-m speed` or `--timing full`: quick "
+        "(default) shows that it runs, full is what measured/timing/ holds",
+    )
+    group.addoption(
+        "--accept",
+        action="store_true",
+        help="also keep the records in measured/, as the baseline of later sessions, and rewrite REPORT.md; without it "
+        "records and a report of the session go into the store alone",
+    )
 
 
 PROFILE = pytest.StashKey[Profile]()
+LEFT_OUT = pytest.StashKey[int]()
 
 
 @dataclass
@@ -59,6 +73,7 @@ class Bench:
     verdicts: dict[str, RowVerdict] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    report: Path | None = None
     _results: dict[str, RowResult] = field(default_factory=dict)
 
     @property
@@ -88,6 +103,13 @@ class Bench:
                 verdict = judge_row_against_baseline(table, result, accepted)
             self.verdicts[row.full_id] = verdict
         return self.verdicts[row.full_id]
+
+    def write_report(self) -> None:
+        """Write the report of the rows that the session ran, below the store."""
+        records = [record for result in self._results.values() for record in result.records]
+        if records:
+            folder = self.runner.store.root / "report"
+            self.report = report.write_session(folder, self.runner.records, self.profile, records)
 
     def accept_records(self) -> list[str]:
         """Write the session's records into `measured/` and REPORT.md; returns the rows that were refused.
@@ -144,14 +166,29 @@ def profile_of(config: pytest.Config) -> Profile:
     return config.stash[PROFILE]
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
-    """Which profile runs, and why."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whoever waits for rows and claims does not wait for races of speed."""
+    if "speed" in config.getoption("-m") or config.getoption("--timing") == "full":
+        return
+    races = [item for item in items if item.get_closest_marker("speed")]
+    config.hook.pytest_deselected(items=races)
+    items[:] = [item for item in items if item not in races]
+    config.stash[LEFT_OUT] = len(races)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """Which profile runs, and why; what is left out, and how it would run."""
     profile = config.stash.get(PROFILE, None)
-    if profile is None:
-        return None
-    how = "as asked" if config.getoption("--profile") else "chosen for this machine"
-    seeds = ", ".join(map(str, profile.seeds))
-    return f"replicate: profile {profile.id} ({how}), device {profile.device}, seeds {seeds}, store {store_root()}"
+    lines = []
+    if profile:
+        how = "as asked" if config.getoption("--profile") else "chosen for this machine"
+        seeds = ", ".join(map(str, profile.seeds))
+        lines.append(
+            f"replicate: profile {profile.id} ({how}), device {profile.device}, seeds {seeds}, store {store_root()}"
+        )
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        lines.append(f"replicate: {left_out} cases of speed and memory left out; `-m speed` runs them")
+    return lines
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -169,7 +206,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
-    """The session's benchmark; REPORT.md is rewritten at its end where records are accepted."""
+    """The session's benchmark; at its end come its own report and, where records are accepted, REPORT.md."""
     profile = profile_of(pytestconfig)
     tables = load_tables()
     records = load_records(MEASURED)
@@ -179,6 +216,7 @@ def bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
     bench = Bench(Runner(profile, Store(store_root()), quiet), tables, baseline, pytestconfig.getoption("--accept"))
     pytestconfig.stash[BENCH] = bench
     yield bench
+    bench.write_report()
     if bench.accept:
         bench.refused = bench.accept_records()
 
@@ -206,6 +244,10 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter, config: pytest.C
     if bench.refused:
         again = f"`replicate run --profile {bench.profile.id} --accept` accepts the change"
         terminalreporter.write_line(f"not accepted, differs from the baseline: {', '.join(bench.refused)}; {again}")
-    where = MEASURED / bench.profile.id if bench.accept else bench.runner.records
-    then = f"report in {REPORT}" if bench.accept else "--accept keeps them in measured/ and rewrites REPORT.md"
-    terminalreporter.write_line(f"records in {where}; {then}")
+    if bench.report:
+        page = bench.report.with_name("report.html")
+        terminalreporter.write_line(f"records in {bench.runner.records}; report in {bench.report} and {page}")
+    if bench.accept:
+        terminalreporter.write_line(f"accepted into {MEASURED / bench.profile.id}; REPORT.md is written")
+    else:
+        terminalreporter.write_line("`--accept` would keep the records in measured/ and rewrite REPORT.md")

@@ -24,6 +24,8 @@ from replicate.timing.race import Contestants, one_round, orders
 from replicate.timing.session import field_for, keep_record, now, record_of
 from replicate.timing.summary import goal_table, rows_of, shown
 
+pytestmark = pytest.mark.speed
+
 
 # pytest keeps its plugins, of which this is one, in a set.
 @dataclass(eq=False)
@@ -47,7 +49,7 @@ class Timings:
         """The comparisons so far."""
         device, threads = self.contestants.device, self.contestants.threads
         name = f"{device}-{threads}" if self.grid == "full" else f"quick-{device}-{threads}"
-        command = ("pytest", "bench/test_inference.py", "--timing", self.grid)
+        command = ("pytest", "-m", "speed", "bench/test_inference.py", "--timing", self.grid)
         return record_of(name, self.started, command, device, threads, self.comparisons)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:

@@ -26,6 +26,8 @@ from replicate.timing.session import keep_record, now, record_of
 from replicate.timing.summary import service_rows, shown
 from tests.load import Load, Service, load, service
 
+pytestmark = pytest.mark.speed
+
 WIDTHS = ("1", "2/3", "1/2")
 # For Paddle Inference oneDNN would prepare the weights again whenever the size of the batch changes.
 RUNTIME = "onnxruntime"
@@ -140,7 +142,7 @@ def test_load(timing: str, running: dict[str, Running], pytestconfig: pytest.Con
     upstream.prepare()
     threads = int(device_facts("cpu")["threads"])
     name = f"{'' if timing == 'full' else 'quick-'}service-cpu-{threads}"
-    command = ("pytest", "bench/test_serve.py", "--timing", timing)
+    command = ("pytest", "-m", "speed", "bench/test_serve.py", "--timing", timing)
     record = record_of(name, started, command, "cpu", threads, services=[comparison])
     accept = pytestconfig.getoption("--accept") and timing == "full"
     path = keep_record(record, accept)

@@ -140,13 +140,41 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     material = own_material(load_tables(EXPECTED), load_records(folder), profiles, dataset)
     if not material.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
-    # The page is in the project, not beside these records.
-    elsewhere = STATISTICS, "`docs/statistics.md` of the project"
-    blocks = [one.replace(*elsewhere) if isinstance(one, str) else one for one in _blocks(material, OWN_SECTIONS)]
     path = folder / REPORT.name
+    blocks = _outside(_blocks(material, OWN_SECTIONS))
     _write(path, blocks)
     _write_html(target or folder / "report.html", path, blocks, material, Shown(dataset, texts))
     return path
+
+
+def write_session(folder: Path, records: Path, profile: Profile, found: Sequence[Record]) -> Path:
+    """Writes the report of what one session ran into a folder of its own, with its pictures and as one HTML file.
+
+    Args:
+        folder: where it goes; `measured/`, REPORT.md and the READMEs stay as they are.
+        records: the folder that the records were written to, for links.
+        profile: what they were run with.
+        found: the records of the session.
+
+    Returns:
+        The path of REPORT.md.
+
+    Raises:
+        UserError: a file can't be written.
+    """
+    way = Path(os.path.relpath(records.resolve(), folder.resolve())).as_posix()
+    material = gather(load_tables(EXPECTED), found, {profile.id: profile}, way)
+    path = folder / REPORT.name
+    blocks = _outside(_blocks(material))
+    _write(path, blocks)
+    _write_html(path.with_name("report.html"), path, blocks, material, Shown(generated.generate(), texts=True))
+    return path
+
+
+def _outside(blocks: Sequence[Block]) -> list[Block]:
+    """The blocks of a report that does not lie in the project, whose page on statistics it can't link."""
+    elsewhere = STATISTICS, "`docs/statistics.md` of the project"
+    return [one.replace(*elsewhere) if isinstance(one, str) else one for one in blocks]
 
 
 def _write_html(target: Path, path: Path, blocks: Sequence[Block], material: Material, shown: Shown) -> None:

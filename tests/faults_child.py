@@ -17,7 +17,8 @@ from replicate.records.run import Record, load_records
 from replicate.report import build as report
 from replicate.runs import runner as run
 from replicate.runs.store import Store
-from replicate.stages.registry import STAGES
+from replicate.stages.kind import Inputs, Kind
+from replicate.stages.registry import KINDS
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import ResultsTable, Step
@@ -50,8 +51,8 @@ def main(store: Path, records: Path, data: Path, *rows: str) -> None:
             "tables": tuple(tables),
         }
     )
-    for name, stage in STAGES.items():
-        STAGES[name] = telling(name, stage)  # type: ignore[index]
+    for name, kind in KINDS.items():
+        KINDS[name] = Telling(**vars(kind))
     runner = run.Runner(profile, Store(store), quiet=True, offline=True)
     for name in rows:
         table, _, row = name.partition("/")
@@ -80,14 +81,13 @@ def smaller(table: ResultsTable) -> ResultsTable:
     return replace(table, rows=tuple(rows))
 
 
-def telling(name: str, stage: Any) -> Any:
+class Telling(Kind):
     """A stage that says when it begins."""
 
-    def told(inputs: Any) -> Any:
-        print(f"stage {name}", flush=True)
-        return stage(inputs)
-
-    return told
+    def __call__(self, inputs: Inputs) -> dict[str, Any]:
+        """Say so, and run."""
+        print(f"stage {self.name}", flush=True)
+        return super().__call__(inputs)
 
 
 if __name__ == "__main__":

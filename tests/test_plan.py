@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from replicate.common.errors import UserError
+from replicate.records.run import Record, load_records
 from replicate.runs.plan import Sources, Stage, plan
 from replicate.runs.runner import selected
+from replicate.stages.registry import KINDS
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
 from replicate.tables.table import ResultsTable
@@ -53,7 +55,7 @@ def test_every_row_plans(name: str) -> None:
         assert len({stage.key for stage in chain}) == len(chain)
         for stage in chain:
             assert re.fullmatch(r"[0-9a-f]{32}", stage.key)
-            check_options(stage.name, dict(stage.options))
+            check_options(stage.name, dict(stage.passed))
 
 
 @pytest.mark.parametrize(
@@ -73,11 +75,9 @@ def test_stages_come_before_those_that_need_them(row_id: str, names: list[str]) 
 def test_pruning_reads_the_augmented_model_and_set() -> None:
     """As the article did: the parent is the augmented row's model, and the examples are the augmented ones."""
     pruned, parent = stages("prune-1-2"), stages("augment")
-    assert isinstance(pruned["prune"].model, Stage)
-    assert isinstance(pruned["prune"].train, Stage)
-    assert pruned["prune"].model.key == parent["finetune"].key
-    assert pruned["prune"].train.key == parent["augment"].key
-    assert stages("base")["finetune"].train is None
+    assert [one.key for one in pruned["prune"].parents()] == [parent["augment"].key, parent["finetune"].key]
+    assert set(pruned["prune"].sources) == {"train", "model"}
+    assert "train" not in stages("base")["finetune"].sources
 
 
 def test_rows_share_what_is_the_same() -> None:
@@ -137,7 +137,7 @@ def test_device_changes_keys_and_seeds_of_the_profile_do_not() -> None:
 def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage whose code means something else does not reuse older results."""
     before = keys("base")
-    monkeypatch.setitem(__import__("replicate.runs.plan").runs.plan.VERSIONS, "finetune", 99)
+    monkeypatch.setitem(KINDS, "finetune", replace(KINDS["finetune"], version=99))
     assert {name for name, key in keys("base").items() if key != before[name]} == {"finetune"}
 
 
@@ -146,8 +146,8 @@ def test_training_sets_are_made_from_each_other() -> None:
     small = load_profile("small")
     found = stages("lines-500-mix", profile=small, table=TABLES["augmentation"])
     assert list(found) == ["sample", "augment", "pretrain", "finetune"]
-    assert found["augment"].train is found["sample"]
-    assert found["finetune"].train is found["augment"]
+    assert found["augment"].one("train") is found["sample"]
+    assert found["finetune"].one("train") is found["augment"]
     whole = stages("augment", profile=small)
     assert whole["augment"].key != found["augment"].key
     assert whole["pretrain"].key == found["pretrain"].key
@@ -158,8 +158,8 @@ def test_augmentation_by_a_language_model_starts_from_it() -> None:
     small = load_profile("small")
     found = stages("ernie-replace", profile=small, table=TABLES["augmentation"])
     assert list(found) == ["pretrain", "augment", "finetune"]
-    assert found["augment"].model is found["finetune"].model is found["pretrain"]
-    assert stages("unk", profile=small, table=TABLES["augmentation"])["augment"].model is None
+    assert found["augment"].one("model") is found["finetune"].one("model") is found["pretrain"]
+    assert "model" not in stages("unk", profile=small, table=TABLES["augmentation"])["augment"].sources
 
 
 def test_a_package_changes_only_what_it_decides() -> None:
@@ -219,6 +219,37 @@ def test_named_model_needs_no_pretraining() -> None:
     assert found["finetune"].identity["inputs"]["model"] == "ernie-3.0-base-zh"
     other = stages("augment", profile=replace(paper, model="ernie-3.0-nano-zh"))
     assert other["finetune"].key != found["finetune"].key
+
+
+@pytest.mark.parametrize("record", load_records(), ids=lambda record: record.place)
+def test_keys_of_committed_records_stay_valid(record: Record) -> None:
+    """Of what each record says it was made of, the plan makes the keys that its stages were stored under."""
+    inputs = [stage["inputs"] for stage in record.stages]
+    sources = Sources(
+        digests={part: record.digests[part] for part in ("train", "dev", "labels")},
+        unlabelled=next((one["unlabelled"] for one in inputs if "unlabelled" in one), ""),
+        environment={name.removesuffix("-gpu"): version for name, version in record.versions.items()},
+        queries=next((one["queries"] for one in inputs if "queries" in one), ""),
+    )
+    last = plan(TABLES[record.table], record.row, load_profile(record.profile), record.seed, sources)
+    assert [(one.name, one.key) for one in last.chain()] == [(one["stage"], one["key"]) for one in record.stages]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_default_is_in_the_key(name: str) -> None:
+    """With another default a stage has another key, though nobody named it; the first ones leave it as it was."""
+    kind = KINDS[name]
+    required: dict[str, dict[str, Any]] = {
+        "pretrain": {"architecture": {}},
+        "sample": {"examples": 1},
+        "duplicate": {"copies": 1},
+    }
+    required |= {"augment": {"mix": {"unk": 1}}, "prune": {"width": "1/2"}, "distill": {"student": "cnn"}}
+    passed = required.get(name, {})
+    assert kind.keyed(passed) == passed
+    for setting, first in kind.frozen.items():
+        other = replace(kind, frozen={**kind.frozen, setting: [first]})
+        assert kind.keyed(passed) | {setting: first} == other.keyed(passed)
 
 
 def test_row_without_a_recipe_says_why() -> None:

@@ -1,4 +1,4 @@
-"""The READMEs' table of promises: every test that it names is there, the same ones in both languages."""
+"""The table of promises: every test that it names is there, the same ones in both languages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from replicate.common.paths import ROOT
 
-PAGES = {"README.md": "## What we promise", "README.zh-CN.md": "## 我们的承诺"}
+PAGES = {"docs/promises.md": "# What we promise", "docs/promises.zh-CN.md": "# 我们的承诺"}
 ROW = re.compile(r"^\| (.+) \| `((?:tests|bench)/\w+\.py)::(\w+)` \|$", re.MULTILINE)
 
 

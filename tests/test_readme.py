@@ -1,22 +1,29 @@
-"""What the READMEs and docs/statistics.md say is so: their commands, names and paths are those of the code."""
+"""What the READMEs, CONTRIBUTING.md and docs/ say is so: commands, names, paths and links are those of the code."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from configparser import RawConfigParser
+from itertools import pairwise
 from pathlib import Path
 from typing import get_args
+from urllib.parse import unquote
 
 import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
 from replicate.commands.main import build_parser, main
 from replicate.common.paths import EXPECTED, ROOT
-from replicate.report.readme import END
+from replicate.findings.rows import judge_claims
+from replicate.records.run import load_records
 from replicate.runs.runner import selected
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.profile import load_profile, profile_ids
@@ -26,8 +33,24 @@ from replicate.verdicts.published import Status
 
 README = ROOT / "README.md"
 CHINESE = ROOT / "README.zh-CN.md"
-STATISTICS = ROOT / "docs" / "statistics.md"
-PAGES = (README, CHINESE, STATISTICS)
+DOCS = ROOT / "docs"
+STATISTICS = DOCS / "statistics.md"
+GENERATED = DOCS / "report"
+# What people write; CHANGELOG.md tells of the past, so its names may be gone.
+PAGES = (
+    README,
+    CHINESE,
+    ROOT / "CONTRIBUTING.md",
+    *sorted(page for page in DOCS.rglob("*.md") if GENERATED not in page.parents),
+)
+# What is generated has links too.
+LINKED = (*PAGES, ROOT / "CHANGELOG.md", ROOT / "REPORT.md", *sorted(GENERATED.rglob("*.md")))
+LARGEST = 9 * 1024
+
+
+def named(page: Path) -> str:
+    """What a test's case of a page is called."""
+    return page.relative_to(ROOT).as_posix()
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -38,7 +61,7 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 def commands() -> list[list[str]]:
     """Every command of the `sh` blocks, as words; what tox runs in turn stands as a command of its own."""
-    lines = [line for page in (README, STATISTICS) for block in blocks(page, "sh") for line in block.splitlines()]
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines()]
     whole = [shlex.split(part) for line in lines for part in line.split("&&")]
     return whole + [inner for words in whole if words[0] == "tox" and (inner := behind_tox(words))]
 
@@ -59,6 +82,13 @@ def environment(words: list[str]) -> str | None:
     return words[words.index("-e") + 1] if "-e" in words else None
 
 
+def environments() -> set[str]:
+    """The environments of tox, those without a section of their own too."""
+    parser = tox_ini()
+    sections = {name.removeprefix("testenv:") for name in parser.sections() if name.startswith("testenv:")}
+    return sections | {name.strip() for name in parser.get("tox", "env_list").split(",")}
+
+
 def tox_ini() -> RawConfigParser:
     """The tox.ini of this checkout."""
     parser = RawConfigParser()
@@ -70,6 +100,13 @@ def of(program: str) -> list[object]:
     """The commands of one program, each once and with an id that a person can read."""
     found = {shlex.join(words): words[1:] for words in commands() if words[0] == program}
     return [pytest.param(words, id=line) for line, words in found.items()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_blocks_are_of_known_languages(page: Path) -> None:
+    """A block is of a language that a test here looks at, or `text`; a script from elsewhere would draw a diagram."""
+    languages = re.findall(r"^ *```(.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(languages) <= {"console", "sh", "text", "toml"}
 
 
 def test_every_command_is_checked() -> None:
@@ -105,14 +142,14 @@ def test_pytest_command_selects_cases(words: list[str], tmp_path: Path) -> None:
     call = [sys.executable, "-m", "pytest", *words, "--collect-only", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, env=surroundings(tmp_path), check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "bench/test_rows.py::" in done.stdout
+    assert f"{'bench/test_rows.py' if words[0] == 'bench' else words[0]}::" in done.stdout
 
 
 @pytest.mark.parametrize("words", of("tox"))
 def test_tox_environment_exists(words: list[str]) -> None:
     """tox.ini has the environment that the command names; one without a name runs the tests."""
     name = environment(words)
-    assert words == [] if name is None else tox_ini().has_section(f"testenv:{name}")
+    assert words == [] if name is None else name in environments()
 
 
 @pytest.mark.parametrize("words", of("python"))
@@ -129,7 +166,7 @@ def test_sourced_file_is_that_of_an_environment(words: list[str]) -> None:
     """What is sourced is the activation script of an environment of tox."""
     match = re.fullmatch(r"\.tox/(\w+)/bin/activate", words[0])
     assert match
-    assert tox_ini().has_section(f"testenv:{match[1]}")
+    assert match[1] in environments()
 
 
 def surroundings(folder: Path) -> dict[str, str]:
@@ -155,10 +192,11 @@ def transcript(block: str) -> Iterator[tuple[str, str]]:
         yield command, output
 
 
-def test_console_blocks_show_what_is_printed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "console")], ids=named)
+def test_console_blocks_show_what_is_printed(page: Path, tmp_path: Path) -> None:
     """Every command of the `console` blocks prints what stands below it; `…` and a line `...` stand for anything."""
     variables = surroundings(tmp_path)
-    for block in blocks(README, "console"):
+    for block in blocks(page, "console"):
         for command, expected in transcript(block):
             assert "--accept" not in command, "a test must not change measured/"
             done = subprocess.run(
@@ -181,9 +219,9 @@ def test_both_languages_have_the_same_commands() -> None:
 
 
 def test_example_row_loads(tmp_path: Path) -> None:
-    """The README's row can be appended to the article's table as it stands."""
+    """The example of a row can be appended to the article's table as it stands."""
     table = EXPECTED / "ernie3_kuake_qic.toml"
-    (block,) = blocks(README, "toml")
+    (block,) = blocks(DOCS / "rows-and-tables.md", "toml")
     path = tmp_path / table.name
     path.write_text(f"{table.read_text(encoding='utf-8')}\n{block}", encoding="utf-8")
     before, after = load_table(table), load_table(path)
@@ -191,45 +229,130 @@ def test_example_row_loads(tmp_path: Path) -> None:
     assert [step.stage for step in after.chain(after.rows[-1].id)] == ["augment", "finetune", "prune"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [README, CHINESE], ids=named)
+def test_readme_is_short(page: Path) -> None:
+    """A README answers; the rest is in docs/."""
+    assert page.stat().st_size <= LARGEST
+
+
+def test_what_the_readmes_say_of_claims() -> None:
+    """The paragraph on the small net says what its records say; where this fails, both READMEs need another one."""
+    records = load_records()
+    told: dict[str, str] = {}
+    for name in ("ernie3_kuake_qic", "compression"):
+        rows = [record for record in records if record.table == name]
+        told |= {one.claim.id: one.verdict.status for one in judge_claims(load_tables()[name], rows, "small")}
+    assert {name: told[name] for name in ("augment-lowers", "prune-2-3-raises", "prune-2-3-beats-base")} == {
+        "augment-lowers": "not distinguishable",
+        "prune-2-3-raises": "not distinguishable",
+        "prune-2-3-beats-base": "not distinguishable",
+    }
+    assert told["prune-1-2-keeps"] == told["leak-1-2-helps"] == told["leak-2-3-helps"] == "supported"
+    assert not [record for record in records if record.profile == "paper"]
+
+
+def inlines(page: Path) -> Iterator[tuple[Token, list[Token]]]:
+    """Each paragraph, heading and cell of a page: the token that opens it and what is in it."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(page.read_text(encoding="utf-8"))
+    for before, token in pairwise(tokens):
+        if token.type == "inline":
+            yield before, token.children or []
+
+
+def links(page: Path) -> list[str]:
+    """Where the links and pictures of a page lead."""
+    found = [one.attrs.get("href", one.attrs.get("src")) for _, children in inlines(page) for one in children]
+    return [str(link) for link in found if link]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them: one that comes again has a number."""
+    found, times = set(), Counter[str]()
+    for opening, children in inlines(page):
+        if opening.type == "heading_open":
+            text = "".join(one.content for one in children if one.type in ("text", "code_inline"))
+            anchor = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+            found.add(f"{anchor}-{times[anchor]}" if times[anchor] else anchor)
+            times[anchor] += 1
+    return found
+
+
+@pytest.mark.parametrize("page", LINKED, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file or folder of the checkout, and every anchor a heading there."""
-    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
-        name, _, anchor = link.partition("#")
-        target = page.parent / name if name else page
-        assert target.exists(), link
-        if anchor:
-            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}, link
+    dead = []
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = unquote(link).partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.is_relative_to(ROOT) or not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    assert not dead
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_is_linked_to() -> None:
+    """From the README a reader reaches every page of docs/ that people write."""
+    reached, todo = {README}, [README]
+    while todo:
+        page = todo.pop()
+        names = (unquote(link).partition("#")[0] for link in links(page) if not re.match(r"[a-z]+:", link))
+        for target in {(page.parent / name).resolve() for name in names if name.endswith(".md")} - reached:
+            if target.exists():
+                reached.add(target)
+                todo.append(target)
+    assert set(PAGES) <= reached
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_modules_exist(page: Path) -> None:
-    """Every Python file that a page names is in the package, among the tests or at the root."""
-    for name in re.findall(r"(?<![*\w/])(?:replicate/|tests/)?([a-z_]+\.py)\b", page.read_text(encoding="utf-8")):
-        if name != "data_aug.py":  # ERNIE's own script
-            found = [*(ROOT / "replicate").rglob(name), *(ROOT / "tests").glob(name), *ROOT.glob(name)]
-            assert found, name
+    """Every Python file and folder of code that a page names is in the package, among the tests or at the root."""
+    text, folders = page.read_text(encoding="utf-8"), ("", "replicate", "tests")
+    missing = []
+    for name in re.findall(r"(?<![*\w./-])(?:\.\./)*((?:\w+/)*\w+\.py|(?:replicate|tests|bench)/(?:\w+/)*\w*)", text):
+        if any((ROOT / folder / name).exists() for folder in folders):
+            continue
+        # A bare name may be that of any module of the package; data_aug.py is ERNIE's own script.
+        if name != "data_aug.py" and ("/" in name or not any(ROOT.glob(f"replicate/**/{name}"))):
+            missing.append(name)
+    assert not missing
 
 
-@pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
-def test_profiles_and_verdicts_are_all_there(page: Path) -> None:
-    """The table of profiles has each profile once, and every word of a verdict is explained."""
-    text = page.read_text(encoding="utf-8")
-    # The table of results before has as many columns.
-    names = re.findall(r"^\| `(\w+)` \|(?:[^|\n]*\|){4}$", text.partition(END)[2], re.MULTILINE)
+def test_rooms_are_in_their_order() -> None:
+    """docs/architecture.md lists every room of the package, in the order that tests/test_layers.py holds."""
+    section = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
+    rooms = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert sorted(rooms) == sorted(path.parent.name for path in ROOT.glob("replicate/*/__init__.py"))
+    order = re.search(r"^ROOMS = (\(.*?\))$", (ROOT / "tests/test_layers.py").read_text(encoding="utf-8"), re.M | re.S)
+    assert order
+    assert tuple(rooms) == ast.literal_eval(order[1])
+
+
+def test_profiles_are_all_there() -> None:
+    """The table of profiles has each profile once."""
+    text = (DOCS / "profiles.md").read_text(encoding="utf-8")
+    names = re.findall(r"^\| `(\w+)` \|(?:[^|\n]*\|){4}$", text, re.MULTILINE)
     assert sorted(names) == sorted(profile_ids())
+
+
+@pytest.mark.parametrize("page", [README, CHINESE, DOCS / "reading.md"], ids=named)
+def test_verdicts_are_all_there(page: Path) -> None:
+    """Every word of a verdict is explained."""
+    text = page.read_text(encoding="utf-8")
     for word in (*get_args(Status), *get_args(ClaimStatus)):
         assert f"`{word}`" in text, word
 
 
-@pytest.mark.parametrize("page", [README, CHINESE], ids=lambda page: page.name)
-def test_variables_are_those_of_the_code(page: Path) -> None:
-    """The README names each `REPLICATE_` variable that the code reads, and no other."""
+def test_variables_are_those_of_the_code() -> None:
+    """docs/offline.md names each `REPLICATE_` variable that the code reads, and no page one that nothing reads."""
     name = re.compile(r"\bREPLICATE_[A-Z_]+\b")
-    sources = (*ROOT.glob("replicate/**/*.py"), ROOT / "conftest.py")
-    read = {found for path in sources for found in name.findall(path.read_text(encoding="utf-8"))}
-    assert set(name.findall(page.read_text(encoding="utf-8"))) == read
+
+    def found(*paths: Path) -> set[str]:
+        return {one for path in paths for one in name.findall(path.read_text(encoding="utf-8"))}
+
+    read = found(*ROOT.glob("replicate/**/*.py"), ROOT / "conftest.py")
+    assert found(DOCS / "offline.md") == read
+    assert found(*PAGES) <= read | found(*ROOT.glob("tests/*.py"))
 
 
 def test_statistics_page_has_the_tables_of_its_command() -> None:

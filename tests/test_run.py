@@ -21,6 +21,8 @@ from replicate.runs.runner import Runner, selected
 from replicate.runs.store import Store
 from replicate.scores.metrics import scores
 from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions
+from replicate.stages.kind import Inputs
+from replicate.stages.registry import KINDS
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile
 from tests.tiny import ARCHITECTURE
@@ -240,12 +242,28 @@ def test_the_baseline_needs_no_text_to_pretrain_on(profile: Profile, tmp_path: P
         runner.planned(ARTICLE, "base", 1)
 
 
-def test_an_accident_is_on_record(profile: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def accident(inputs: Inputs) -> dict[str, Any]:
+    """A stage with a fault that nobody foresaw."""
+    raise TypeError("unforeseen\nand more")
+
+
+def test_an_accident_is_on_record(
+    profile: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A stage that dies of something unforeseen ends its own row, with its reason on record, and no other."""
     runner = Runner(profile, Store(tmp_path), quiet=True)
-    wrong = replace(profile, options={**OPTIONS, "augment": {**OPTIONS["augment"], "copies": "many"}})
-    found = Runner(wrong, runner.store, quiet=True).run(ARTICLE, ROW, 1)
+    monkeypatch.setitem(KINDS, "augment", replace(KINDS["augment"], run="tests.test_run:accident"))
+    found = runner.run(ARTICLE, ROW, 1)
     assert (found.status, found.counts) == ("error", {})
-    assert found.reason.startswith("augment: TypeError")
+    assert found.reason == "augment: TypeError: unforeseen"
     assert "Traceback" in capsys.readouterr().err
     assert runner.run(ARTICLE, "svm", 1).status == "ok"
+
+
+def test_a_setting_that_no_run_can_have_names_row_stage_and_profile(profile: Profile, tmp_path: Path) -> None:
+    """It is refused before anything runs."""
+    wrong = replace(profile, options={**OPTIONS, "augment": {**OPTIONS["augment"], "copies": "many"}})
+    where = rf"row {ARTICLE.id}/augment, stage augment under profile {profile.id}: .*copies is 'many'"
+    with pytest.raises(UserError, match=where):
+        Runner(wrong, Store(tmp_path), quiet=True).run(ARTICLE, ROW, 1)
+    assert not [*tmp_path.iterdir()]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,27 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset, read_split
-from replicate.runs.plan import VERSIONS
 from replicate.scores.packing import unpack_predictions
-from replicate.stages.registry import STAGES, Inputs, settings_of
+from replicate.stages.kind import Inputs
+from replicate.stages.registry import KINDS
 from tests.tiny import QUIET, Made
 
 FINETUNE = {"learning_rate": 3e-3, "epochs": 1, "batch_size": 50, "max_seq_length": 48}
 AUGMENT = {"copies": 2, "mix": {"unk": 0.5, "truncate": 0.5}}
 
 
-def inputs(dataset: Dataset, folder: Path, options: Mapping[str, Any], **changes: Any) -> Inputs:
-    """A stage's inputs with seed 1."""
+def inputs(dataset: Dataset, folder: Path, options: Any = None, **changes: Any) -> Inputs:
+    """A stage's inputs with seed 1; `train` and `model` are what its ports take."""
     folder.mkdir(exist_ok=True)
-    given: dict[str, Any] = {"seed": 1, "train": None, "model": None, "unlabelled": lambda: dataset.unlabelled}
-    return Inputs(options=options, dataset=dataset, folder=folder, progress=QUIET, **{**given, **changes})
+    sources = {port: (changes.pop(port),) for port in ("train", "model") if changes.get(port) is not None}
+    changes = {name: value for name, value in changes.items() if name not in ("train", "model")}
+    given: dict[str, Any] = {"seed": 1, "unlabelled": lambda: dataset.unlabelled, **changes}
+    return Inputs(options, dataset=dataset, sources=sources, folder=folder, progress=QUIET, **given)
+
+
+def run(stage: str, dataset: Dataset, folder: Path, passed: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """What a stage gives with these settings."""
+    return KINDS[stage](inputs(dataset, folder, KINDS[stage].settings(passed), **changes))
 
 
 @pytest.mark.parametrize(
@@ -50,29 +58,38 @@ def inputs(dataset: Dataset, folder: Path, options: Mapping[str, Any], **changes
 def test_a_setting_of_another_kind_is_refused(stage: str, options: dict[str, object], words: str) -> None:
     """Of a profile or a table, too, a value that no run can have is one line before anything runs."""
     with pytest.raises(UserError, match=re.escape(words)):
-        settings_of(stage, options)
+        KINDS[stage].settings(options)
 
 
-def test_every_stage_has_a_version() -> None:
-    """What can run can be keyed."""
-    assert set(STAGES) == set(VERSIONS)
+@pytest.mark.parametrize("name", KINDS)
+def test_a_stage_says_everything_about_itself(name: str) -> None:
+    """Its frozen defaults are settings that it has, and all that have a default; what runs it can be imported."""
+    kind = KINDS[name]
+    defaults = {
+        one.name for one in fields(kind.options) if one.default is not MISSING or one.default_factory is not MISSING
+    }
+    assert kind.name == name
+    assert set(kind.frozen) == defaults
+    module, _, function = kind.run.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    assert kind.version >= 1
 
 
 def test_augmented_set_is_what_the_next_stage_reads(dataset: Dataset, tmp_path: Path) -> None:
     """`augment` writes train.txt, each text followed by its copies with its label; `Inputs.split` reads it back."""
-    summary = STAGES["augment"](inputs(dataset, tmp_path, AUGMENT))
+    summary = run("augment", dataset, tmp_path, AUGMENT)
     split = read_split(tmp_path / "train.txt", dataset.labels)
     assert summary["examples"] == len(split) > 2 * len(dataset.train)
     assert set(dataset.train.texts) <= set(split.texts)
-    assert inputs(dataset, tmp_path, {}, train=tmp_path).split() == split
-    assert inputs(dataset, tmp_path, {}).split() == dataset.train
+    assert inputs(dataset, tmp_path, train=tmp_path).split() == split
+    assert inputs(dataset, tmp_path).split() == dataset.train
 
 
 def test_seed_decides_the_copies(dataset: Dataset, tmp_path: Path) -> None:
     """The same seed writes the same bytes, another seed others."""
     written = []
     for number, seed in enumerate((1, 1, 2)):
-        STAGES["augment"](inputs(dataset, tmp_path / str(number), AUGMENT, seed=seed))
+        run("augment", dataset, tmp_path / str(number), AUGMENT, seed=seed)
         written.append((tmp_path / str(number) / "train.txt").read_bytes())
     assert written[0] == written[1] != written[2]
 
@@ -87,7 +104,7 @@ def test_every_source_of_words_is_there_for_a_row(
     for number in range(2):
         options = {"copies": 1, "mix": {strategy: 1.0}, "article": True}
         model = pretrained.folder if strategy == "ernie_replace" else None
-        summary = STAGES["augment"](inputs(dataset, tmp_path / str(number), options, model=model))
+        summary = run("augment", dataset, tmp_path / str(number), options, model=model)
         written.append((tmp_path / str(number) / "train.txt").read_bytes())
         assert summary["strategies"] == {strategy: len(dataset.train)}
         assert summary["unchanged"] < summary["copies"]
@@ -98,7 +115,7 @@ def test_a_sample_is_drawn_by_the_seed(dataset: Dataset, tmp_path: Path) -> None
     """So many different lines of the training set, in its order, with their labels; another seed draws others."""
     drawn = []
     for seed in (1, 2):
-        summary = STAGES["sample"](inputs(dataset, tmp_path / str(seed), {"examples": 60}, seed=seed))
+        summary = run("sample", dataset, tmp_path / str(seed), {"examples": 60}, seed=seed)
         split = read_split(tmp_path / str(seed) / "train.txt", dataset.labels)
         examples = list(zip(dataset.train.texts, dataset.train.labels, strict=True))
         places = [examples.index(one) for one in zip(split.texts, split.labels, strict=True)]
@@ -113,14 +130,14 @@ def test_a_sample_is_drawn_by_the_seed(dataset: Dataset, tmp_path: Path) -> None
 def test_a_sample_of_none_or_of_more_than_all_is_refused(dataset: Dataset, tmp_path: Path, examples: int) -> None:
     """Both would be another experiment than the row says."""
     with pytest.raises(UserError, match=f"{examples} of 200 training examples"):
-        STAGES["sample"](inputs(dataset, tmp_path, {"examples": examples}))
+        run("sample", dataset, tmp_path, {"examples": examples})
     assert not [*tmp_path.iterdir()]
 
 
 def test_duplicates_are_the_same_lines(dataset: Dataset, tmp_path: Path) -> None:
     """Each line stands there with its copies, label included, whatever the seed."""
     for seed in (1, 2):
-        STAGES["duplicate"](inputs(dataset, tmp_path / str(seed), {"copies": 2}, seed=seed))
+        run("duplicate", dataset, tmp_path / str(seed), {"copies": 2}, seed=seed)
     split = read_split(tmp_path / "1" / "train.txt", dataset.labels)
     assert split.texts == tuple(text for text in dataset.train.texts for _ in range(3))
     assert split.labels == tuple(label for label in dataset.train.labels for _ in range(3))
@@ -130,40 +147,44 @@ def test_duplicates_are_the_same_lines(dataset: Dataset, tmp_path: Path) -> None
 def test_a_setting_that_has_no_default_must_be_given(dataset: Dataset, tmp_path: Path) -> None:
     """A recipe that forgets it is refused before anything runs."""
     with pytest.raises(UserError, match="SampleOptions needs the setting 'examples'"):
-        STAGES["sample"](inputs(dataset, tmp_path, {}))
+        run("sample", dataset, tmp_path, {})
 
 
 def test_scratch_forgets_the_pretraining(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """`start = "scratch"` keeps vocabulary and shape of the model and none of its weights; the seed decides them."""
     runs = {
-        (start, seed): STAGES["finetune"](
-            inputs(
-                dataset, tmp_path / f"{start}{seed}", {**FINETUNE, "start": start}, seed=seed, model=pretrained.folder
-            )
+        (start, seed): run(
+            "finetune",
+            dataset,
+            tmp_path / f"{start}{seed}",
+            {**FINETUNE, "start": start},
+            seed=seed,
+            model=pretrained.folder,
         )
         for start, seed in (("model", 1), ("scratch", 1), ("scratch", 2))
     }
     assert len({summary["weights_step0"] for summary in runs.values()}) == 3
     assert len({summary["parameters"] for summary in runs.values()}) == 1
-    again = inputs(dataset, tmp_path / "again", {**FINETUNE, "start": "scratch"}, model=pretrained.folder)
-    assert STAGES["finetune"](again) == runs["scratch", 1]
-    default = inputs(dataset, tmp_path / "default", FINETUNE, model=pretrained.folder)
-    assert STAGES["finetune"](default) == runs["model", 1]
+    scratch = {**FINETUNE, "start": "scratch"}
+    again = run("finetune", dataset, tmp_path / "again", scratch, model=pretrained.folder)
+    assert again == runs["scratch", 1]
+    default = run("finetune", dataset, tmp_path / "default", FINETUNE, model=pretrained.folder)
+    assert default == runs["model", 1]
 
 
 def test_bad_start_is_refused(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """A start that is none, and a stage without the model that it needs, are the user's errors."""
     with pytest.raises(UserError, match="start is 'nowhere'; choose one of model, scratch"):
-        STAGES["finetune"](inputs(dataset, tmp_path, {"start": "nowhere"}, model=pretrained.folder))
+        run("finetune", dataset, tmp_path, {"start": "nowhere"}, model=pretrained.folder)
     with pytest.raises(UserError, match="no model to prune"):
-        STAGES["prune"](inputs(dataset, tmp_path, {"width": "1/2"}))
+        run("prune", dataset, tmp_path, {"width": "1/2"})
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "sample", "duplicate", "augment", "finetune", "prune", "distill"])
 def test_unknown_setting_is_refused(stage: str, dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """A setting that the stage lacks stops it before it writes."""
     with pytest.raises(UserError, match="has no setting 'speed'"):
-        STAGES[stage](inputs(dataset, tmp_path, {"speed": 1}, model=pretrained.folder))
+        run(stage, dataset, tmp_path, {"speed": 1}, model=pretrained.folder)
     assert not [*tmp_path.iterdir()]
 
 
@@ -172,7 +193,7 @@ def test_distil_draws_from_both_sources(dataset: Dataset, finetuned: Made, tmp_p
     half = replace(dataset, unlabelled=dataset.unlabelled[:100])
     options = {"student": "bow", "copies": 0, "unlabelled": 0.6, "epochs": 1, "max_seq_length": 48}
     given = {"model": finetuned.folder, "unlabelled": lambda: dataset.unlabelled[100:]}
-    summary = STAGES["distill"](inputs(half, tmp_path, options, **given))
+    summary = run("distill", half, tmp_path, options, **given)
     assert (summary["unlabelled"], summary["examples"]) == (120, 320)
     assert len(unpack_predictions(summary["evaluation"]["predictions"])) == len(dataset.dev)
     assert (tmp_path / "config.json").is_file()
@@ -181,18 +202,18 @@ def test_distil_draws_from_both_sources(dataset: Dataset, finetuned: Made, tmp_p
 def test_distil_wants_a_teacher(dataset: Dataset, tmp_path: Path) -> None:
     """Without a model there is nobody to learn from."""
     with pytest.raises(UserError, match="there is no teacher"):
-        STAGES["distill"](inputs(dataset, tmp_path, {"student": "bow"}))
+        run("distill", dataset, tmp_path, {"student": "bow"})
 
 
 def test_prune_wants_a_classifier(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
     """A pretrained net without a head is not pruned with a random one."""
     with pytest.raises(UserError, match=r"label\.txt"):
-        STAGES["prune"](inputs(dataset, tmp_path, {"width": "1/2"}, model=pretrained.folder))
+        run("prune", dataset, tmp_path, {"width": "1/2"}, model=pretrained.folder)
 
 
 def test_baseline_is_evaluated_like_the_rest(dataset: Dataset, tmp_path: Path) -> None:
     """The SVM's counts follow from its predictions, one for each dev example; it has no confidence."""
-    evaluation = STAGES["svm"](inputs(dataset, tmp_path, {}))["evaluation"]
+    evaluation = run("svm", dataset, tmp_path, {})["evaluation"]
     predicted = unpack_predictions(evaluation["predictions"])
     right = sum(p == gold for p, gold in zip(predicted, dataset.dev.labels, strict=True))
     assert sum(row[i] for i, row in enumerate(evaluation["counts"]["confusion"])) == right

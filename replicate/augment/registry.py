@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from replicate.augment import ernie_replace, pos_replace, truncate, unk, w2v_replace, words
 from replicate.augment.nlpcda import NLPCDA
 from replicate.augment.strategy import Kind
@@ -31,3 +33,9 @@ STRATEGIES: dict[str, Kind] = {
     "n_sampling": Kind(words.build_n_sampling, "a fragment of the words is kept", reads_words=True),
     **NLPCDA,
 }
+
+
+def packages_of(mix: Mapping[str, float]) -> set[str]:
+    """Packages that decide what the strategies of a mix give, beside those that decide everything."""
+    used = (STRATEGIES[name].packages for name, weight in mix.items() if weight and name in STRATEGIES)
+    return {package for packages in used for package in packages}

@@ -32,8 +32,8 @@ def _tell(summary: dict[str, Any], folder: Path) -> int:
 def pretrain_command(args: argparse.Namespace) -> int:
     """`replicate pretrain`."""
     from replicate.nets.device import set_device
+    from replicate.stages.kind import options_of
     from replicate.stages.pretrain import PretrainOptions, pretrain
-    from replicate.stages.registry import options_of
 
     settings = options_of(PretrainOptions, {**_profile_options(args.config or "small", "pretrain"), "seed": args.seed})
     if args.passes is not None:

@@ -1,4 +1,4 @@
-"""What pages are made of, before anybody chose Markdown or HTML: both are rendered from these and nothing is parsed back.
+"""What pages are made of, before anybody chose Markdown or HTML: both are rendered from these, nothing is parsed back.
 
 Prose is a sequence of parts. A plain string is this project's own text and may hold `code`, **strong** and *emphasis*,
 nothing else. Text from outside (labels, names, reasons that quote a file) stands in `Plain` and is escaped.

@@ -1,32 +1,21 @@
-"""What a row needs: its stages in order, each with the key under which the store keeps its result."""
+"""What a row needs: a graph of stages, each with the key under which the store keeps its result."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
-from replicate.augment.registry import STRATEGIES
 from replicate.common.errors import UserError
 from replicate.runs.store import key_of
+from replicate.stages.kind import Port
+from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
-# What a stage's result means; raised when its code changes what comes out, so that older results are not reused.
-VERSIONS = {
-    "pretrain": 1,
-    "sample": 1,
-    "duplicate": 1,
-    "augment": 1,
-    "finetune": 1,
-    "prune": 1,
-    "distill": 1,
-    "svm": 1,
-}
-# Packages whose version decides what comes out of a stage; the two builds of Paddle have one version.
+# Packages whose version decides what comes out of every stage; the two builds of Paddle have one version.
 DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
-# Stages that make a training set.
-SETS = ("sample", "duplicate", "augment")
 
 
 @dataclass(frozen=True)
@@ -48,22 +37,23 @@ class Sources:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a chain.
+    """One stage of a plan.
 
     Attributes:
-        name: stage name.
-        options: every setting, resolved: the profile's, then the row's.
+        name: of its kind.
+        options: every setting, defaults too.
+        passed: the settings that the profile and the row say.
         seed: None where all seeds share the result.
-        train: the stage whose examples it trains on; None for the data set's own.
-        model: the stage whose model it starts from, or a PaddleNLP name or folder; None where it needs none.
+        sources: by port, the stages that it starts from, or the PaddleNLP name or folder of a model; a port that takes
+            what the data set or nobody gives is not in it.
         identity: everything that determines the result; the store's key is its digest.
     """
 
     name: str
     options: Mapping[str, Any]
+    passed: Mapping[str, Any]
     seed: int | None
-    train: Stage | None
-    model: Stage | str | None
+    sources: Mapping[str, tuple[Stage | str, ...]]
     identity: Mapping[str, Any]
 
     @property
@@ -71,88 +61,157 @@ class Stage:
         """The store's key."""
         return key_of(self.identity)
 
+    def one(self, port: str) -> Stage | str | None:
+        """What a port that takes one thing takes."""
+        found = self.sources.get(port, ())
+        return found[0] if found else None
+
+    def parents(self) -> Iterator[Stage]:
+        """The stages that it starts from, in the order of its ports."""
+        return (source for port in self.sources.values() for source in port if isinstance(source, Stage))
+
     def chain(self) -> Iterator[Stage]:
         """The stages that this one needs, each once and before those that need it, itself last."""
-        seen: set[str] = set()
-
-        def walk(stage: Stage) -> Iterator[Stage]:
-            for source in (stage.train, stage.model):
-                if isinstance(source, Stage):
-                    yield from walk(source)
-            if stage.key not in seen:
-                seen.add(stage.key)
+        done: set[str] = set()
+        # A stack in place of recursion: a table may hold a chain of thousands.
+        waiting = [(self, False)]
+        while waiting:
+            stage, ready = waiting.pop()
+            if stage.key in done:
+                continue
+            if ready:
+                done.add(stage.key)
                 yield stage
-
-        return walk(self)
-
-
-def own_packages(stage: str, options: Mapping[str, Any]) -> set[str]:
-    """Packages that decide this stage's result and not every stage's: those of its augmentation strategies."""
-    mix = options.get("mix", {}) if stage in ("augment", "distill") else {}
-    used = (STRATEGIES[name].packages for name, weight in mix.items() if weight and name in STRATEGIES)
-    return {package for packages in used for package in packages}
+                continue
+            waiting.append((stage, True))
+            waiting += [(parent, False) for parent in reversed([*stage.parents()])]
 
 
-def reads_model(stage: str, options: Mapping[str, Any]) -> bool:
-    """Whether a stage starts from a model: those that train do, and augmentation by a masked language model."""
-    if stage == "augment":
-        return bool(options.get("mix", {}).get("ernie_replace"))
-    return stage in ("finetune", "prune", "distill")
+def reads_unlabelled(stage: Stage) -> bool:
+    """Whether the profile's unlabelled text decides the stage's result."""
+    kind = KINDS[stage.name]
+    return "unlabelled" in kind.reads(kind.settings(stage.passed))
 
 
-def reads_unlabelled(stage: str, options: Mapping[str, Any]) -> bool:
-    """Whether a stage draws from the unlabelled text, the data set's and the profile's."""
-    return stage == "distill" and bool(options.get("unlabelled", True))
+@dataclass(frozen=True)
+class _Branch:
+    """What a row has come to: by what stages give, those that the next stage may take; and the outcome of each parent.
+
+    None among the examples is the data set's own training set.
+    """
+
+    found: Mapping[str, tuple[Stage | str | None, ...]] = field(default_factory=lambda: {"examples": (None,)})
+    outcomes: tuple[Stage, ...] = ()
+
+    def after(self, stage: Stage) -> _Branch:
+        """The branch once a stage has run."""
+        gives = KINDS[stage.name].gives
+        return _Branch({**self.found, gives: (stage,)}, (stage,))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all stages of a plan have in common."""
+
+    profile: Profile
+    seed: int
+    sources: Sources
+
+    @cached_property
+    def start(self) -> Stage | str:
+        """What the first stage that needs a net starts from."""
+        if self.profile.model is not None:
+            return self.profile.model
+        return self.stage("pretrain", self.profile.options.get("pretrain", {}), {})
+
+    def stage(self, name: str, passed: Mapping[str, Any], taken: Mapping[str, tuple[Stage | str, ...]]) -> Stage:
+        """A stage with everything that determines its result."""
+        kind = KINDS[name]
+        options, sources = kind.settings(passed), self.sources
+        known = {**sources.digests, "unlabelled": sources.unlabelled, "queries": sources.queries}
+        inputs: dict[str, Any] = {part: known[part] for part in kind.reads(options) if part in known}
+        # Every identity has had a model since the first, also that of a stage that takes none.
+        inputs["model"] = None
+        for port in kind.ports:
+            digests = [_identity(source) for source in taken.get(port.name, ())]
+            if digests:
+                inputs[port.name] = digests if port.many else digests[0]
+        at = self.seed if kind.seeded else None
+        packages = [*DECISIVE, *sorted(kind.packages(options))]
+        identity = {
+            "stage": name,
+            "version": kind.version,
+            "options": kind.keyed(passed),
+            "seed": at,
+            "inputs": inputs,
+            "device": self.profile.device,
+            "environment": {one: sources.environment[one] for one in packages if one in sources.environment},
+        }
+        return Stage(name, asdict(options), dict(passed), at, taken, identity)
 
 
 def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
-    """The last stage of a row's chain under a profile and seed.
+    """The last stage of a row's graph under a profile and seed.
 
     Raises:
-        UserError: the row has no recipe, or a stage that nothing is known of here.
+        UserError: the row has no recipe, a setting that no run can have, or a stage that its parents don't fit.
     """
     row = table.row(row_id)
     if not row.recipe:
         raise UserError(f"row {row.full_id} is not run: {row.not_run}")
+    run = _Run(profile, seed, sources)
+    branches: dict[str, _Branch] = {}
+    for one in table.lineage(row_id):
+        branch = _joined([branches[parent] for parent in one.parents])
+        for step in one.recipe:
+            if step.stage not in KINDS:
+                raise UserError(f"row {one.full_id}: this version has no stage {step.stage!r}")
+            passed = {**profile.options.get(step.stage, {}), **step.options}
+            try:
+                branch = branch.after(run.stage(step.stage, passed, _taken(run, step.stage, passed, branch)))
+            except UserError as error:
+                where = f"row {one.full_id}, stage {step.stage} under profile {profile.id}"
+                raise UserError(f"{where}: {error}") from None
+        branches[one.id] = branch
+    return branches[row_id].outcomes[0]
 
-    def stage(
-        name: str, options: Mapping[str, Any], at: int | None, train: Stage | None, model: Stage | str | None
-    ) -> Stage:
-        if name not in VERSIONS:
-            raise UserError(f"row {row.full_id}: this version has no stage {name!r}")
-        resolved = {**profile.options.get(name, {}), **options}
-        data = {"unlabelled": sources.unlabelled} if name == "pretrain" else dict(sources.digests)
-        if reads_unlabelled(name, resolved):
-            data |= {"unlabelled": sources.unlabelled, "queries": sources.queries}
-        if train is not None:
-            data["train"] = train.key
-        inputs = {**data, "model": model.key if isinstance(model, Stage) else model}
-        identity = {
-            "stage": name,
-            "version": VERSIONS[name],
-            "options": resolved,
-            "seed": at,
-            "inputs": inputs,
-            "device": profile.device,
-            "environment": {
-                package: sources.environment[package]
-                for package in (*DECISIVE, *own_packages(name, resolved))
-                if package in sources.environment
-            },
-        }
-        return Stage(name, resolved, at, train, model, identity)
 
-    train: Stage | None = None
-    model: Stage | str | None = profile.model
-    last: Stage | None = None
-    for step in table.chain(row_id):
-        needs_model = reads_model(step.stage, {**profile.options.get(step.stage, {}), **step.options})
-        if needs_model and model is None:
-            model = stage("pretrain", {}, None, None, None)
-        last = stage(step.stage, step.options, seed, train, model if needs_model else None)
-        if step.stage in SETS:
-            train = last
-        elif needs_model:
-            model = last
-    assert last is not None
-    return last
+def _joined(parents: Sequence[_Branch]) -> _Branch:
+    """Where a row with these parents begins: what they have in common once, what differs side by side."""
+    if not parents:
+        return _Branch()
+    found: dict[str, tuple[Stage | str | None, ...]] = {}
+    for gives in dict.fromkeys(gives for parent in parents for gives in parent.found):
+        one_each = {_identity(source): source for parent in parents for source in parent.found.get(gives, ())}
+        found[gives] = tuple(one_each.values())
+    return _Branch(found, tuple(outcome for parent in parents for outcome in parent.outcomes))
+
+
+def _identity(source: Stage | str | None) -> str | None:
+    return source.key if isinstance(source, Stage) else source
+
+
+def _taken(run: _Run, name: str, passed: Mapping[str, Any], branch: _Branch) -> Mapping[str, tuple[Stage | str, ...]]:
+    """What each port of a stage takes; a port that takes the data set's own training set is left out."""
+    kind, taken = KINDS[name], {}
+    options = kind.settings(passed)
+    for port in kind.ports:
+        if port.when(options) and (found := _at(port, run, branch)):
+            taken[port.name] = found
+    return taken
+
+
+def _at(port: Port, run: _Run, branch: _Branch) -> tuple[Stage | str, ...]:
+    if port.many:
+        fitting = tuple(one for one in branch.outcomes if KINDS[one.name].gives in port.takes)
+        if not fitting or len(fitting) < len(branch.outcomes):
+            raise UserError(f"{port.name} takes {' or '.join(port.takes)} of each parent, and not all of them give it")
+        return fitting
+    found = tuple(one for gives in port.takes for one in branch.found.get(gives, ()))
+    if len(found) > 1:
+        raise UserError(f"it takes one {port.name}, and what it descends from gives {len(found)}")
+    if not found and "net" in port.takes:
+        return (run.start,)
+    if not found:
+        raise UserError(f"nothing before it gives its {port.name}")
+    return tuple(one for one in found if one is not None)

@@ -18,9 +18,10 @@ from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
 from replicate.records.facts import commit, device_facts, machine, versions
 from replicate.records.run import Record, write_record
-from replicate.runs.plan import Sources, Stage, plan, reads_model
+from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
 from replicate.runs.store import Artefact, Store
-from replicate.stages.registry import STAGES, Inputs, settings_of
+from replicate.stages.kind import Inputs
+from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 from replicate.training.optimisation import Diverged
@@ -65,20 +66,17 @@ class Runner:
         return Sources(digests, "", environment, self.dataset.digests["unlabelled"])
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
-        """The stages of a row, in the order in which they run."""
-        sources = self.sources
-        # Text to pretrain on is asked for only where something is pretrained.
-        if self.profile.model is None and self.starts_from_a_model(table, row_id):
-            sources = replace(sources, unlabelled=self.unlabelled_digest)
-        stages = list(plan(table, row_id, self.profile, seed, sources).chain())
-        for stage in stages:
-            settings_of(stage.name, stage.options)
-        return stages
+        """The stages of a row, in the order in which they run.
 
-    def starts_from_a_model(self, table: ResultsTable, row_id: str) -> bool:
-        """Whether one of the row's stages reads a model."""
-        options = self.profile.options
-        return any(reads_model(s.stage, {**options.get(s.stage, {}), **s.options}) for s in table.chain(row_id))
+        Raises:
+            UserError: a setting that no run can have, or text to pretrain on that isn't there.
+        """
+        stages = [*plan(table, row_id, self.profile, seed, self.sources).chain()]
+        # That text is asked for only where something reads it.
+        if self.profile.unlabelled is not None and any(reads_unlabelled(stage) for stage in stages):
+            sources = replace(self.sources, unlabelled=self.unlabelled_digest)
+            stages = [*plan(table, row_id, self.profile, seed, sources).chain()]
+        return stages
 
     def kept(self, stage: Stage) -> bool:
         """Whether the store has the stage's result."""
@@ -91,7 +89,9 @@ class Runner:
             UserError: the store has lost a stage that it needs, or the stage refuses its settings or data.
         """
 
-        def path_of(source: Stage | str | None) -> Path | str | None:
+        kind = KINDS[stage.name]
+
+        def path_of(source: Stage | str) -> Path | str:
             if not isinstance(source, Stage):
                 return source
             found = self.store.find(source.name, source.key)
@@ -102,19 +102,18 @@ class Runner:
         def build(folder: Path) -> Mapping[str, Any]:
             from replicate.nets.device import set_device
 
-            if stage.model is not None or stage.name == "pretrain":
+            options = kind.settings(stage.passed)
+            if kind.wants_device(options):
                 set_device(self.profile.device)
-            train = path_of(stage.train)
             progress = Progress(f"{label} · {stage.name}", self.quiet)
             started = _now()
             try:
-                summary = STAGES[stage.name](
+                summary = kind(
                     Inputs(
-                        options=stage.options,
+                        options=options,
                         seed=stage.seed or 0,
                         dataset=self.dataset,
-                        train=None if train is None else Path(train),
-                        model=path_of(stage.model),
+                        sources={port: tuple(map(path_of, taken)) for port, taken in stage.sources.items()},
                         unlabelled=lambda: self.unlabelled,
                         folder=folder,
                         progress=progress,
@@ -153,7 +152,7 @@ class Runner:
                     {
                         "stage": stage.name,
                         "key": artefact.key,
-                        "config": dict(stage.options),
+                        "config": dict(stage.passed),
                         "inputs": dict(stage.identity["inputs"]),
                         "seconds": artefact.seconds,
                         "summary": summary,

@@ -13,14 +13,18 @@ from replicate.common.checks import check_choice, check_not_negative, check_posi
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets import batching
-from replicate.nets.classifier import Classifier
+from replicate.nets.classifier import Classifier, load_classifier, restart
+from replicate.nets.device import seed_everything
 from replicate.nets.folder import digest_of, save_model, weights_of
 from replicate.nets.tokens import encode
+from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
 from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training, evaluated_batches
 from replicate.training.loop import train as train_net
 from replicate.training.optimisation import adamw
 from replicate.training.options import BATCHING, SELECT, check_length, epoch_batches
+
+STARTS = ("model", "scratch")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class FinetuneOptions:
         select: the dev score that the best model is chosen by: accuracy, or F1 of class index 1.
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
         batching: `random`, or `length` for batches of similar length.
+        start: the `model`'s weights, or a net of its shape with random ones (`scratch`).
     """
 
     learning_rate: float = 6e-5
@@ -45,14 +50,63 @@ class FinetuneOptions:
     select: str = "accuracy"
     evaluations_per_epoch: int = 1
     batching: str = "random"
+    start: str = "model"
 
     def __post_init__(self) -> None:
         """Refuse a setting that no training can have (UserError)."""
         check_choice("select", self.select, SELECT)
         check_choice("batching", self.batching, BATCHING)
+        check_choice("start", self.start, STARTS)
         check_positive(self, "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
         check_schedule(self)
         check_not_negative(self, "early_stop_nums")
+
+
+KIND = Kind(
+    "finetune",
+    FinetuneOptions,
+    "net",
+    "replicate.stages.finetune:run",
+    (TRAIN, MODEL),
+    frozen={
+        "learning_rate": 6e-5,
+        "batch_size": 16,
+        "epochs": 10,
+        "max_seq_length": 128,
+        "warmup_proportion": 0.1,
+        "weight_decay": 0.01,
+        "early_stop_nums": 4,
+        "select": "accuracy",
+        "evaluations_per_epoch": 1,
+        "batching": "random",
+        "start": "model",
+    },
+    wants_device=lambda options: True,
+)
+
+
+def run(inputs: Inputs) -> dict[str, Any]:
+    """Fine-tune the model, or with `start = "scratch"` a net of its shape with random weights.
+
+    Raises:
+        UserError: there is no model, or it is not one.
+    """
+    model = inputs.model("finetune: there is no model to start from")
+    # Before the network is built, or the head is not the same for the same seed.
+    seed_everything(inputs.seed)
+    classifier = load_classifier(model, inputs.dataset.labels)
+    if inputs.options.start == "scratch":
+        seed_everything(inputs.seed)
+        classifier = restart(classifier)
+    return finetune(
+        classifier,
+        inputs.split(),
+        inputs.dataset.dev,
+        inputs.options,
+        inputs.seed,
+        inputs.folder,
+        inputs.progress,
+    )
 
 
 def finetune(

@@ -18,6 +18,7 @@ from replicate.nets.classifier import build_config, load_pretrained
 from replicate.nets.device import seed_everything
 from replicate.nets.folder import digest_of, save_model, weights_of
 from replicate.nets.tokens import build_tokenizer, build_vocabulary, encode
+from replicate.stages.kind import Inputs, Kind
 from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.optimisation import Diverged, adamw
 from replicate.training.options import check_length
@@ -56,6 +57,35 @@ class PretrainOptions:
         check_positive(self, "passes", "batch_size", "learning_rate")
         check_schedule(self)
         check_rate(self, "dropout", "mask_probability", "heldout")
+
+
+KIND = Kind(
+    "pretrain",
+    PretrainOptions,
+    "net",
+    "replicate.stages.pretrain:run",
+    frozen={
+        "passes": 8.0,
+        "dropout": 0.0,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "warmup_proportion": 0.06,
+        "weight_decay": 0.01,
+        "mask_probability": 0.15,
+        "heldout": 0.01,
+        "max_seq_length": 64,
+        "minimum_count": 2,
+        "seed": 0,
+    },
+    seeded=False,
+    reads=lambda options: ("unlabelled",),
+    wants_device=lambda options: True,
+)
+
+
+def run(inputs: Inputs) -> dict[str, Any]:
+    """Pretrain the profile's net on unlabelled lines."""
+    return pretrain(inputs.unlabelled(), inputs.options, inputs.folder, inputs.progress)
 
 
 def mask_tokens(

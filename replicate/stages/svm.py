@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from replicate.corpus.formats import Split
+from replicate.corpus.formats import Split
+from replicate.scores.metrics import count
+from replicate.scores.packing import pack_bits, pack_predictions
+from replicate.stages.kind import TRAIN, Inputs, Kind
 
 
 def svm(train: Split, dev: Split, labels: int, seed: int) -> NDArray[np.int64]:
@@ -34,3 +37,24 @@ def svm(train: Split, dev: Split, labels: int, seed: int) -> NDArray[np.int64]:
     features = TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True)
     model = make_pipeline(features, LinearSVC(C=0.3, random_state=seed))
     return np.asarray(model.fit(train.texts, train.labels).predict(dev.texts), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class SvmOptions:
+    """The baseline has no settings."""
+
+
+KIND = Kind("svm", SvmOptions, "scores", "replicate.stages.svm:run", (TRAIN,))
+
+
+def run(inputs: Inputs) -> dict[str, Any]:
+    """Train and score the baseline."""
+    dev, classes = inputs.dataset.dev, len(inputs.dataset.labels)
+    predicted = svm(inputs.split(), dev, classes, inputs.seed)
+    evaluation = {
+        "counts": count(dev.labels, predicted, classes),
+        "predictions": pack_predictions(predicted),
+        "correct": pack_bits(predicted == np.asarray(dev.labels)),
+        "confidence": "",
+    }
+    return {"evaluation": evaluation, "parameters": 0}

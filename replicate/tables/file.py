@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
 from replicate.common.toml import Section, read_toml
 from replicate.scores.metrics import METRICS
+from replicate.stages.kind import fault_of
+from replicate.stages.registry import KINDS
 from replicate.tables.table import (
     EFFECTS,
     LATENCY,
@@ -28,7 +31,6 @@ from replicate.tables.table import (
 )
 
 SCHEMA = 1
-STAGES = ("augment", "distill", "duplicate", "finetune", "prune", "sample", "svm")
 CLAIM_KINDS = ("lowers", "keeps", "raises")
 UNITS = {"fraction": Decimal(1), "percent": Decimal("0.01"), "milliseconds": Decimal(1)}
 EXACT = Decimal("1e-12")
@@ -138,7 +140,9 @@ def _statistics(section: Section) -> Statistics:
 
 
 def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
-    section.only("id", "title", "parent", "recipe", "not_run", "profiles", "published", "counts", "provenance")
+    section.only(
+        "id", "title", "parent", "parents", "recipe", "not_run", "profiles", "published", "counts", "provenance"
+    )
     recipe = tuple(_step(step) for step in section.sections("recipe"))
     if recipe and "not_run" in section.data:
         raise section.fault("not_run", "a row with a recipe runs")
@@ -149,7 +153,7 @@ def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str
         table=table,
         id=section.identifier("id"),
         title=section.text("title"),
-        parent=section.optional_text("parent"),
+        parents=_parents(section),
         recipe=recipe,
         not_run="" if recipe else section.text("not_run"),
         published={metric: _published(published, metric, units.get(metric, "fraction")) for metric in published.data},
@@ -162,13 +166,27 @@ def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str
     return row
 
 
+def _parents(section: Section) -> tuple[str, ...]:
+    if "parents" not in section.data:
+        return () if "parent" not in section.data else (section.text("parent"),)
+    if "parent" in section.data:
+        raise section.fault("parent", "name it among the `parents`")
+    parents = section.texts("parents")
+    if len(set(parents)) != len(parents):
+        raise section.fault("parents", "a row twice")
+    return parents
+
+
 def _step(section: Section) -> Step:
     options = {key: value for key, value in section.data.items() if key != "stage"}
+    kind = KINDS[section.choice("stage", tuple(KINDS))]
     for key, value in options.items():
         values = value.values() if isinstance(value, dict) else (value,)
         if not all(isinstance(one, str | int | float) for one in values):
             raise section.fault(key, f"not a text, number, boolean or table of such: {value!r}")
-    return Step(section.choice("stage", STAGES), options)
+        if fault := fault_of(kind.options, key, value):
+            raise section.fault(key, fault)
+    return Step(kind.name, options)
 
 
 def _published(section: Section, metric: str, unit: str) -> Published:
@@ -216,16 +234,15 @@ def _check_rows(top: Section, rows: tuple[Row, ...]) -> None:
             raise top.fault(f"rows.{row.id}.id", "duplicate id")
         by_id[row.id] = row
     for row in rows:
-        seen, at = {row.id}, row
-        while at.parent is not None:
-            if at.parent not in by_id:
-                raise top.fault(f"rows.{at.id}.parent", f"no row {at.parent!r}")
-            if at.parent in seen:
-                raise top.fault(f"rows.{row.id}.parent", "a cycle: the row descends from itself")
-            seen.add(at.parent)
-            at = by_id[at.parent]
-            if row.recipe and not at.recipe:
-                raise top.fault(f"rows.{row.id}.recipe", f"descends from {at.id!r}, which is not run")
+        for parent in row.parents:
+            if parent not in by_id:
+                raise top.fault(f"rows.{row.id}.parent", f"no row {parent!r}")
+            if row.recipe and not by_id[parent].recipe:
+                raise top.fault(f"rows.{row.id}.recipe", f"descends from {parent!r}, which is not run")
+    try:
+        TopologicalSorter({row.id: row.parents for row in rows}).prepare()
+    except CycleError as error:
+        raise top.fault(f"rows.{error.args[1][0]}.parent", "a cycle: the row descends from itself") from None
 
 
 def _overrides(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> dict[tuple[str, str], Setting]:

@@ -11,10 +11,11 @@ from replicate.common.checks import LARGEST_SEED, check_device
 from replicate.common.errors import UserError
 from replicate.common.paths import PROFILES
 from replicate.common.toml import Section, read_toml
+from replicate.stages.kind import Kind, fault_of
+from replicate.stages.registry import KINDS
 
 SCHEMA = 1
 DEVICES = ("cpu", "gpu")
-STAGES = ("pretrain", "sample", "duplicate", "augment", "finetune", "prune", "distill", "svm")
 KEYS = (
     "schema",
     "id",
@@ -95,7 +96,7 @@ def load_profile(name: str, folder: Path = PROFILES) -> Profile:
     if name not in profile_ids(folder):
         raise UserError(f"no profile {name!r}", path=path, hint=f"profiles: {', '.join(profile_ids(folder))}")
     top = read_toml(path)
-    top.only(*KEYS, *STAGES)
+    top.only(*KEYS, *KINDS)
     if top.whole("schema") != SCHEMA:
         raise top.fault("schema", f"this version reads {SCHEMA}")
     if top.identifier("id") != name:
@@ -116,8 +117,15 @@ def load_profile(name: str, folder: Path = PROFILES) -> Profile:
         tables=top.texts("tables"),
         model=model,
         unlabelled=unlabelled,
-        options={stage: top.section(stage).data for stage in STAGES if stage in top.data},
+        options={name: _settings(top.section(name), kind) for name, kind in KINDS.items() if name in top.data},
     )
+
+
+def _settings(section: Section, kind: Kind) -> Mapping[str, Any]:
+    for key, value in section.data.items():
+        if fault := fault_of(kind.options, key, value):
+            raise section.fault(key, fault)
+    return section.data
 
 
 def _seeds(top: Section) -> tuple[int, ...]:

@@ -100,21 +100,27 @@ class Step:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table. `recipe` is what it adds to its parent; an empty one says in `not_run` why.
+    """One row of a table. `recipe` is what it adds to its parents; an empty one says in `not_run` why.
 
-    `profiles` are those that run it, all of them where it is empty.
+    With several parents, a stage that takes many gets the outcome of each. `profiles` are those that run the row, all
+    of them where it is empty.
     """
 
     table: str
     id: str
     title: str
-    parent: str | None
+    parents: tuple[str, ...]
     recipe: tuple[Step, ...]
     not_run: str
     published: Mapping[str, Published]
     counts: Counts | None
     provenance: RowProvenance | None
     profiles: tuple[str, ...] = ()
+
+    @property
+    def parent(self) -> str | None:
+        """The row that it descends from where that is exactly one."""
+        return self.parents[0] if len(self.parents) == 1 else None
 
     def runs_under(self, profile: str) -> bool:
         """Whether a profile runs the row."""
@@ -192,10 +198,38 @@ class ResultsTable:
             if all(self.row(name).runs_under(profile) for name in (claim.row, claim.against))
         )
 
+    def lineage(self, row_id: str) -> tuple[Row, ...]:
+        """The rows that a row descends from, each once and before its descendants, itself last.
+
+        Raises:
+            UserError: a row descends from itself, or from one that isn't there.
+        """
+        by_id = {row.id: row for row in self.rows}
+        found: dict[str, Row] = {}
+        # A stack in place of recursion: a table may hold a chain of thousands.
+        waiting = [(self.row(row_id), False)]
+        on_the_way: set[str] = set()
+        while waiting:
+            row, seen = waiting.pop()
+            if seen:
+                on_the_way.discard(row.id)
+                found.setdefault(row.id, row)
+                continue
+            if row.id in found:
+                continue
+            if row.id in on_the_way:
+                raise UserError(f"row {row.full_id} descends from itself")
+            on_the_way.add(row.id)
+            waiting.append((row, True))
+            for parent in reversed(row.parents):
+                if parent not in by_id:
+                    raise UserError(f"row {row.full_id}: no row {parent!r} to descend from")
+                waiting.append((by_id[parent], False))
+        return tuple(found.values())
+
     def chain(self, row_id: str) -> tuple[Step, ...]:
-        """Every step that leads to a row: its parent's chain, then its own recipe."""
-        row = self.row(row_id)
-        return (self.chain(row.parent) if row.parent else ()) + row.recipe
+        """Every step that leads to a row: those of the rows that it descends from, then its own recipe."""
+        return tuple(step for row in self.lineage(row_id) for step in row.recipe)
 
     def tolerance(self, row_id: str, metric: str) -> Setting:
         """How far from the published value counts as the same, for this row if it has an override.

@@ -24,7 +24,7 @@ from replicate.common.files import plain
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets import batching
-from replicate.nets.classifier import Classifier
+from replicate.nets.classifier import Classifier, load_classifier
 from replicate.nets.device import seed_everything
 from replicate.nets.folder import digest_of, save_model, weights_of
 from replicate.nets.logits import network_logits, probabilities
@@ -33,6 +33,7 @@ from replicate.nets.tokens import encode
 from replicate.scores.evaluation import history_entry
 from replicate.stages.distill.options import DistillOptions
 from replicate.stages.distill.transfer_set import NO_LABEL, gather
+from replicate.stages.kind import Inputs
 from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training, evaluated_batches
 from replicate.training.loop import train as train_net
@@ -162,3 +163,21 @@ def distill(
         "evaluation": best["evaluation"],
         "history": training.history,
     }
+
+
+def run(inputs: Inputs) -> dict[str, Any]:
+    """Train a student on what the model says of the training text, its copies and unlabelled text.
+
+    Raises:
+        UserError: there is no teacher, or it is not one.
+    """
+    return distill(
+        load_classifier(inputs.model("distill: there is no teacher")),
+        inputs.split(),
+        inputs.dataset.dev,
+        lambda: (*inputs.dataset.unlabelled, *inputs.unlabelled()),
+        inputs.options,
+        inputs.seed,
+        inputs.folder,
+        inputs.progress,
+    )

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from replicate.augment.registry import packages_of
 from replicate.common.checks import check_choice, check_not_negative, check_positive, check_schedule
 from replicate.common.errors import UserError
 from replicate.nets.student_net import STUDENTS, shape_of
+from replicate.stages.kind import DATA, MODEL, TRAIN, Kind
 from replicate.training.options import BATCHING, SELECT
 
 STARTS = ("random", "teacher")
@@ -80,3 +82,38 @@ class DistillOptions:
             raise UserError(f"copies is {self.copies}", hint="it must be a whole number, 0 for none")
         if self.alpha == 0 and self.unlabelled:
             raise UserError("alpha 0 learns from hard labels, and unlabelled text has none", hint="take 0 of it")
+
+
+def _draws_text(options: DistillOptions) -> tuple[str, ...]:
+    return (*DATA, "unlabelled", "queries") if options.unlabelled else DATA
+
+
+DISTILL = Kind(
+    "distill",
+    DistillOptions,
+    "net",
+    "replicate.stages.distill.distill:run",
+    (TRAIN, MODEL),
+    frozen={
+        "shape": {},
+        "start": "random",
+        "alpha": 0.9,
+        "temperature": 2.0,
+        "copies": 4,
+        "unlabelled": 0.25,
+        "mix": {"word_unk": 0.375, "word_pos": 0.375, "n_sampling": 0.25},
+        "learning_rate": 1e-3,
+        "batch_size": 64,
+        "epochs": 6,
+        "max_seq_length": 128,
+        "warmup_proportion": 0.1,
+        "weight_decay": 0.01,
+        "early_stop_nums": 0,
+        "select": "accuracy",
+        "evaluations_per_epoch": 1,
+        "batching": "length",
+    },
+    reads=_draws_text,
+    packages=lambda options: packages_of(options.mix),
+    wants_device=lambda options: True,
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from replicate.common.checks import check_choice, check_positive, check_schedule
 from replicate.common.errors import UserError
 from replicate.nets.shape import parse_share, width_folder
+from replicate.stages.kind import MODEL, TRAIN, Kind
 from replicate.training.options import BATCHING, SELECT
 
 ENGINES = ("paddlenlp", "paddlenlp-cleared", "native")
@@ -76,3 +77,29 @@ def folder_of(options: PruneOptions) -> str:
     """Name of a pruned model's folder; one with fewer layers says so: `1.0-depth-0.5`."""
     width, depth = parse_share("width", options.width), parse_share("depth", options.depth)
     return width_folder(width) + (f"-depth-{width_folder(depth)}" if depth != 1 else "")
+
+
+PRUNE = Kind(
+    "prune",
+    PruneOptions,
+    "net",
+    "replicate.stages.prune.prune:run",
+    (TRAIN, MODEL),
+    frozen={
+        "learning_rate": 3e-5,
+        "batch_size": 32,
+        "epochs": 5,
+        "max_seq_length": 128,
+        "warmup_proportion": 0.0,
+        "weight_decay": 0.0,
+        "save_steps": 50,
+        "select": "f1",
+        "batching": "random",
+        "importance": "dev",
+        "engine": "paddlenlp",
+        "depth": "1",
+        "start": "parent",
+        "targets": "teacher",
+    },
+    wants_device=lambda options: True,
+)

@@ -14,7 +14,9 @@ from typing import Any
 from replicate.common.errors import UserError
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
-from replicate.nets.classifier import Classifier
+from replicate.nets.classifier import Classifier, load_classifier
+from replicate.nets.device import seed_everything
+from replicate.stages.kind import Inputs
 from replicate.stages.prune.options import PruneOptions
 from replicate.training.options import check_length
 
@@ -51,3 +53,22 @@ def prune(
     from replicate.stages.prune.paddlenlp import prune_paddlenlp
 
     return prune_paddlenlp(classifier, train, dev, options, seed, folder, progress)
+
+
+def run(inputs: Inputs) -> dict[str, Any]:
+    """Prune the model by distillation from itself.
+
+    Raises:
+        UserError: there is no model, or it is not one.
+    """
+    model = inputs.model("prune: there is no model to prune")
+    seed_everything(inputs.seed)
+    return prune(
+        load_classifier(model),
+        inputs.split(),
+        inputs.dataset.dev,
+        inputs.options,
+        inputs.seed,
+        inputs.folder,
+        inputs.progress,
+    )

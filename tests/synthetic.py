@@ -150,6 +150,14 @@ def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record
     return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
 
 
+def all_right(run: Record) -> Record:
+    """The run, had it got every example right."""
+    gold = np.repeat(np.arange(len(run.labels)), [sum(row) for row in run.counts["confusion"]])
+    right = pack_bits(np.ones(len(gold), bool))
+    counts = count(gold, gold, len(run.labels))
+    return replace(run, counts=counts, predictions=pack_predictions(gold), correct=right, confidence="")
+
+
 # Wrong examples of the base in each seed of a study.
 BASE = (20, 22, 21, 20, 22, 21)
 

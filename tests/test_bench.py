@@ -11,16 +11,26 @@ from pathlib import Path
 import pytest
 
 from replicate.common.paths import MEASURED, REPORT, ROOT
-from replicate.records.run import load_records
+from replicate.records.run import load_records, write_record
+from tests.synthetic import all_right
 
+# Puts measured/ elsewhere, and in place of the report a file that says that it was written.
+ELSEWHERE = """
+import os
+from pathlib import Path
+from replicate.commands import session
+from replicate.report import build
+session.MEASURED = Path(os.environ["ELSEWHERE"], "measured")
+build.write = Path(os.environ["ELSEWHERE"], "written").touch
+"""
 ROW = "ernie3_kuake_qic/svm"
 FAST = ("test_augment.py", "test_compression.py", "test_inference.py", "test_memory.py", "test_serve.py")
 
 
-def bench(store: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def bench(store: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """`pytest bench --profile smoke` with more words, in a process of its own and with a store of its own."""
     command = [sys.executable, "-m", "pytest", "bench", "--profile", "smoke", "-p", "no:cacheprovider", *words]
-    environment = {**os.environ, "REPLICATE_STORE": str(store), "REPLICATE_QUIET": "1"}
+    environment = {**os.environ, "REPLICATE_STORE": str(store), "REPLICATE_QUIET": "1", **variables}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -62,3 +72,29 @@ def test_races_run_only_where_they_are_asked_for(
     files = set(re.findall(r"^bench/(\w+\.py)::", out, re.MULTILINE))
     assert files == {*(FAST if raced else ()), *(("test_claims.py", "test_rows.py") if rows else ())}
     assert bool(re.search(r"cases of speed and memory left out; `-m speed` runs them", out)) is not raced
+
+
+def test_accept_refuses_a_row_that_differs_from_its_baseline(tmp_path: Path) -> None:
+    """The first session's records are the baseline, a worse session's are not, unless somebody says so."""
+    (tmp_path / "elsewhere.py").write_text(ELSEWHERE, encoding="utf-8")
+    variables = {"ELSEWHERE": str(tmp_path), "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    words = ("-p", "elsewhere", "-k", ROW, "--seeds", "1,2,3,4,5")
+    store, measured = tmp_path / "store", tmp_path / "measured"
+    before = checkout()
+    done = bench(store, *words, "--accept", **variables)
+    assert done.returncode == 0, done.stdout
+    assert f"accepted into {measured / 'smoke'}; " in done.stdout
+    assert (tmp_path / "written").exists()
+    accepted = load_records(measured)
+    assert [(f"{one.table}/{one.row}", one.seed) for one in accepted] == [(ROW, seed) for seed in range(1, 6)]
+    for one in accepted:
+        write_record(all_right(one), measured)
+    better = load_records(measured)
+    done = bench(store, *words, "--accept", **variables)
+    assert done.returncode == 1, done.stdout
+    assert f"not accepted: {ROW}, lower: " in done.stdout
+    assert load_records(measured) == better
+    done = bench(store, *words, "--accept-changed", **variables)
+    assert "not accepted" not in done.stdout
+    assert load_records(measured) == accepted
+    assert checkout() == before

@@ -135,7 +135,13 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data"
     )
     parser.add_argument("--dry-run", action="store_true", help="list what would run and what is kept")
-    parser.add_argument("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="also keep the records in measured/, as the baseline of later runs, and rewrite REPORT.md; a row that "
+        "differs from its own baseline, or failed, is refused by name",
+    )
+    parser.add_argument("--accept-changed", action="store_true", help="as --accept, and refuse no row")
     parser.add_argument("--offline", action="store_true", help="open no connection")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="as JSON")

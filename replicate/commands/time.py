@@ -10,20 +10,21 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from replicate.commands.session import accept_timing
 from replicate.common.cores import cores
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT
 from replicate.common.progress import Progress
 from replicate.corpus import load_dataset
 from replicate.nets.shape import kept_shape, parse_width
+from replicate.records.facts import now
 from replicate.records.timing import Comparison, DatasetComparison, TimingRecord, check_name
-from replicate.report import build
 from replicate.timing.contestants import Subject, describe
 from replicate.timing.dataset import MAX_LENGTH, compare_dataset
 from replicate.timing.goals import goals
 from replicate.timing.grid import Heat, compare, cross, grid
 from replicate.timing.random_net import SHAPES
-from replicate.timing.session import field_for, keep_record, now, record_of
+from replicate.timing.session import field_for, keep_record, record_of
 from replicate.timing.summary import dataset_rows, goal_table, rows_of, shown
 
 DATASET_BATCH = 32
@@ -62,10 +63,9 @@ def time_command(args: argparse.Namespace) -> int:
                 progress.close()
             # What is timed so far is not lost with what comes.
             record = record_of(name, started, _command(args, subjects), args.device, threads, comparisons, datasets)
-            keep_record(record, False)
-    path = keep_record(record, args.accept)
+            path = keep_record(record)
     if args.accept:
-        build.write()
+        path = accept_timing(record)
     rows = [row for one in comparisons for row in rows_of(one)] + [row for one in datasets for row in dataset_rows(one)]
     if args.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))

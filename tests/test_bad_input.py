@@ -40,7 +40,12 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "examples": ("train.txt", "发热\t甲\n咳嗽\t乙".encode(), lambda path: read_split(path, LABELS)),
     "lines": ("data.txt", "发热\n".encode(), read_lines),
     "json": ("any.json", b'{"a": [1, 2.5e3, "x"]}', read_json),
-    "record": ("seed-1.json", b'{"schema": 1, "table": "t", "counts": {}}', read_record),
+    "record": ("seed-1.json", b'{"schema": 2, "table": "t", "counts": {}}', read_record),
+    "record of schema 1": (
+        "seed-1.json",
+        b'{"schema": 1, "stages": [{"stage": "pretrain", "config": {}, "summary": {"weights": "a"}}]}',
+        read_record,
+    ),
     "timing": ("timing.json", b'{"schema": 1, "id": "x"}', read_timing),
     "profile": ("fuzz.toml", b'schema = 1\nid = "fuzz"\nseeds = [1]\n', lambda path: load_profile("fuzz", path.parent)),
     "table": ("table.toml", b'schema = 1\nid = "table"\n[[rows]]\nid = "a"\n', load_table),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -243,6 +244,30 @@ def test_checkpoint_of_another_run_is_not_used(
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
     train(dataset, pretrained.folder, tmp_path, **changes)
     assert "is not used (it is of another run or other code); training begins anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept"),
+    [
+        ("report/build.py", True),
+        ("commands/main.py", True),
+        ("findings/rows.py", True),
+        ("records/run.py", True),
+        ("nets/classifier.py", False),
+        ("stages/prune/native.py", False),
+        ("inference/runtime.py", False),
+        ("common/new.py", False),
+    ],
+)
+def test_only_code_that_computes_ends_a_checkpoint(tmp_path: Path, changed: str, kept: bool) -> None:
+    """A comma in a report must not throw hours of training away; a change of a net must."""
+    package = tmp_path / "replicate"
+    shutil.copytree(checkpoint.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = checkpoint.code_digest(package)
+    assert before == checkpoint.code_digest()
+    with (package / changed).open("a", encoding="utf-8") as file:
+        file.write("# A comma.\n")
+    assert (checkpoint.code_digest(package) == before) is kept
 
 
 def test_numbers_that_were_not_counted_are_noticed(

@@ -76,10 +76,10 @@ def _garbage(store: Store, unused: bool) -> Iterator[tuple[str, Path]]:
 
 def _named(store: Store) -> set[str]:
     """Keys of the stages that a record names: accepted ones, the store's own, and those of other data."""
-    from replicate.records.run import load_records
+    from replicate.records.run import read_records
 
     folders = [MEASURED, store.root / "records", *(store.root / "records-of").glob("*")]
-    records = (record for folder in folders if folder.is_dir() for record in load_records(folder))
+    records = (record for folder in folders if folder.is_dir() for record in read_records(folder))
     return {str(stage["key"]) for record in records for stage in record.stages}
 
 

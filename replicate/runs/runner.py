@@ -15,7 +15,7 @@ from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
 from replicate.records.facts import commit, device_facts, machine, now, versions
-from replicate.records.run import Record, write_record
+from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, jobs_of
 from replicate.runs.local import Local
 from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
@@ -201,7 +201,8 @@ class Runner:
                     {
                         "stage": stage.name,
                         "key": artefact.key,
-                        "config": dict(stage.passed),
+                        "config": dict(stage.options),
+                        "passed": dict(stage.passed),
                         "inputs": dict(stage.identity["inputs"]),
                         "seconds": artefact.seconds,
                         "summary": summary,
@@ -212,7 +213,9 @@ class Runner:
         status, reason = (failed.status, f"{failed.stage.name}: {failed.reason}") if failed else ("ok", "")
         started = failed.started if failed else now()
         result: Mapping[str, Any] = last.artefact.summary if isinstance(last, Made) else {}
-        evaluation = result.get("evaluation", {"counts": {}, "predictions": "", "correct": "", "confidence": ""})
+        # A stage that was made before probabilities were kept has none.
+        nothing = {"counts": {}, "predictions": "", "correct": "", "confidence": "", "probabilities": ""}
+        evaluation = {**nothing, **result.get("evaluation", {})}
         origin = result.get("origin") or self.origin(started)
         weights = {key: result[key] for key in ("weights_step0", "weights") if key in result}
         return Record(
@@ -226,6 +229,7 @@ class Runner:
             stages=tuple(stages),
             digests={**self.sources.digests, **weights},
             labels=self.dataset.labels,
+            pretrained=pretrained_of(stages),
             parameters=int(result.get("parameters", 0)),
             **origin,
             **evaluation,

@@ -95,10 +95,13 @@ def run(inputs: Inputs) -> dict[str, Any]:
     # Before the network is built, or the head is not the same for the same seed.
     seed_everything(inputs.seed)
     classifier = load_classifier(model, inputs.dataset.labels)
+    # A net of the store is known by its own stage; a named one (a text) only here. Its head is new and not part of it.
+    named = isinstance(model, str)
+    pretrained = {"pretrained": digest_of(weights_of(classifier.network.base_model))} if named else {}
     if inputs.options.start == "scratch":
         seed_everything(inputs.seed)
         classifier = restart(classifier)
-    return finetune(
+    summary = finetune(
         classifier,
         inputs.split(),
         inputs.dataset.dev,
@@ -107,6 +110,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
         inputs.folder,
         inputs.progress,
     )
+    return {**summary, **pretrained}
 
 
 def finetune(

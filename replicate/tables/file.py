@@ -16,6 +16,7 @@ from replicate.stages.registry import KINDS
 from replicate.tables.table import (
     EFFECTS,
     LATENCY,
+    ROLES,
     Claim,
     Conclusion,
     Counts,
@@ -140,9 +141,8 @@ def _statistics(section: Section) -> Statistics:
 
 
 def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
-    section.only(
-        "id", "title", "parent", "parents", "recipe", "not_run", "profiles", "published", "counts", "provenance"
-    )
+    keys = ("id", "title", "parent", "parents", "recipe", "not_run", "profiles", "role", "against")
+    section.only(*keys, "published", "counts", "provenance")
     recipe = tuple(_step(step) for step in section.sections("recipe"))
     if recipe and "not_run" in section.data:
         raise section.fault("not_run", "a row with a recipe runs")
@@ -160,6 +160,8 @@ def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str
         counts=counts,
         provenance=_row_provenance(section.section("provenance")) if published.data else None,
         profiles=section.texts("profiles") if "profiles" in section.data else (),
+        role=section.choice("role", ROLES) if "role" in section.data else None,
+        against=section.optional_text("against"),
     )
     if counts:
         _check_counts(published, counts, row.published)
@@ -234,6 +236,14 @@ def _check_rows(top: Section, rows: tuple[Row, ...]) -> None:
             raise top.fault(f"rows.{row.id}.id", "duplicate id")
         by_id[row.id] = row
     for row in rows:
+        if row.against is not None:
+            at_fault = f"rows.{row.id}.against"
+            if row.against not in by_id:
+                raise top.fault(at_fault, f"no row {row.against!r}")
+            if row.against == row.id:
+                raise top.fault(at_fault, "the same row")
+            if row.against == row.parent:
+                raise top.fault(at_fault, f"{row.parent!r} is its parent, with which it is compared without it")
         for parent in row.parents:
             if parent not in by_id:
                 raise top.fault(f"rows.{row.id}.parent", f"no row {parent!r}")

@@ -111,7 +111,7 @@ class Session:
         for name, result in self.results.items():
             verdict = self.beside_baseline(result.row)
             candidates.append(Candidate(name, result.records, verdict.status, verdict.reason))
-        decision = decide(candidates, changed)
+        decision = decide(candidates, self.baseline, changed)
         accept(decision.accepted, self.measured)
         report.write()
         return decision
@@ -127,7 +127,7 @@ def accept_timing(record: TimingRecord) -> Path:
 def refusal(decision: Decision) -> str:
     """Which rows were not accepted, a line for each with the reason, and what would accept them."""
     lines = [f"not accepted: {name}, {why}" for name, why in decision.refused.items()]
-    return "\n".join([*lines, "`--accept-changed` accepts these too"])
+    return "\n".join([*lines, "`--accept-changed` accepts rows that differ"])
 
 
 def chosen_profile(name: str | None, seeds: tuple[int, ...] | None = None, device: str | None = None) -> Profile:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from replicate.records.run import TIMING, Record, write_record
+from replicate.common.errors import UserError
+from replicate.records.run import TIMING, Record, check_fellows, write_record
 from replicate.records.timing import TimingRecord, write_timing
 from replicate.verdicts.published import Status
 
@@ -39,15 +40,29 @@ class Decision:
     refused: Mapping[str, str]
 
 
-def decide(candidates: Iterable[Candidate], changed: bool = False) -> Decision:
+def decide(candidates: Iterable[Candidate], baseline: Iterable[Record], changed: bool = False) -> Decision:
     """Rows that differ from their accepted records, or ended in an error, are refused; the others are accepted.
+
+    A row that can't stand beside what stays of the baseline is always refused: its other seeds have another pretrained
+    net, say, or its table's other rows another dev set.
 
     Args:
         candidates: the rows.
-        changed: accept those too: whoever says so means the change.
+        baseline: every accepted record.
+        changed: accept rows that differ too: whoever says so means the change.
     """
     candidates = tuple(candidates)
-    refused = {one.row: f"{one.status}: {one.reason}" for one in candidates if one.status in DIFFERENT and not changed}
+    replaced = {record.place for one in candidates for record in one.records}
+    staying = [record for record in baseline if record.place not in replaced]
+    refused: dict[str, str] = {}
+    for one in candidates:
+        if one.status in DIFFERENT and not changed:
+            refused[one.row] = f"{one.status}: {one.reason}"
+            continue
+        try:
+            check_fellows([*staying, *one.records])
+        except UserError as error:
+            refused[one.row] = str(error)
     accepted = (record for one in candidates if one.row not in refused for record in one.records)
     return Decision(tuple(accepted), refused)
 

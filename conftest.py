@@ -155,14 +155,14 @@ class Bench:
             claims = tabulate(list(self.claims.items()), headers=("claim", "verdict"), disable_numparse=True)
             terminalreporter.write_line(f"\n{claims}")
         page = self.report.with_name("report.html")
-        terminalreporter.write_line(f"records in {session.runner.records}; report in {self.report} and {page}")
-        if self.decision:
-            where = session.measured / session.profile.id
-            terminalreporter.write_line(f"accepted into {where}; report of all in {REPORT}")
-            if self.decision.refused:
-                terminalreporter.write_line(refusal(self.decision))
-        else:
-            terminalreporter.write_line("`--accept` would keep the records in measured/ and rewrite REPORT.md")
+        where = f"records in {session.runner.records}; report in {self.report} and {page}"
+        if self.decision is None:
+            terminalreporter.write_line(f"{where}; `--accept` keeps the records in measured/ and rewrites REPORT.md")
+            return
+        terminalreporter.write_line(where)
+        terminalreporter.write_line(f"accepted into {session.measured / session.profile.id}; report of all in {REPORT}")
+        if self.decision.refused:
+            terminalreporter.write_line(refusal(self.decision))
 
 
 @pytest.fixture(scope="session")

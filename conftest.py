@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "differs from its own baseline, or failed, is refused by name. Without it records and a report of the session "
         "go into the store alone",
     )
-    group.addoption("--accept-changed", action="store_true", help="as --accept, and refuse no row")
+    group.addoption("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
 
 
 PROFILE = pytest.StashKey[Profile]()

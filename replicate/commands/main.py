@@ -141,7 +141,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="also keep the records in measured/, as the baseline of later runs, and rewrite REPORT.md; a row that "
         "differs from its own baseline, or failed, is refused by name",
     )
-    parser.add_argument("--accept-changed", action="store_true", help="as --accept, and refuse no row")
+    parser.add_argument(
+        "--accept-changed", action="store_true", help="as --accept, rows that differ or failed included"
+    )
     parser.add_argument("--offline", action="store_true", help="open no connection")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     parser.add_argument("--json", action="store_true", help="as JSON")

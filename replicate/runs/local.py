@@ -32,7 +32,7 @@ class Local:
         """One outcome for each job; see `Executor`."""
         bad: dict[str, Failed] = {}
         parts = [(label, [*part]) for label, part in itertools.groupby(jobs, lambda job: job.label)]
-        for _, part in watch(parts, lambda one: one[0], self._quiet, log=True):
+        for _, part in watch(parts, lambda one: one[0], self._quiet):
             for job in part:
                 because = next((bad[parent.key] for parent in job.stage.parents() if parent.key in bad), None)
                 outcome = NotRun(job.stage, because) if because else self._run(job)

@@ -171,7 +171,7 @@ def test_an_error_is_never_the_baseline_by_itself(
 ) -> None:
     """Nor where nothing was accepted before."""
     session = Session(Runner(SMOKE, Store(tmp_path / "store"), quiet=True), TABLES)
-    monkeypatch.setattr(Runner, "drive", lambda self, asks: [*records[:4], other(records[4])])
+    monkeypatch.setattr(Runner, "drive", lambda self, asks, executor: [*records[:4], other(records[4])])
     session.run([SVM])
     assert session.accept().refused == {SVM.full_id: "error: seed 5: svm: it broke"}
     assert not measured.exists()

@@ -115,6 +115,18 @@ def test_a_failure_skips_what_descends_from_it_at_any_depth() -> None:
     assert others == [NotRun(one, first) for one in GRAPH[1:]]
 
 
+def test_what_failed_is_not_tried_again_for_the_next_row() -> None:
+    """Nor what descends from it, by the same engine."""
+    make = Maker(right=RuntimeError("always"))
+    engine = Local(make, quiet=True)
+    first = {one.stage.name: one for one in engine.execute(jobs([*LEAF.chain()]))}
+    then = {one.stage.name: one for one in engine.execute(jobs())}
+    assert make.made == ["root", "right", "root", "left"]
+    assert then["right"] is first["right"]
+    assert then["leaf"] == first["leaf"] == NotRun(LEAF, then["right"])  # type: ignore[arg-type]
+    assert then["both"] == NotRun(BOTH, then["right"])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("error", [UserError("no such data"), Stopped(signal.SIGTERM), KeyboardInterrupt()])
 def test_what_no_stage_would_survive_ends_the_work(error: BaseException) -> None:
     """Bad data or a signal end it at once, with what was made before told."""

@@ -12,6 +12,7 @@ from replicate.commands.session import Session, chosen_profile
 from replicate.common.errors import UserError
 from replicate.findings.rows import judge_claims, judge_row, judge_row_against_baseline, row_result
 from replicate.records.run import Record, write_record
+from replicate.runs.executor import Executor
 from replicate.runs.runner import Ask, Runner
 from replicate.runs.store import Store
 from replicate.tables.profile import Profile
@@ -32,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Rows and seeds as they are run; what they give is made up, and comes in another order."""
     found: list[tuple[str, int]] = []
 
-    def drive(self: Runner, asks: Sequence[Ask]) -> Iterator[Record]:
+    def drive(self: Runner, asks: Sequence[Ask], executor: Executor) -> Iterator[Record]:
         found.extend((ask.row, ask.seed) for ask in asks)
         for ask in reversed(asks):
             yield runs(ask.row, WRONG[ask.row], self.profile.id)[ask.seed - 1]

@@ -23,6 +23,8 @@ from replicate.records.run import Record, load_records
 from replicate.records.timing import TimingRecord
 from replicate.report import build as report
 from replicate.runs.accept import Candidate, Decision, accept, decide
+from replicate.runs.executor import Executor
+from replicate.runs.local import Local
 from replicate.runs.runner import Ask, Runner
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import Claim, ResultsTable, Row
@@ -45,6 +47,11 @@ class Session:
     results: dict[str, RowResult] = field(default_factory=dict)
     _verdicts: dict[str, RowVerdict] = field(default_factory=dict)
 
+    @cached_property
+    def executor(self) -> Executor:
+        """One for all rows, so that a stage that failed for one is not tried again for the next."""
+        return Local(self.runner.make, self.runner.quiet)
+
     @property
     def profile(self) -> Profile:
         """What the session runs with."""
@@ -64,7 +71,7 @@ class Session:
         """Run those of the rows that were not run yet, with every seed of the profile."""
         missing = {row.full_id: row for row in rows if row.full_id not in self.results}
         asks = [Ask(self.tables[row.table], row.id, seed) for row in missing.values() for seed in self.profile.seeds]
-        records = [*self.runner.drive(asks)]
+        records = [*self.runner.drive(asks, self.executor)]
         for name, row in missing.items():
             self.results[name] = row_result(records, row, self.profile.id)
 

@@ -17,7 +17,7 @@ from replicate.training.optimisation import Diverged
 
 
 class Local:
-    """Runs stages in the order in which they are given.
+    """Runs stages in the order in which they are given; what failed once is not tried again by the same engine.
 
     Args:
         make: a stage's result, found or made; the label is for its progress.
@@ -27,21 +27,29 @@ class Local:
     def __init__(self, make: Callable[[Stage, str], Artefact], quiet: bool = False) -> None:
         self._make = make
         self._quiet = quiet
+        # By the key of a stage that can't be had, the failure that it goes back to.
+        self._lost: dict[str, Failed] = {}
 
     def execute(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """One outcome for each job; see `Executor`."""
-        bad: dict[str, Failed] = {}
         parts = [(label, [*part]) for label, part in itertools.groupby(jobs, lambda job: job.label)]
         for _, part in watch(parts, lambda one: one[0], self._quiet):
             for job in part:
-                because = next((bad[parent.key] for parent in job.stage.parents() if parent.key in bad), None)
-                outcome = NotRun(job.stage, because) if because else self._run(job)
-                if isinstance(outcome, NotRun):
-                    bad[job.stage.key] = outcome.because
-                    print(f"{job.label} · {job.stage.name}: skipped (parent failed)", file=sys.stderr)
-                elif isinstance(outcome, Failed):
-                    bad[job.stage.key] = outcome
-                yield outcome
+                yield self._outcome(job)
+
+    def _outcome(self, job: Job) -> Outcome:
+        stage, lost = job.stage, self._lost
+        because = next((lost[one.key] for one in (stage, *stage.parents()) if one.key in lost), None)
+        if because and because.stage.key == stage.key:
+            return because
+        if because:
+            lost[stage.key] = because
+            print(f"{job.label} · {stage.name}: skipped (parent failed)", file=sys.stderr)
+            return NotRun(stage, because)
+        outcome = self._run(job)
+        if isinstance(outcome, Failed):
+            lost[stage.key] = outcome
+        return outcome
 
     def _run(self, job: Job) -> Made | Failed:
         started = now()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate.commands.main import seeds_of
+from replicate.commands.flags import seeds_of
 from replicate.commands.session import Session, chosen_profile, refusal
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root

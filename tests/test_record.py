@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicate.commands import listings
+from replicate.commands import list as listings
 from replicate.commands.main import main
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -191,7 +192,7 @@ def test_divergence_is_a_record(record: Record, runner: Runner, profile: Profile
     other = Runner(broken, runner.store, quiet=True)
     diverged = other.run(ARTICLE, "base", 1)
     assert diverged.status == "diverged"
-    assert diverged.reason.startswith("finetune: the loss was not finite at step ")
+    assert re.fullmatch(r"finetune: .*loss.* step \d+", diverged.reason)
     assert [stage["stage"] for stage in diverged.stages] == ["pretrain"]
     assert (diverged.predictions, diverged.counts, diverged.parameters) == ("", {}, 0)
     assert read_record(other.keep(diverged, tmp_path)).status == "diverged"

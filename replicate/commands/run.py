@@ -6,15 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from replicate.commands.session import Session, refusal
+from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.records.run import Record
-from replicate.report import build as report
 from replicate.runs.runner import Runner, selected
 from replicate.runs.store import Store
 from replicate.scores.metrics import scores
@@ -22,10 +21,35 @@ from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
 from replicate.tables.table import ResultsTable
 
+if TYPE_CHECKING:
+    from replicate.commands.session import Session
+
 HEAD = ("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds")
 
 
-def run_command(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `replicate run`."""
+    add = parser.add_argument
+    add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
+    add_profile(parser, "paper, small or smoke")
+    add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
+    add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
+    add("--dry-run", action="store_true", help="list what would run and what is kept")
+    add(
+        "--accept",
+        action="store_true",
+        help="also keep the records in measured/, as the baseline of later runs, and rewrite REPORT.md; a row that "
+        "differs from its own baseline, or failed, is refused by name",
+    )
+    add("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
+    add_offline(parser)
+    add("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
+    add_visualdl(parser)
+
+
+def run(args: argparse.Namespace) -> int:
     """`replicate run`: 0 where every run ended well, and every row was accepted that should have been."""
     accepting = args.accept or args.accept_changed
     if accepting and args.dataset_dir:
@@ -37,6 +61,10 @@ def run_command(args: argparse.Namespace) -> int:
     if args.dry_run:
         _tell(_planned(runner, rows), args.json)
         return 0
+    # The report's imports are many, and --help and --dry-run need none of them.
+    from replicate.commands.session import Session, refusal
+    from replicate.report import build as report
+
     session = Session(runner, tables)
     session.run(table.row(row) for table, row in rows)
     _tell([_result(record) for record in session.records], args.json)

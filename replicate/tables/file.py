@@ -9,7 +9,7 @@ from pathlib import Path
 
 from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
-from replicate.common.toml import Section, read_toml
+from replicate.common.toml import TomlTable, read_toml
 from replicate.scores.metrics import METRICS
 from replicate.stages.kind import fault_of
 from replicate.stages.registry import KINDS
@@ -92,7 +92,7 @@ def load_table(path: Path) -> ResultsTable:
     )
 
 
-def _provenance(section: Section) -> Provenance:
+def _provenance(section: TomlTable) -> Provenance:
     section.only(*Provenance.__dataclass_fields__)
     return Provenance(
         source=section.text("source"),
@@ -104,7 +104,7 @@ def _provenance(section: Section) -> Provenance:
     )
 
 
-def _dataset(section: Section) -> DatasetFacts:
+def _dataset(section: TomlTable) -> DatasetFacts:
     section.only(*DatasetFacts.__dataclass_fields__)
     positive = any(key.startswith("positive_") for key in section.data)
     return DatasetFacts(
@@ -117,20 +117,20 @@ def _dataset(section: Section) -> DatasetFacts:
     )
 
 
-def _setting(section: Section) -> Setting:
+def _setting(section: TomlTable) -> Setting:
     value = section.decimal("value")
     if value <= 0:
         raise section.fault("value", f"not above 0: {value}")
     return Setting(value, section.text("reason"))
 
 
-def _only_setting(parent: Section, key: str) -> Setting:
+def _only_setting(parent: TomlTable, key: str) -> Setting:
     section = parent.section(key)
     section.only("value", "reason")
     return _setting(section)
 
 
-def _statistics(section: Section) -> Statistics:
+def _statistics(section: TomlTable) -> Statistics:
     section.only("alpha", "minimum_seeds")
     alpha, seeds = _only_setting(section, "alpha"), _only_setting(section, "minimum_seeds")
     if alpha.value >= 1:
@@ -140,7 +140,7 @@ def _statistics(section: Section) -> Statistics:
     return Statistics(alpha, seeds)
 
 
-def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
+def _row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
     keys = ("id", "title", "parent", "parents", "recipe", "not_run", "profiles", "role", "against")
     section.only(*keys, "published", "counts", "provenance")
     recipe = tuple(_step(step) for step in section.sections("recipe"))
@@ -168,7 +168,7 @@ def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str
     return row
 
 
-def _parents(section: Section) -> tuple[str, ...]:
+def _parents(section: TomlTable) -> tuple[str, ...]:
     if "parents" not in section.data:
         return () if "parent" not in section.data else (section.text("parent"),)
     if "parent" in section.data:
@@ -179,7 +179,7 @@ def _parents(section: Section) -> tuple[str, ...]:
     return parents
 
 
-def _step(section: Section) -> Step:
+def _step(section: TomlTable) -> Step:
     options = {key: value for key, value in section.data.items() if key != "stage"}
     kind = KINDS[section.choice("stage", tuple(KINDS))]
     for key, value in options.items():
@@ -191,19 +191,19 @@ def _step(section: Section) -> Step:
     return Step(kind.name, options)
 
 
-def _published(section: Section, metric: str, unit: str) -> Published:
+def _published(section: TomlTable, metric: str, unit: str) -> Published:
     value = section.decimal(metric) * UNITS[unit]
     if metric != LATENCY and not 0 <= value <= 1:
         raise section.fault(metric, f"a score outside 0 to 1 as {unit}: {section.data[metric]}")
     return Published(section.text(metric), unit, value)
 
 
-def _row_provenance(section: Section) -> RowProvenance:
+def _row_provenance(section: TomlTable) -> RowProvenance:
     section.only("section", "log", "note")
     return RowProvenance(section.text("section"), section.text("log"), section.text("note"))
 
 
-def _counts(section: Section, dataset: DatasetFacts) -> Counts:
+def _counts(section: TomlTable, dataset: DatasetFacts) -> Counts:
     section.only("examples", "correct", "tp", "fp", "fn")
     examples, correct = section.whole("examples"), section.whole("correct")
     if examples != dataset.examples:
@@ -218,7 +218,7 @@ def _counts(section: Section, dataset: DatasetFacts) -> Counts:
     return Counts(examples, correct, tp, fp, fn)
 
 
-def _check_counts(section: Section, counts: Counts, published: Mapping[str, Published]) -> None:
+def _check_counts(section: TomlTable, counts: Counts, published: Mapping[str, Published]) -> None:
     """Refuses counts that don't give the printed figures to 1e-12, or to half their last digit where that is more."""
     scores = counts.scores()
     for metric, figure in published.items():
@@ -229,7 +229,7 @@ def _check_counts(section: Section, counts: Counts, published: Mapping[str, Publ
             raise section.fault(metric, f"printed {figure.printed}, but the counts give {scores[metric]!r}")
 
 
-def _check_rows(top: Section, rows: tuple[Row, ...]) -> None:
+def _check_rows(top: TomlTable, rows: tuple[Row, ...]) -> None:
     by_id: dict[str, Row] = {}
     for row in rows:
         if row.id in by_id:
@@ -255,7 +255,9 @@ def _check_rows(top: Section, rows: tuple[Row, ...]) -> None:
         raise top.fault(f"rows.{error.args[1][0]}.parent", "a cycle: the row descends from itself") from None
 
 
-def _overrides(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> dict[tuple[str, str], Setting]:
+def _overrides(
+    top: TomlTable, rows: tuple[Row, ...], settings: Mapping[str, Setting]
+) -> dict[tuple[str, str], Setting]:
     overrides: dict[tuple[str, str], Setting] = {}
     for section in top.sections("overrides"):
         section.only("row", "metric", "value", "reason")
@@ -270,7 +272,7 @@ def _overrides(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setti
     return overrides
 
 
-def _conclusion(section: Section, rows: tuple[str, ...]) -> Conclusion:
+def _conclusion(section: TomlTable, rows: tuple[str, ...]) -> Conclusion:
     section.only(*Conclusion.__dataclass_fields__)
     for key, known in (("rows", rows), ("expects", EFFECTS)):
         for value in section.texts(key):
@@ -280,7 +282,7 @@ def _conclusion(section: Section, rows: tuple[str, ...]) -> Conclusion:
     return Conclusion(section.text("text"), section.texts("rows"), against, section.texts("expects"))
 
 
-def _claims(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> tuple[Claim, ...]:
+def _claims(top: TomlTable, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> tuple[Claim, ...]:
     ids = tuple(row.id for row in rows)
     claims: dict[str, Claim] = {}
     for section in top.sections("claims"):

@@ -56,7 +56,7 @@ _ARRAY = "array of this checkpoint"
 Batch = TypeVar("Batch")
 
 
-def interval(text: str) -> tuple[float, int]:
+def cadence(text: str) -> tuple[float, int]:
     """Seconds and steps between checkpoints, 0 for what does not count.
 
     Raises:
@@ -108,7 +108,7 @@ class Checkpoint:
         self._epoch_rng = rng.bit_generator.state
         self._resumed = False
         self._identity = {**identity, **_surroundings()}
-        self._seconds, self._every = interval(os.environ.get(VARIABLE, DEFAULT))
+        self._seconds, self._every = cadence(os.environ.get(VARIABLE, DEFAULT))
         self._started = self._saved = time.monotonic()
         self._spent = 0.0
         self._dropout = _DropoutCount()

@@ -2,8 +2,8 @@
 
 Steps alone are timed, without what comes before and after them. Data are KUAKE-QIC where REPLICATE_KUAKE_QIC names it,
 else the generated corpus; nets have the shape of the profile `smoke`, or of `small` with `--timing full`. No row is
-run: `pytest bench/test_compression.py`. A race that misses its goal is an expected failure that tells its ratio, and
-with pytest's `--strict` a failure; one that misses it by four times always is.
+run: `pytest -m speed bench/test_compression.py`. A race that misses its goal is an expected failure that tells its
+ratio, and with pytest's `--strict` a failure; one that misses it by four times always is.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ from replicate.timing.contestants import Child
 from replicate.timing.race import race, speed_up
 from replicate.timing.summary import shown_ratio
 from replicate.training.options import epoch_batches
+
+pytestmark = pytest.mark.speed
 
 PEER = ROOT / "bench" / "peer_paddlenlp.py"
 WIDTH = "1/2"

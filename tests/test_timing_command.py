@@ -19,7 +19,7 @@ from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
 from replicate.records.timing import BATCHINGS
 from replicate.records.timing_file import read_timing
-from replicate.timing import contestants, session
+from replicate.timing import contestants
 from replicate.timing.contestants import TORCH_PYTHON, Child, Entrant, Models, describe, opened, shape_name
 from replicate.timing.dataset import batches_of, label_texts, padded_share
 from replicate.timing.grid import SMALL, Heat, compare, cross, field_of, grid
@@ -94,7 +94,7 @@ def test_accepted_record_is_kept(
 ) -> None:
     """With --accept the record is in measured/timing/ and the report is written; --json prints the table's rows."""
     written: list[int] = []
-    monkeypatch.setattr(session, "MEASURED", tmp_path / "measured")
+    monkeypatch.setattr("replicate.commands.session.MEASURED", tmp_path / "measured")
     monkeypatch.setattr("replicate.report.build.write", lambda: written.append(1))
     words = ("--runtimes=dygraph", "--batch=2", "--length=4", "--rounds=2", "--name=mine", "--accept", "--json")
     assert run(finetuned.folder, *words) == 0

@@ -18,13 +18,14 @@ from replicate.common.progress import Progress
 from replicate.corpus import load_dataset
 from replicate.inference.runtime import DEVICES, PRECISIONS, RUNTIMES
 from replicate.nets.shape import kept_shape, parse_width
+from replicate.records.facts import now
 from replicate.records.timing import DatasetRace, Race, TimingRecord
 from replicate.records.timing_file import check_name
 from replicate.timing.contestants import DEFAULT, INSTALLED, PYTORCH, Subject, describe
 from replicate.timing.dataset import MAX_LENGTH, compare_dataset
 from replicate.timing.grid import GRIDS, Heat, compare, cross, grid
 from replicate.timing.random_net import SHAPES
-from replicate.timing.session import field_for, keep_record, now, record_of
+from replicate.timing.session import field_for, keep_record, record_of
 
 ALL_RUNTIMES = (*RUNTIMES, DEFAULT, INSTALLED, PYTORCH)
 DATASET_BATCH = 32
@@ -96,7 +97,7 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """`replicate time`: 0 where everything asked for was timed."""
-    from replicate.report import build
+    from replicate.commands.session import accept_timing
     from replicate.timing.summary import dataset_rows, rows_of
 
     if args.models and (args.shape or args.widths or args.grid):
@@ -130,10 +131,9 @@ def run(args: argparse.Namespace) -> int:
                 progress.close()
             # What is timed so far is not lost with what comes.
             record = record_of(name, started, _command(args, subjects), args.device, threads, comparisons, datasets)
-            keep_record(record, False)
-    path = keep_record(record, args.accept)
+            path = keep_record(record)
     if args.accept:
-        build.write()
+        path = accept_timing(record)
     rows = [row for one in comparisons for row in rows_of(one)] + [row for one in datasets for row in dataset_rows(one)]
     if args.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))

@@ -76,13 +76,39 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
     site = Site(own_pages(compute_own(evidence)), records=".", in_project=False)
+    return _write_apart(folder, site, evidence.records, Shown(dataset, texts), target)
+
+
+def write_session(folder: Path, records: Path, profile: Profile, found: Sequence[Record]) -> Path:
+    """Writes the report of what one session ran into a folder of its own, with its pictures and as one HTML file.
+
+    Args:
+        folder: where it goes; `measured/`, REPORT.md and the READMEs stay as they are.
+        records: the folder that the records were written to, for links.
+        profile: what they were run with.
+        found: the records of the session.
+
+    Returns:
+        The path of REPORT.md.
+
+    Raises:
+        UserError: a file can't be written.
+    """
+    evidence = gather(load_tables(EXPECTED), found, {profile.id: profile})
+    way = Path(os.path.relpath(records.resolve(), folder.resolve())).as_posix()
+    site = Site(project_pages(compute(evidence)), records=way, in_project=False)
+    return _write_apart(folder, site, evidence.records, Shown(generated.generate(), texts=True))
+
+
+def _write_apart(folder: Path, site: Site, records: Sequence[Record], shown: Shown, target: Path | None = None) -> Path:
+    """Writes a report that does not lie in the project; returns the path of its front page."""
     path = folder / REPORT.name
     files = _files(path, site)
     for file, content in files.items():
         write_text(file, content)
     for file in _left_over(path, files):
         file.unlink()
-    _write_html(target or folder / "report.html", path, site, evidence.records, Shown(dataset, texts))
+    _write_html(target or folder / "report.html", path, site, records, shown)
     return path
 
 

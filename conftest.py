@@ -144,10 +144,11 @@ class Bench:
         from replicate.common.markdown import spread
 
         session = self.session
-        lines = [
-            (name, *(spread(*result.summary(metric)) for metric in ("accuracy", "f1", "macro_f1")), self.rows.get(name))
-            for name, result in session.results.items()
-        ]
+        in_order = [f"{table.id}/{row}" for table, row in selected(session.tables, session.profile, ())]
+        lines = []
+        for name in filter(session.results.__contains__, in_order):
+            figures = [spread(*session.results[name].summary(metric)) for metric in ("accuracy", "f1", "macro_f1")]
+            lines.append((name, *figures, self.rows.get(name)))
         terminalreporter.section(f"replicate: profile {session.profile.id}")
         headers = ("row", "accuracy", "F1 (class 1)", "macro-F1", "verdict")
         terminalreporter.write_line(tabulate(lines, headers=headers, disable_numparse=True))

@@ -43,6 +43,8 @@ SECTIONS: tuple[Section, ...] = (
     sections.section_elsewhere,
     section_method,
 )
+# A session has every row that it ran, whatever the project's own report makes of its table.
+SESSION_SECTIONS: tuple[Section, ...] = (*SECTIONS[:-1], sections.section_studies, section_method)
 OWN_SECTIONS: tuple[Section, ...] = (
     section_own_answer,
     section_own_rows,
@@ -165,7 +167,7 @@ def write_session(folder: Path, records: Path, profile: Profile, found: Sequence
     way = Path(os.path.relpath(records.resolve(), folder.resolve())).as_posix()
     material = gather(load_tables(EXPECTED), found, {profile.id: profile}, way)
     path = folder / REPORT.name
-    blocks = _outside(_blocks(material))
+    blocks = _outside(_blocks(material, SESSION_SECTIONS))
     _write(path, blocks)
     _write_html(path.with_name("report.html"), path, blocks, material, Shown(generated.generate(), texts=True))
     return path

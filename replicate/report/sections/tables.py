@@ -70,6 +70,16 @@ def _apart(material: Material, profiles: Iterable[Profile]) -> list[Block]:
     return blocks
 
 
+def section_studies(material: Material) -> list[Block]:
+    """The rows that were run of tables that nobody published, profile by profile."""
+    blocks: list[Block] = []
+    for profile in material.profiles:
+        for table in material.tables:
+            if not table.is_published and any(material.result(row, profile).records for row in table.rows):
+                blocks += rows_of(material, table, profile)
+    return ["## Rows that nobody published", "Mean ± standard deviation (seeds).", *blocks] if blocks else []
+
+
 def rows_of(material: Material, table: ResultsTable, profile: Profile) -> list[Block]:
     """A table's rows under a profile, compared with each other and with nothing published."""
     return [

@@ -144,14 +144,11 @@ class Bench:
         from replicate.report.words import mean_sd
 
         session = self.session
-        lines = [
-            (
-                name,
-                *(mean_sd(*result.summary(metric)) for metric in ("accuracy", "f1", "macro_f1")),
-                self.rows.get(name),
-            )
-            for name, result in session.results.items()
-        ]
+        in_order = [f"{table.id}/{row}" for table, row in selected(session.tables, session.profile, ())]
+        lines = []
+        for name in filter(session.results.__contains__, in_order):
+            figures = [mean_sd(*session.results[name].summary(metric)) for metric in ("accuracy", "f1", "macro_f1")]
+            lines.append((name, *figures, self.rows.get(name)))
         terminalreporter.section(f"replicate: profile {session.profile.id}")
         headers = ("row", "accuracy", "F1 (class 1)", "macro-F1", "verdict")
         terminalreporter.write_line(tabulate(lines, headers=headers, disable_numparse=True))

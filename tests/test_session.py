@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from replicate.common.errors import UserError
 from replicate.findings.compared import compare_table
 from replicate.findings.rows import RowResult, judge_row, judge_row_against_baseline, row_result
 from replicate.records.run import Record, write_record
+from replicate.report.build import write_session
 from replicate.runs.executor import Executor
 from replicate.runs.runner import Ask, Runner
 from replicate.runs.store import Store
-from replicate.tables.profile import Profile
+from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import ResultsTable
 from tests.synthetic import PAPER, SMALL, article, runs
 
@@ -101,3 +103,29 @@ def test_the_profile_is_as_asked() -> None:
     assert chosen_profile("smoke") == replace(profile, seeds=(1, 2, 3))
     with pytest.raises(UserError, match="no profile 'huge'"):
         chosen_profile("huge")
+
+
+def test_the_report_of_a_session_has_every_row(tmp_path: Path) -> None:
+    """Those of tables that nobody published too, each with its figures and its records, and the page as well."""
+    ran = {
+        "ernie3_kuake_qic/base": (20, 22, 21),
+        "distillation/teacher": (30, 31, 32),
+        "compression/parent": (40, 41, 42),
+    }
+    found = []
+    for name, wrongs in ran.items():
+        table, _, row = name.partition("/")
+        for one in runs(row, wrongs, "smoke"):
+            found.append(replace(one, table=table))
+            write_record(found[-1], tmp_path / "records")
+    path = write_session(tmp_path / "report", tmp_path / "records", load_profile("smoke"), found)
+    pages = [path, *(path.parent / "docs" / "report").glob("*.md")]
+    text, page = (path.parent / "docs/report/smoke.md").read_text(encoding="utf-8"), path.with_name("report.html")
+    for name, accuracy in zip(ran, ("0.7900", "0.6900", "0.5900"), strict=True):
+        row = name.partition("/")[2]
+        (line,) = re.findall(rf"^\| \[`{row}`\]\(\.\./\.\./\.\./records/smoke/{name}\) .*$", text, re.MULTILINE)[:1]
+        assert f" {accuracy} ± " in line
+        assert accuracy in page.read_text(encoding="utf-8")
+    for one in pages:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", one.read_text(encoding="utf-8")):
+            assert (one.parent / link).exists(), f"{one}: {link}"

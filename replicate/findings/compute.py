@@ -47,8 +47,12 @@ class Findings:
     method: Method
 
 
-def compute(evidence: Evidence) -> Findings:
+def compute(evidence: Evidence, studies: bool = False) -> Findings:
     """What the evidence says.
+
+    Args:
+        evidence: tables, profiles and records.
+        studies: show every row that was run, those of studies too, among the rows of its profile.
 
     Raises:
         UserError: no table is the main one, or several are.
@@ -63,7 +67,9 @@ def compute(evidence: Evidence) -> Findings:
     besides = tuple((one, counted[one.id]) for one in evidence.profiles if counted[one.id] and not one.comparable)
     main = evidence.main
     profiles = sorted(evidence.profiles, key=lambda profile: not evidence.same_data(main, profile))
-    apart = tuple(one for profile in profiles if not profile.comparable if (one := _apart(evidence, compared, profile)))
+    apart = tuple(
+        one for profile in profiles if not profile.comparable if (one := _apart(evidence, compared, profile, studies))
+    )
     columns = [
         (profile, compared[main.id, profile.id]) for profile in evidence.profiles if evidence.same_data(main, profile)
     ]
@@ -116,7 +122,7 @@ def tables_apart(
     )
 
 
-def _apart(evidence: Evidence, compared: AllCompared, profile: Profile) -> Apart | None:
-    published = tuple(table for table in evidence.tables if table.is_published)
-    tables = tables_apart(evidence, compared, profile, published)
+def _apart(evidence: Evidence, compared: AllCompared, profile: Profile, studies: bool) -> Apart | None:
+    shown = tuple(table for table in evidence.tables if table.is_published or studies)
+    tables = tables_apart(evidence, compared, profile, shown)
     return Apart(profile, evidence.same_data(evidence.main, profile), tables) if tables else None

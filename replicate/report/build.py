@@ -96,7 +96,7 @@ def write_session(folder: Path, records: Path, profile: Profile, found: Sequence
     """
     evidence = gather(load_tables(EXPECTED), found, {profile.id: profile})
     way = Path(os.path.relpath(records.resolve(), folder.resolve())).as_posix()
-    site = Site(project_pages(compute(evidence)), records=way, in_project=False)
+    site = Site(project_pages(compute(evidence, studies=True)), records=way, in_project=False)
     return _write_apart(folder, site, evidence.records, Shown(generated.generate(), texts=True))
 
 

@@ -9,9 +9,9 @@ from tabulate import tabulate
 
 from replicate.commands.flags import add_json
 from replicate.common.paths import MEASURED
-from replicate.findings.evidence import in_order
 from replicate.records.run import load_records
 from replicate.tables.file import load_tables
+from replicate.tables.table import in_order
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

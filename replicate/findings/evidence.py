@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from replicate.findings.rows import RowResult
 from replicate.records.run import Record, check_fellows
 from replicate.records.timing import TimingRecord
 from replicate.tables.profile import Profile
-from replicate.tables.table import ResultsTable, Row, Setting
+from replicate.tables.table import ResultsTable, Row, Setting, in_order
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,3 @@ def gather(
         tuple(sorted(profiles.values(), key=lambda profile: (not profile.comparable, profile.id))),
         tuple(sorted(timings, key=lambda timing: timing.name)),
     )
-
-
-def in_order(tables: Iterable[ResultsTable]) -> tuple[ResultsTable, ...]:
-    """The main table, then published ones, and of those the ones with claims first."""
-    return tuple(sorted(tables, key=lambda table: (not table.main, not table.is_published, not table.claims, table.id)))

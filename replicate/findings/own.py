@@ -12,13 +12,13 @@ from replicate.findings.augmentation import AugmentationFinding, compute_augment
 from replicate.findings.compared import ClaimResult
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all, tables_apart
-from replicate.findings.evidence import Evidence, in_order
+from replicate.findings.evidence import Evidence
 from replicate.findings.method import Method, compute_method
 from replicate.findings.rows import RowResult
 from replicate.records.run import Record
 from replicate.scores.metrics import POSITIVE
 from replicate.tables.profile import Profile
-from replicate.tables.table import Claim, DatasetFacts, ResultsTable
+from replicate.tables.table import Claim, DatasetFacts, ResultsTable, in_order
 
 REASON = "these data, of which nothing is published"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -257,3 +257,8 @@ class ResultsTable:
             KeyError: the table states no tolerance for the metric.
         """
         return self.overrides.get((row_id, metric)) or self.tolerances[metric]
+
+
+def in_order(tables: Iterable[ResultsTable]) -> tuple[ResultsTable, ...]:
+    """The main table, then published ones, and of those the ones with claims first."""
+    return tuple(sorted(tables, key=lambda table: (not table.main, not table.is_published, not table.claims, table.id)))

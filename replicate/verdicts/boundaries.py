@@ -135,6 +135,8 @@ def _next(survival: Survival, seeds: int, before: float, nodes: int) -> Survival
     low, high = (
         np.arcsin(np.clip(((v + sign * root) / reach**2 - centre) / radius, -1, 1))[:, None] for sign in (-1, 1)
     )
+    # Beyond eight standard deviations there is nothing, and with many seeds that leaves most of the range out.
+    low, high = (np.clip(end, -8 / np.sqrt(previous), 8 / np.sqrt(previous)) for end in (low, high))
     places, weights = _gauss(INNER)
     angle = (low + high) / 2 + (high - low) / 2 * places
     # Of a uniform direction in `previous` dimensions, the density of one coordinate's angle is a power of its cosine.
@@ -145,7 +147,7 @@ def _next(survival: Survival, seeds: int, before: float, nodes: int) -> Survival
     r = interpolate.CubicSpline(v, (share * survival(np.minimum(earlier, edge))).sum(axis=1))
 
     def at(v: Array) -> Array:
-        return np.asarray(r(v), dtype=float)
+        return np.where(v <= reach, r(np.minimum(v, reach)), 0.0)
 
     return at
 

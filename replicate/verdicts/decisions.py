@@ -6,7 +6,7 @@ is decided at the first look whose interval allows a deciding word, and later se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +18,8 @@ from replicate.verdicts.equivalence import NO_INTERVAL, Interval
 from replicate.verdicts.plan import Claim, Plan
 from replicate.verdicts.sequential import Estimates, Word
 
-# Row, then the digest of its pretrained net, then one score a seed in the order of the plan's seeds; NaN for a seed
-# that gave no number.
+# Row, then its pretrained net, then one score a seed in the order of the plan's seeds; NaN for a seed that gave no
+# number. A row that descends from no net stands under each.
 Scores = Mapping[str, Mapping[str, Sequence[float]]]
 Answer = Literal["yes", "no", "undecided"]
 
@@ -72,14 +72,12 @@ def decide(plan: Plan, scores: Mapping[str, Scores]) -> tuple[Verdict, ...]:
         scores: by metric.
 
     Raises:
-        ValueError: two rows that descend from different nets.
+        ValueError: a row that descends from a net which isn't one of the plan.
     """
     return tuple(_decide(plan, claim, scores.get(claim.metric, {})) for claim in plan.claims)
 
 
-def next_runs(
-    plan: Plan, scores: Mapping[str, Scores], nets: Mapping[str, Iterable[str]]
-) -> tuple[tuple[str, str, int], ...]:
+def next_runs(plan: Plan, scores: Mapping[str, Scores]) -> tuple[tuple[str, str, int], ...]:
     """The (row, net, seed) to be run for the next look, seeds from 1 in order; empty where nothing is left to decide.
 
     All rows of all undecided claims go together, up to the first look or one seed beyond what the shortest has; a row
@@ -88,14 +86,13 @@ def next_runs(
     Args:
         plan: the family.
         scores: by metric; a run has its score in every metric.
-        nets: the nets that each row descends from.
     """
     open_claims = [verdict.claim for verdict in decide(plan, scores) if not (verdict.decided or verdict.stuck)]
     rows = {row: claim.metric for claim in open_claims for row in (claim.b, claim.a)}
     there = {
         (row, net): len(scores.get(metric, {}).get(row, {}).get(net, ()))
         for row, metric in rows.items()
-        for net in nets[row]
+        for net in plan.nets
     }
     if not there:
         return ()
@@ -107,18 +104,18 @@ def next_runs(
 
 def _decide(plan: Plan, claim: Claim, scores: Scores) -> Verdict:
     a, b = scores.get(claim.a, {}), scores.get(claim.b, {})
-    if a and b and set(a) != set(b):
-        raise ValueError(f"claim {claim.name}: {claim.a} and {claim.b} descend from different pretrained nets")
-    nets = sorted(set(a) & set(b))
-    looks = min((len(one[net]) for one in (a, b) for net in nets), default=0)
-    looks = min(looks, plan.most)
+    if strange := sorted((set(a) | set(b)) - set(plan.nets)):
+        raise ValueError(f"claim {claim.name}: a row descends from {strange[0]}, which is no net of the plan")
+    looks = min(plan.most, *(len(one.get(net, ())) for one in (a, b) for net in plan.nets))
     blocks = {
-        row: np.array([one[net][:looks] for net in nets], dtype=float) for row, one in ((claim.a, a), (claim.b, b))
+        row: np.array([list(one.get(net, ()))[:looks] for net in plan.nets], dtype=float)
+        for row, one in ((claim.a, a), (claim.b, b))
     }
     margin = plan.margins[claim.metric]
     if looks < plan.first:
         difference = float(np.mean(blocks[claim.a] - blocks[claim.b])) if looks else np.nan
-        return Verdict(claim, "undecided", NO_INTERVAL, "undecided", looks, difference, False, 1.0, "", (), {})
+        stuck = _stuck(plan, blocks, looks)
+        return Verdict(claim, "undecided", NO_INTERVAL, "undecided", looks, difference, False, 1.0, stuck, (), {})
     flat = {row: _flat(block)[plan.first - 1 :] for row, block in blocks.items()}
     estimates = _estimates(plan, blocks[claim.a].mean(axis=0), blocks[claim.b].mean(axis=0))
     low, high = sequential.intervals(estimates, plan)
@@ -131,8 +128,9 @@ def _decide(plan: Plan, claim: Claim, scores: Scores) -> Verdict:
     ends = (float(low[place]), float(high[place]))
     word = sequential.word(*ends, margin)
     look = int(estimates.look[place])
-    p = sequential.sequential_p(estimates, plan, claim.kind, margin)
-    each = {net: _one_net(plan, blocks[claim.a][i], blocks[claim.b][i], look) for i, net in enumerate(nets)}
+    so_far = sequential.up_to(estimates, look)
+    p = 0.0 if decided and known[place] else sequential.sequential_p(so_far, plan, claim.kind, margin)
+    each = {net: _one_net(plan, blocks[claim.a][i], blocks[claim.b][i], look) for i, net in enumerate(plan.nets)}
     return Verdict(
         claim=claim,
         word=word,
@@ -141,10 +139,10 @@ def _decide(plan: Plan, claim: Claim, scores: Scores) -> Verdict:
         look=look,
         difference=float(estimates.mean[place]),
         decided=decided,
-        p=0.0 if decided and known[place] else p,
+        p=p,
         stuck="" if decided else _stuck(plan, blocks, looks),
         deterministic=tuple(row for row, still in flat.items() if still[place]),
-        nets=each if len(nets) > 1 else {},
+        nets=each if len(plan.nets) > 1 else {},
     )
 
 

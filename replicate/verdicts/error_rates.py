@@ -6,21 +6,21 @@ functions that judge real records.
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from replicate.common.markdown import table_of
-from replicate.verdicts import claims, pairs, published
+from replicate.verdicts import claims, pairs, published, sequential_tables
+from replicate.verdicts.rates import EXAMPLES as EXAMPLES
+from replicate.verdicts.rates import Rate as Rate
 
 SEEDS = (3, 6, 10)
 PUBLISHED = "0.8"
 TOLERANCE = "0.018"
-EXAMPLES = 1955
 # Over seeds of one row: about that of a fine-tuned ERNIE, then twice and four times as much.
 SPREADS = (0.004, 0.008, 0.016)
 KINDS = ("lowers", "keeps", "raises", "raises")
@@ -29,31 +29,6 @@ ROWS = ((1, 0), (2, 1), (3, 1), (3, 0))
 
 Rule = Callable[[Sequence[float]], str]
 Judge = Callable[[Sequence[claims.ClaimTest]], Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How often something happened in a number of trials."""
-
-    hits: int
-    trials: int
-
-    @property
-    def value(self) -> float:
-        """The share."""
-        return self.hits / self.trials
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Exact binomial (Clopper-Pearson) interval of the true share."""
-        tail, misses = (1 - level) / 2, self.trials - self.hits
-        low = float(special.betaincinv(self.hits, misses + 1, tail)) if self.hits else 0.0
-        high = float(special.betaincinv(self.hits + 1, misses, 1 - tail)) if misses else 1.0
-        return low, high
-
-    def __str__(self) -> str:
-        """The share with its 95 % interval."""
-        low, high = self.interval()
-        return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
 
 
 def published_rule(samples: Sequence[float]) -> str:
@@ -218,6 +193,7 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
             ],
         ),
     ]
+    parts += sequential_tables.tables(5 * trials // 2, rng)
     return "\n\n".join(parts) + "\n"
 
 
@@ -231,4 +207,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 if __name__ == "__main__":
-    print(report(), end="")
+    parser = argparse.ArgumentParser(description="Print the error rates and the power of the verdicts, as Markdown.")
+    parser.add_argument("--trials", type=int, default=4000, help="simulated trials a cell (default %(default)s)")
+    print(report(parser.parse_args().trials), end="")

@@ -39,6 +39,7 @@ class Plan:
         alpha: probability of any false word in the family, at most.
         spending: `power`: up to look n, a level has been spent as (n / most) ** rho.
         rho: its power; the larger, the less is spent early.
+        nets: the pretrained nets on which every seed is run: strata.
         pairing: `seed` takes differences of the runs with one seed number; `none` compares two separate samples.
 
     Raises:
@@ -52,6 +53,7 @@ class Plan:
     alpha: float = 0.05
     spending: Literal["power"] = "power"
     rho: float = RHO
+    nets: tuple[str, ...] = ("pretrained",)
     pairing: Pairing = "seed"
 
     def __post_init__(self) -> None:
@@ -62,6 +64,8 @@ class Plan:
             raise ValueError(f"looks from {self.first} to {self.most} seeds: the first takes at least 3")
         if not (0 < self.alpha < 1 and self.rho > 0 and self.spending == "power"):
             raise ValueError(f"alpha {self.alpha}, spending {self.spending} or rho {self.rho} is out of range")
+        if not self.nets or len(set(self.nets)) < len(self.nets):
+            raise ValueError("a plan has nets, each named once")
         if self.pairing not in get_args(Pairing):
             raise ValueError(f"a pairing is one of {', '.join(get_args(Pairing))}, not {self.pairing!r}")
         for claim in self.claims:

@@ -34,10 +34,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimates:
-    """A difference at every look, all arrays of shape (..., looks).
+    """A difference at every look: its mean and standard error, shape (..., looks), NaN where a seed gave no number.
 
-    `mean` and its standard error `se` are NaN where a seed gave no number; `df` belongs to the standard error; `look`
-    is the number of seeds, of shape (looks,).
+    `df` belongs to the standard error, `look` is the number of seeds; both go with those shapes.
     """
 
     mean: Array
@@ -49,7 +48,7 @@ class Estimates:
 def paired(differences: ArrayLike, first: int) -> Estimates:
     """Estimates from differences of runs with one seed number, shape (..., seeds), at each look from `first` on."""
     mean, variance, look = _moments(differences, first)
-    return Estimates(mean, np.sqrt(variance / look), np.broadcast_to(look - 1.0, mean.shape), look)
+    return Estimates(mean, np.sqrt(variance / look), look - 1.0, look)
 
 
 def separate(a: ArrayLike, b: ArrayLike, first: int) -> Estimates:
@@ -61,6 +60,12 @@ def separate(a: ArrayLike, b: ArrayLike, first: int) -> Estimates:
     total, squares = var_a + var_b, var_a**2 + var_b**2
     df = np.divide(total**2, squares, out=np.ones_like(total), where=squares > 0) * (look - 1)
     return Estimates(mean_a - mean_b, np.sqrt(total / look), df, look)
+
+
+def up_to(estimates: Estimates, look: int) -> Estimates:
+    """The looks up to this one."""
+    kept = estimates.look <= look
+    return Estimates(estimates.mean[..., kept], estimates.se[..., kept], estimates.df[..., kept], estimates.look[kept])
 
 
 def intervals(estimates: Estimates, plan: Plan, level: float | None = None) -> tuple[Array, Array]:

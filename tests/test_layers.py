@@ -32,7 +32,7 @@ ROOMS = (
     "report",
     "commands",
 )
-MOST_LINES = 480
+MOST_LINES = 350
 
 
 def modules() -> dict[str, Path]:

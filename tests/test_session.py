@@ -126,6 +126,6 @@ def test_the_report_of_a_session_has_every_row(tmp_path: Path) -> None:
         (line,) = re.findall(rf"^\| \[`{row}`\]\(\.\./\.\./\.\./records/smoke/{name}\) .*$", text, re.MULTILINE)[:1]
         assert f" {accuracy} ± " in line
         assert accuracy in page.read_text(encoding="utf-8")
-    for one in pages:
-        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", one.read_text(encoding="utf-8")):
-            assert (one.parent / link).exists(), f"{one}: {link}"
+    for part in pages:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", part.read_text(encoding="utf-8")):
+            assert (part.parent / link).exists(), f"{part}: {link}"

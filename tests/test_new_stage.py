@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replicate.commands.main import main
 from replicate.common.errors import UserError
-from replicate.records.run import read_record
+from replicate.records.run import read_record, read_records
+from replicate.report.build import write_session
 from replicate.runs.plan import Sources, plan
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
@@ -23,7 +25,7 @@ from replicate.scores.metrics import count
 from replicate.scores.packing import pack_bits, pack_predictions, unpack_predictions
 from replicate.stages.kind import Inputs, Kind, Port
 from replicate.stages.registry import KINDS
-from replicate.tables.file import load_table
+from replicate.tables.file import load_table, load_tables
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import ResultsTable
 
@@ -141,6 +143,36 @@ def test_it_runs_is_stored_and_recorded(table: ResultsTable, profile: Profile, t
     found = runner.store.find("pick", last.key)
     assert found is not None
     assert (found.path / "said.txt").read_text() == "2 members\n"
+
+
+def test_the_command_runs_it_and_the_report_shows_it(
+    table: ResultsTable,
+    profile: Profile,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`replicate run` prints its plan, runs it and prints its figures; the session's report has its row."""
+    tables = {**load_tables(), "mine": table}
+    for place in ("replicate.commands.run", "replicate.report.build"):
+        monkeypatch.setattr(f"{place}.load_tables", lambda *_: tables)
+    monkeypatch.setattr("replicate.commands.run.load_profile", lambda _: profile)
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    line = ["run", "second", "--offline", "--quiet"]
+    assert main([*line, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "mine/second",
+        "  pick: would run for seed 1",
+        "  ├─ members: svm: would run for seed 1",
+    ]
+    assert main([*line, "--json"]) == 0
+    (printed,) = json.loads(capsys.readouterr().out)
+    assert (printed["row"], printed["status"]) == ("second", "ok")
+    found = read_records(tmp_path / "store" / "records")
+    write_session(tmp_path / "report", tmp_path / "store" / "records", profile, found)
+    page = (tmp_path / "report/docs/report/smoke.md").read_text(encoding="utf-8")
+    (row,) = [one for one in page.splitlines() if one.startswith("| [`second`]")]
+    assert printed["accuracy"] in row
 
 
 def test_its_settings_are_checked_where_they_stand(table: ResultsTable, tmp_path: Path) -> None:

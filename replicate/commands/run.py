@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ from replicate.commands.flags import add_json, add_offline, add_profile, add_vis
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.records.run import Record
+from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner, selected
 from replicate.runs.store import Store
+from replicate.runs.tree import tree
 from replicate.scores.metrics import scores
 from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
@@ -35,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
     add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
-    add("--dry-run", action="store_true", help="list what would run and what is kept")
+    add("--dry-run", action="store_true", help="print the plan of each row as a tree: what would run and what is kept")
     add(
         "--accept",
         action="store_true",
@@ -59,7 +62,11 @@ def run(args: argparse.Namespace) -> int:
     tables = load_tables()
     rows = list(selected(tables, profile, tuple(args.rows)))
     if args.dry_run:
-        _tell(_planned(runner, rows), args.json)
+        plans = [(table, row, [runner.planned(table, row, seed) for seed in profile.seeds]) for table, row in rows]
+        if args.json:
+            _tell(_planned(runner, plans), True)
+        else:
+            print(*_trees(runner, plans), sep="\n")
         return 0
     # The report's imports are many, and --help and --dry-run need none of them.
     from replicate.commands.session import Session, refusal
@@ -78,7 +85,11 @@ def run(args: argparse.Namespace) -> int:
     return int(any(record.status != "ok" for record in session.records))
 
 
-def _planned(runner: Runner, rows: list[tuple[ResultsTable, str]]) -> list[dict[str, Any]]:
+# A row's table, its id, and its stages for each seed of the profile.
+Planned = tuple[ResultsTable, str, list[list[Stage]]]
+
+
+def _planned(runner: Runner, plans: list[Planned]) -> list[dict[str, Any]]:
     """The stages of each row and seed, and whether the store has them."""
     return [
         {
@@ -88,10 +99,32 @@ def _planned(runner: Runner, rows: list[tuple[ResultsTable, str]]) -> list[dict[
             "key": stage.key[:12],
             "state": "kept" if runner.kept(stage) else "would run",
         }
-        for table, row in rows
-        for seed in runner.profile.seeds
-        for stage in runner.planned(table, row, seed)
+        for _, row, chains in plans
+        for seed, chain in zip(runner.profile.seeds, chains, strict=True)
+        for stage in chain
     ]
+
+
+def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
+    """Each row's plan as a tree, which is the same for every seed, with the seeds that each stage would run for."""
+    kept = {stage.key: runner.kept(stage) for _, _, chains in plans for chain in chains for stage in chain}
+    for table, row, chains in plans:
+        of_seeds = {chains[0][at].key: [chain[at] for chain in chains] for at in range(len(chains[0]))}
+
+        def told(stage: Stage, of_seeds: dict[str, list[Stage]] = of_seeds) -> str:
+            stages = dict(zip(runner.profile.seeds, of_seeds[stage.key], strict=True))
+            seeds = [str(seed) for seed, one in stages.items() if not kept[one.key]]
+            if not seeds:
+                return f"{stage.name}: kept"
+            shared = stage.seed is None
+            return f"{stage.name}: would run" + (
+                "" if shared else f" for seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
+            )
+
+        yield f"{table.id}/{row}"
+        yield from (f"  {line}" for line in tree(chains[0][-1], told))
+    missing = sum(not one for one in kept.values())
+    yield f"{missing} of {len(kept)} stages would run, {len(kept) - missing} are kept in {runner.store.root}"
 
 
 def _result(record: Record) -> dict[str, Any]:

@@ -99,6 +99,20 @@ def quantise_paddle(source: Path, target: Path, batches: Sequence[NDArray[np.int
             )
     finally:
         paddle.disable_static()
+    _forget_callers(target / "model.pdmodel")
+
+
+def _forget_callers(graph: Path) -> None:
+    # Each operator that the quantiser adds holds the call stack that it came from: paths of this machine.
+    from paddle.base.proto.framework_pb2 import ProgramDesc
+
+    program = ProgramDesc.FromString(graph.read_bytes())
+    for block in program.blocks:
+        for operator in block.ops:
+            for attribute in operator.attrs:
+                if attribute.name == "op_callstack":
+                    del attribute.strings[:]
+    graph.write_bytes(program.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager

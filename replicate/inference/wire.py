@@ -18,8 +18,8 @@ MOST_VALUES = 400_000
 _VARINT, _EIGHT, _BYTES, _FOUR = 0, 1, 2, 5
 _WIDTHS = {_EIGHT: 8, _FOUR: 4}
 
-# A field is named, and has a kind: "int", "float" (4 bytes), "text", "bytes", or the schema of a message. One of the kind
-# "never" is known and refused by its name.
+# A field is named, and has a kind: "int", "float" (4 bytes), "text", "bytes", or the schema of a message. One of the
+# kind "never" is known and refused by its name.
 Schema = Mapping[int, tuple[str, Any]]
 Message = dict[str, list[Any]]
 

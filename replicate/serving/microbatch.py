@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -54,10 +54,10 @@ _Part = tuple[_Job, list[int]]
 class Microbatcher(Generic[Model]):
     """Answers requests in one thread of its own, which opens the model and is the only one to use it.
 
-    Each time that the model gets free, some of what waits is computed together: one text of every request, then a second
-    of those that have more, up to a batch. So a request of many texts goes in parts, and keeps nobody waiting for more
-    than a batch. Every request that was taken is answered, also when it is closed meanwhile, but for one that is given
-    up: what it still lacks is not computed.
+    Each time that the model gets free, some of what waits is computed together: one text of every request, then a
+    second of those that have more, up to a batch. So a request of many texts goes in parts, and keeps nobody waiting
+    for more than a batch. Every request that was taken is answered, also when it is closed meanwhile. Of one that is
+    given up, what is lacking is not computed.
 
     Args:
         open_model: gives the model; called in the thread.
@@ -112,6 +112,7 @@ class Microbatcher(Generic[Model]):
             # It goes in parts; texts of similar length together need less padding.
             order = sorted(order, key=lambda index: len(texts[index]))
         job = _Job(tuple(texts), time.monotonic(), deque(order))
+        job.future.add_done_callback(lambda future: self._given_up(job))
         with self._changed:
             if self._closed:
                 raise Closed
@@ -125,7 +126,6 @@ class Microbatcher(Generic[Model]):
             self._pending += len(job.texts)
             self._jobs.append(job)
             self._changed.notify()
-        job.future.add_done_callback(lambda future: self._done(job))
         return job.future
 
     @property
@@ -154,12 +154,12 @@ class Microbatcher(Generic[Model]):
     def _take(self) -> list[_Part]:
         """What is computed next, as soon as it is worth it; nothing once closed and empty."""
         with self._changed:
-            while not self._jobs and not self._closed:
-                self._changed.wait()
-            while self._jobs and self._pending < self._worth and not self._closed:
-                left = self._jobs[0].arrived + self._max_wait - time.monotonic()
+            while not self._jobs or not (self._closed or self._pending >= self._worth):
+                if not self._jobs and self._closed:
+                    return []
+                left = self._jobs[0].arrived + self._max_wait - time.monotonic() if self._jobs else None
                 # What was begun has waited already.
-                if left <= 0 or self._jobs[0].found:
+                if left is not None and (left <= 0 or self._jobs[0].found):
                     break
                 self._changed.wait(left)
             parts = [(job, [job.left.popleft() for _ in range(count)]) for job, count in self._shares()]
@@ -194,24 +194,32 @@ class Microbatcher(Generic[Model]):
                     job, index = places[place]
                     job.found[index] = prediction
                     if len(job.found) == len(job.texts):
-                        self._finish(job, lambda job=job: job.future.set_result([job.found[i] for i in range(len(job.texts))]))
+                        self._settle(job)
         except Exception as error:
-            if len(parts) > 1:
-                # Whose text it was is not known, and nobody else should have to pay for it.
-                for job, indices in parts:
-                    self._answer(model, [(job, [index for index in indices if index not in job.found])])
+            if len(parts) == 1:
+                self._settle(parts[0][0], error)
                 return
-            self._finish(parts[0][0], lambda: parts[0][0].future.set_exception(error))
+            # Whose text it was is not known, and nobody else should have to pay for it.
+            for job, indices in parts:
+                self._answer(model, [(job, [index for index in indices if index not in job.found])])
 
-    def _finish(self, job: _Job, settle: Callable[[], None]) -> None:
-        """Give a request its answer, unless it has one or was given up."""
-        if not job.future.done() and job.future.set_running_or_notify_cancel():
-            settle()
+    def _settle(self, job: _Job, error: Exception | None = None) -> None:
+        """Give a request its answer or its error, unless it was given up."""
+        if job.future.done() or not job.future.set_running_or_notify_cancel():
+            return
+        self._forget(job)
+        if error is None:
+            job.future.set_result([job.found[index] for index in range(len(job.texts))])
+        else:
+            job.future.set_exception(error)
 
-    def _done(self, job: _Job) -> None:
+    def _given_up(self, job: _Job) -> None:
+        if job.future.cancelled():
+            self._forget(job)
+
+    def _forget(self, job: _Job) -> None:
+        """Make the room of a request free; one that failed or was given up may wait still."""
         with self._changed:
             self._pending -= len(job.texts)
-            # One that was given up, or has failed, may wait still.
             if job in self._jobs:
                 self._jobs.remove(job)
-            job.left.clear()

@@ -29,6 +29,10 @@ _BROKEN = "its training diverged, or its files are damaged"
 _NO_TEXT = 2
 
 
+class NoAnswer(UserError):
+    """What a model gives is no answer: numbers that are none, or another number of them."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """A text's label and the probability that the model gives it.
@@ -76,7 +80,7 @@ class Labeller:
         """Predictions beside the indices of their texts, a batch at a time; texts of similar length go together.
 
         Raises:
-            UserError: the model's answer is not a number, or of another shape than the labels.
+            NoAnswer: the model's answer is not a number, or of another shape than the labels.
         """
         rows, truncated = self._rows(texts)
         empty = [index for index, row in enumerate(rows) if len(row) == _NO_TEXT]
@@ -96,14 +100,14 @@ class Labeller:
             yield found
 
     def _probabilities(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Probabilities [batch, classes]; UserError where the model has no answer."""
+        """Probabilities [batch, classes]; NoAnswer where the model has none."""
         logits, classes = self.runtime.logits(ids), len(self.runtime.labels)
         if logits.shape != (len(ids), classes):
-            raise UserError(
+            raise NoAnswer(
                 f"the model's answer has the shape {logits.shape}, not ({len(ids)}, {classes})", hint=_BROKEN
             )
         if not np.isfinite(logits).all():
-            raise UserError("the model's answer is not a number", hint=_BROKEN)
+            raise NoAnswer("the model's answer is not a number", hint=_BROKEN)
         return softmax(logits)
 
     def label(self, texts: Sequence[str]) -> list[Prediction]:

@@ -27,6 +27,12 @@ class Service:
     process: subprocess.Popen[str]
     url: str
 
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; the exit code and what stood on stderr."""
         self.process.send_signal(number)
@@ -35,9 +41,13 @@ class Service:
 
 
 @contextmanager
-def service(model: Path, *options: str, **environment: str) -> Iterator[Service]:
-    """`replicate serve MODEL --port 0 …` on loopback; it is gone at the end whatever happened."""
-    command = [sys.executable, "-m", "replicate", "serve", str(model), "--port", "0", *options]
+def service(model: Path, *options: str, descriptors: int = 0, **environment: str) -> Iterator[Service]:
+    """`replicate serve MODEL --port 0 …` on loopback; it is gone at the end whatever happened.
+
+    With `descriptors` it may open only so many files and connections.
+    """
+    limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
+    command = [*limited, sys.executable, "-m", "replicate", "serve", str(model), "--port", "0", *options]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment})
     try:

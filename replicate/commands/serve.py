@@ -10,7 +10,7 @@ from typing import Any
 
 from replicate.common.checks import check_positive
 from replicate.common.errors import UserError
-from replicate.inference.exported import read_exported
+from replicate.common.files import read_json
 from replicate.inference.predict import MAX_LENGTH, Labeller
 from replicate.inference.runtime import RUNTIMES, open_runtime
 from replicate.nets import upstream
@@ -48,15 +48,8 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
 
 def serve_command(args: argparse.Namespace) -> int:
     """`replicate serve`: until SIGTERM or SIGINT, and then 0 once every request that was taken has its answer."""
-    check_positive(
-        args,
-        "max_batch",
-        "queue",
-        "max_body",
-        "read_timeout",
-        "connections",
-        *(["threads"] if args.threads is not None else []),
-    )
+    numbers = ["max_batch", "queue", "max_body", "read_timeout", "connections"]
+    check_positive(args, *numbers, *(["threads"] if args.threads is not None else []))
     if args.max_wait_ms < 0:
         raise UserError(f"max_wait_ms is {args.max_wait_ms}", hint="it must not be below 0")
     from replicate.serving.connection import Limits
@@ -109,4 +102,5 @@ def weights_digest(folder: Path) -> str:
 
     if (folder / WEIGHTS).is_file():
         return digest_of(load_file(folder / WEIGHTS))
-    return read_exported(folder).weights
+    # Which is a digest, or `open_runtime` would have refused the folder.
+    return str(read_json(folder / "manifest.json")["weights"])

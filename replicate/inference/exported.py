@@ -161,9 +161,10 @@ def read_positions(folder: Path) -> tuple[int, int]:
     """
     path = folder / "config.json"
     fields = read_json(path)
-    found = [
-        fields.get(name) if isinstance(fields, dict) else None for name in ("vocab_size", "max_position_embeddings")
-    ]
-    if not all(_is_count(value) for value in found) or not 3 <= found[1] <= MOST_POSITIONS:
+    try:
+        vocabulary, positions = fields["vocab_size"], fields["max_position_embeddings"]
+    except (KeyError, TypeError, IndexError):
+        vocabulary = positions = None
+    if not _is_count(vocabulary) or not _is_count(positions) or not 3 <= positions <= MOST_POSITIONS:
         raise UserError("not a model configuration (vocab_size and max_position_embeddings)", path=path, hint=_AGAIN)
-    return found[0], found[1]
+    return vocabulary, positions

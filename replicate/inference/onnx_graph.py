@@ -141,7 +141,7 @@ def _check_tensor(tensor: Message) -> None:
     kind, dims = one(tensor, "data_type"), [signed(number) for number in tensor["dims"]]
     if kind not in _SIZES or any(number < 0 for number in dims):
         raise ValueError(f"tensor {name} has a type or a shape that is not allowed")
-    given = [len(tensor[field]) for field in ("float_data", "int32_data", "int64_data") if tensor[field]]
+    given: list[float] = [len(tensor[field]) for field in ("float_data", "int32_data", "int64_data") if tensor[field]]
     raw = one(tensor, "raw_data")
     if raw is not None:
         given.append(len(raw) / _SIZES[kind])

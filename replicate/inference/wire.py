@@ -48,18 +48,17 @@ class Decoder:
             name, kind = schema.get(number, (f"field {number}", "never"))
             if kind == "never":
                 raise ValueError(f"{name} is not allowed")
+            values: list[Any] | None = None
             if wire == _VARINT:
                 value, position = _varint(data, position)
                 values = [value] if kind == "int" else None
             elif wire in _WIDTHS:
-                value, position = _take(data, position, _WIDTHS[wire])
-                values = [value] if wire == _FOUR and kind == "float" else None
+                part, position = _take(data, position, _WIDTHS[wire])
+                values = [part] if wire == _FOUR and kind == "float" else None
             elif wire == _BYTES:
                 size, position = _varint(data, position)
-                value, position = _take(data, position, size)
-                values = self._values(value, kind)
-            else:
-                values = None
+                part, position = _take(data, position, size)
+                values = self._values(part, kind)
             if values is None:
                 raise ValueError(f"{name} is of another type")
             self._left -= len(values)
@@ -79,7 +78,8 @@ class Decoder:
                 raise ValueError("numbers are cut off, or too many")
             return [value[start : start + 4] for start in range(0, len(value), 4)]
         if kind == "int":
-            numbers, position = [], 0
+            numbers: list[int] = []
+            position = 0
             while position < len(value):
                 if len(numbers) >= self._left:
                     raise ValueError("it has too many parts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -141,13 +142,14 @@ class Connection(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            told = [(b"content-type", _TEXT), (b"connection", b"close"), *headers]
+            size = str(len(what)).encode("ascii")
+            told = [(b"content-type", _TEXT), (b"content-length", size), (b"connection", b"close"), *headers]
             for event in (
-                h11.Response(status_code=status, headers=told),
+                h11.Response(status_code=status, headers=told, reason=HTTPStatus(status).phrase.encode()),
                 h11.Data(data=what.encode("ascii")),
                 h11.EndOfMessage(),
             ):
-                self.transport.write(self.conn.send(event))
+                self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
         self._watch()
 
@@ -190,5 +192,8 @@ class Connection(H11Protocol):
             self._gate.log.tell(f"{_WAITS[phase]} within {self._gate.limits.seconds:g} s: the connection was closed")
         if phase in ("farewell", "answer"):
             self.abort()
+        elif phase == "head" and not self.conn.trailing_data[0]:
+            # It never said anything, so nothing is said to it.
+            self.transport.close()
         else:
             self.refuse(408, "the request did not come in time")

@@ -27,6 +27,8 @@ from replicate.serving.memory import Room, give_back
 KEEP_ALIVE = 5
 LINGER = float(KEEP_ALIVE)
 _STEP = 0.02
+# Bytes of answers that the kernel keeps for a client.
+_SENT = 1 << 17
 # Connections that wait in the kernel's queue, and those of them that are taken before anything else is done.
 _BACKLOG, _BURST = 2048, 128
 # Descriptors that are left for files and for what libraries open.
@@ -53,6 +55,8 @@ def bind(host: str, port: int) -> socket.socket:
         bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Who takes no answers can ask for no more than fills this.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT)
             bound.bind(address)
         except BaseException:
             bound.close()

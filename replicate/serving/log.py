@@ -1,4 +1,4 @@
-"""What the service tells its operator: at most a few lines a second, however many clients there are."""
+"""What the service tells its operator: a few lines, however many clients there are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import Counter
 
 
 class Log(logging.Handler):
-    """Lines on standard error. The first of each kind is told at once; more of it within a second are counted.
+    """Lines on standard error. The first of each kind is told at once; more of it within ten seconds is counted.
 
     It takes what uvicorn and asyncio log too: warnings in the same way, failures with their traceback.
 
@@ -18,14 +18,14 @@ class Log(logging.Handler):
         seconds: how long is counted before the number is told.
     """
 
-    def __init__(self, seconds: float = 1.0) -> None:
+    def __init__(self, seconds: float = 10.0) -> None:
         super().__init__(logging.WARNING)
         self._seconds = seconds
         self._counted: Counter[str] = Counter()
         self._guard = threading.Lock()
 
     def tell(self, what: str) -> None:
-        """Print a line, or count it where the same was told within the last second."""
+        """Print a line, or count it where the same was told just before."""
         with self._guard:
             if what in self._counted:
                 self._counted[what] += 1

@@ -106,13 +106,13 @@ def create_app(
         max_body: largest body of a request, in bytes.
         room: what large bodies hold together; by default some 32 MB.
     """
-    room = room or Room()
+    shared = room or Room()
     # Their pages would load scripts from elsewhere; the schema is in /openapi.json.
     app = FastAPI(title="replicate serve", docs_url=None, redoc_url=None)
     metrics.queue.set_function(lambda: batcher.pending)
 
     async def answer(request: Request) -> dict[str, Any]:
-        with holding(room) as held:
+        with holding(shared) as held:
             question = parsed(await body_of(request, max_body, held))
             return await predictions(request, question)
 

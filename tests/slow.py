@@ -16,11 +16,16 @@ from urllib.parse import urlsplit
 
 # What a client says at once, and then byte by byte; the last kind asks again and again and takes no answer.
 BODY = 900_000
+# A text that needs no model, and comes back in the answer.
+BLANK = b'{"text": "' + b" " * 60_000 + b'"}'
 KINDS = {
     "silent": (b"", b""),
     "head": (b"POST /predict HTTP/1.1\r\nHost: test\r\nX-Slow: ", b"a"),
     "body": (b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Length: 950000\r\n\r\n" + b" " * BODY, b" "),
-    "deaf": (b"GET /openapi.json HTTP/1.1\r\nHost: test\r\n\r\n" * 300, b""),
+    "deaf": (
+        (b"POST /predict HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(BLANK) + BLANK) * 20,
+        b"",
+    ),
 }
 # Seconds between two bytes, and between two connections of one client.
 _PAUSE = 0.5

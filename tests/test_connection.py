@@ -190,22 +190,6 @@ def test_nonsense_after_a_request(capfd: pytest.CaptureFixture[str]) -> None:
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_who_asks_late_after_the_stop_is_answered() -> None:
-    """After the stop an open connection may ask for as long as it might have without it, and is told to close."""
-
-    async def use(listener: Listener, address: tuple[str, int]) -> None:
-        streams = [await asyncio.open_connection(*address) for _ in range(3)]
-        await asyncio.gather(*(ask(*stream) for stream in streams))
-        listener.should_exit = True
-        for stream, pause in zip(streams, (1.5, 1.0, 1.5), strict=True):
-            await asyncio.sleep(pause)
-            assert b"connection: close" in await ask(*stream)
-            assert await end(stream[0]) == b""
-            stream[1].close()
-
-    served(use)
-
-
 def test_connections_fit_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of few file descriptors some are left for files; with none to spare it does not start."""
     for limit, wanted in ((100_000, 512), (1024, 512), (200, 512), (60, 512)):

@@ -24,7 +24,7 @@ from replicate.common.errors import UserError
 from replicate.common.files import finished_folder
 from replicate.inference.exported import GRAPHS, Manifest, describe, write_manifest
 from replicate.inference.onnx_graph import OPSET
-from replicate.inference.quantisation import quantise_onnx, quantise_paddle
+from replicate.inference.quantisation import forget_callers, quantise_onnx, quantise_paddle
 from replicate.inference.runtime import Logits, check_graph, onnx_logits, paddle_logits, silenced
 from replicate.nets import batching, upstream
 from replicate.nets.classifier import Classifier, load_classifier
@@ -86,6 +86,8 @@ def export(
         else:
             for name in GRAPHS[kind]:
                 shutil.copy(static / name, partial / name)
+        if kind == "paddle":
+            forget_callers(partial / "model.pdmodel")
         classifier.tokenizer.save_pretrained(str(partial))
         for name in ("config.json", "label.txt"):
             shutil.copy(Path(checkpoint) / name, partial / name)

@@ -97,9 +97,8 @@ def check_onnx(path: Path, classes: int) -> None:
         UserError: another operator, data outside the file, a graph in a graph, sizes that don't fit, or no ONNX.
     """
     try:
-        with mapped(path) as data:
-            _check_model(Decoder().decode(data, _MODEL), classes)
-    except (ValueError, OverflowError) as error:
+        _check_model(Decoder().decode(mapped(path), _MODEL), classes)
+    except (ValueError, OverflowError, OSError) as error:
         what = f"not a graph that replicate export writes ({error})"
         raise UserError(what, path=path, hint="export it again") from error
 

@@ -109,9 +109,8 @@ def check_paddle(graph: Path, weights: Path, classes: int) -> None:
     held = []
     for path, check in ((graph, lambda data: held.extend(_program(data, classes))), (weights, _weights_of(held))):
         try:
-            with mapped(path) as data:
-                check(data)
-        except (ValueError, OverflowError, struct.error) as error:
+            check(mapped(path))
+        except (ValueError, OverflowError, struct.error, OSError) as error:
             what = f"not what replicate export writes ({error})"
             raise UserError(what, path=path, hint="export it again") from error
 

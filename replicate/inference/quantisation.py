@@ -99,11 +99,10 @@ def quantise_paddle(source: Path, target: Path, batches: Sequence[NDArray[np.int
             )
     finally:
         paddle.disable_static()
-    _forget_callers(target / "model.pdmodel")
 
 
-def _forget_callers(graph: Path) -> None:
-    # Each operator that the quantiser adds holds the call stack that it came from: paths of this machine.
+def forget_callers(graph: Path) -> None:
+    """Remove from a static graph what Paddle notes at its operators: the call stack, with paths of this machine."""
     from paddle.base.proto.framework_pb2 import ProgramDesc
 
     program = ProgramDesc.FromString(graph.read_bytes())

@@ -8,8 +8,8 @@ that comes twice, groups, numbers that are too long), it is refused.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +111,12 @@ def shown(word: str) -> str:
     return ascii(word if len(word) <= 40 else f"{word[:40]}…")
 
 
-@contextmanager
-def mapped(path: Path) -> Iterator[memoryview]:
-    """A file's bytes, that take memory only where they are read."""
+def mapped(path: Path) -> memoryview:
+    """A file's bytes, that take memory only where they are read, and for as long as somebody has a part of them."""
     with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            yield memoryview(b"")
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
-            yield view
+        # Nothing can be mapped of an empty file.
+        size = os.fstat(file.fileno()).st_size
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate.inference.exported import MANIFEST, describe
+from replicate.nets import upstream
 
 
 def sealed(folder: Path) -> Path:
@@ -21,6 +22,7 @@ def sealed(folder: Path) -> Path:
 
 def change_program(folder: Path, change: Callable[[Any], object]) -> Path:
     """Change a static graph, and seal its folder."""
+    upstream.quiet()
     from paddle.base.proto.framework_pb2 import ProgramDesc
 
     path = folder / "model.pdmodel"

@@ -110,7 +110,7 @@ def strangers(trace: Path, root: Path) -> list[str]:
     for line in trace.read_text(encoding="utf-8", errors="replace").splitlines():
         if any(mark in line for mark in MARK):
             within = MARK[0] in line
-        elif within and " stat(" not in line and "newfstatat(" not in line:
+        elif within and " stat(" not in line and "newfstatat(" not in line and " resumed>" not in line:
             path = (_PATH.findall(line) or [""])[0]
             writes = re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC", line) or "open" not in line
             ours = re.search(r"/case-\d+(/|$)", path) or path == "/dev/null"

@@ -100,6 +100,7 @@ def load(
     requests: int,
     together: int = 1,
     fresh: int = 0,
+    seconds: float = float("inf"),
     on_answer: Callable[[int], object] = lambda answered: None,
 ) -> Load:
     """Ask as often as `requests`, from clients that each wait for their answer before they ask again.
@@ -111,13 +112,18 @@ def load(
         requests: how many there are in all.
         together: texts of a request.
         fresh: so many of the clients take a new connection for each request.
+        seconds: after which nobody asks any more, whatever `requests` is.
         on_answer: told how many have been answered, after each.
     """
     result = Load()
     numbers = iter(range(requests))
 
+    until = time.perf_counter() + seconds
+
     async def client(session: httpx.AsyncClient) -> None:
         for number in numbers:
+            if time.perf_counter() > until:
+                return
             asked = tuple(texts[(number * together + place) % len(texts)] for place in range(together))
             started = time.perf_counter()
             try:

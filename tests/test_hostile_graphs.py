@@ -164,6 +164,34 @@ def _two_outputs(program: Any) -> None:
     program.blocks[0].ops.add().CopyFrom(last)
 
 
+def _after(program: Any) -> None:
+    # Paddle reads beyond its list of operators where one comes after the last.
+    found = next(one for one in program.blocks[0].ops if one.type == "scale")
+    program.blocks[0].ops.add().CopyFrom(found)
+    program.blocks[0].ops[-1].outputs[0].arguments[0] = "more"
+    program.blocks[0].vars.add().CopyFrom(program.blocks[0].vars[0])
+    program.blocks[0].vars[-1].name = "more"
+
+
+def _product(program: Any) -> Any:
+    return next(one for one in program.blocks[0].ops if one.type == "matmul_v2")
+
+
+def _lacking(program: Any) -> None:
+    product = _product(program)
+    product.inputs.remove(next(one for one in product.inputs if one.parameter == "Y"))
+
+
+def _more(program: Any) -> None:
+    added = _product(program).inputs.add()
+    added.parameter = "Z"
+    added.arguments.append("input_ids")
+
+
+def _written(program: Any) -> None:
+    _product(program).outputs[0].arguments[0] = "input_ids"
+
+
 def _huge(program: Any) -> None:
     weight = next(one for one in program.blocks[0].vars if one.persistable and one.type.type == 7)
     weight.type.lod_tensor.tensor.dims[0] = 1 << 40
@@ -178,7 +206,11 @@ def _huge(program: Any) -> None:
         (_endpoint, "attribute 'epmap' is not allowed"),
         (_unknown, "names 'nowhere', which is not there"),
         (_reader, "a variable of type 15 is not allowed"),
-        (_two_outputs, "its output is not one batch of logits for 3 labels"),
+        (_two_outputs, "does not begin with its input and end with its output"),
+        (_after, "does not begin with its input and end with its output"),
+        (_lacking, "operator matmul_v2 has 0 of Y"),
+        (_more, "operator matmul_v2 has 'Z'"),
+        (_written, "operator matmul_v2 writes what is written already"),
         (_huge, "another type or shape than in the graph"),
     ],
 )

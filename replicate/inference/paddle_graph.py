@@ -14,13 +14,43 @@ from typing import Any
 from replicate.common.errors import UserError
 from replicate.inference.wire import Decoder, Message, Schema, mapped, one, shown, signed
 
-# Exactly what the exports of every kind of net hold, in fp32 and in 8 bits.
-OPERATORS = frozenset(
-    "cast concat conv2d dropout elementwise_add elementwise_mul equal fake_channel_wise_dequantize_max_abs "
-    "fake_quantize_dequantize_moving_average_abs_max fake_quantize_range_abs_max feed fetch fill_constant gelu "
-    "layer_norm lookup_table_v2 matmul_v2 max_pool2d_with_index not_equal reduce_sum relu reshape2 rnn scale shape "
-    "slice softmax squeeze2 tanh transpose2 unsqueeze2".split()
-)
+# Exactly what the exports of every kind of net hold, in fp32 and in 8 bits: each operator with the variables that it
+# reads and writes. One for each name, but none after `-`, one or more after `+`, any number after `*`. Where Paddle
+# expects one that is not there, it may read memory that is none of its own.
+_SLOTS = {
+    "cast": ("X", "Out"),
+    "concat": ("X+ AxisTensor-", "Out"),
+    "conv2d": ("Input Filter", "Output"),
+    "dropout": ("X Seed-", "Out"),
+    "elementwise_add": ("X Y", "Out"),
+    "elementwise_mul": ("X Y", "Out"),
+    "equal": ("X Y", "Out"),
+    "fake_channel_wise_dequantize_max_abs": ("X Scales+", "Out"),
+    "fake_quantize_dequantize_moving_average_abs_max": ("X InScale", "Out OutScale"),
+    "fake_quantize_range_abs_max": ("X InScale", "Out OutScale"),
+    "feed": ("X", "Out"),
+    "fetch": ("X", "Out"),
+    "fill_constant": ("ShapeTensor- ShapeTensorList* ValueTensor-", "Out"),
+    "gelu": ("X", "Out"),
+    "layer_norm": ("X Scale Bias", "Y Mean Variance"),
+    "lookup_table_v2": ("Ids W", "Out"),
+    "matmul_v2": ("X Y", "Out"),
+    "max_pool2d_with_index": ("X", "Out Mask"),
+    "not_equal": ("X Y", "Out"),
+    "reduce_sum": ("X", "Out"),
+    "relu": ("X", "Out"),
+    "reshape2": ("X Shape- ShapeTensor-", "Out XShape"),
+    "rnn": ("Input PreState+ SequenceLength WeightList+", "Out State+ Reserve DropoutState"),
+    "scale": ("X ScaleTensor-", "Out"),
+    "shape": ("Input", "Out"),
+    "slice": ("Input StartsTensor- StartsTensorList- EndsTensor- EndsTensorList*", "Out"),
+    "softmax": ("X", "Out"),
+    "squeeze2": ("X", "Out"),
+    "tanh": ("X", "Out"),
+    "transpose2": ("X", "Out"),
+    "unsqueeze2": ("X AxesTensor- AxesTensorList-", "Out"),
+}
+OPERATORS = frozenset(_SLOTS)
 # Attributes that are words, with the values that they may have; None is any, since Paddle only prints them.
 _WORDS: dict[str, frozenset[str] | None] = {
     "data_format": frozenset({"AnyLayout", "NCHW"}),
@@ -40,6 +70,7 @@ _SIZES = {0: 1, 2: 4, _INT64: 8, _FLOAT: 4, 21: 1}
 # Bytes of a tensor's description in model.pdiparams; a longer one is none.
 _MOST_DESCRIPTION = 1 << 12
 
+_WAYS = ("inputs", "outputs")
 _NEVER = "never"
 _TENSOR_DESC: Schema = {1: ("data_type", "int"), 2: ("dims", "int")}
 _TYPE: Schema = {
@@ -130,28 +161,52 @@ def _program(data: memoryview, classes: int) -> list[tuple[str, int, tuple[int, 
         variables[name] = described
         if one(variable, "persistable", 0) and described[0] == _TENSOR:
             weights.append((name, *described[1:]))
+    operators = [(one(operator, "type", ""), operator) for operator in block["ops"]]
     known = {name for name, *_ in weights} | {name for name, (kind, *_) in variables.items() if kind != _TENSOR}
-    fed, fetched = [], []
-    for operator in block["ops"]:
-        kind = one(operator, "type", "")
+    for kind, operator in operators:
         if kind not in OPERATORS:
             raise ValueError(f"operator {shown(kind)} is not allowed")
         for attribute in operator["attrs"]:
             _check_attribute(attribute)
-        read, written = (
-            [name for slot in operator[way] for name in slot["arguments"]] for way in ("inputs", "outputs")
-        )
+        read, written = (_slots(kind, operator[way], wanted) for way, wanted in zip(_WAYS, _SLOTS[kind], strict=True))
         for name in (*read, *written):
             if name not in variables or (name in read and name not in known):
                 raise ValueError(f"operator {kind} names {shown(name)}, which is not there")
+        # The quantisers write their ranges again, and one name may stand for what `scale` reads and gives.
+        if any(name in known and name not in read and variables[name][0] == _TENSOR for name in written):
+            raise ValueError(f"operator {kind} writes what is written already")
         known.update(written)
-        fed += [variables[name] for name in written] if kind == "feed" else []
-        fetched += [variables[name] for name in read] if kind == "fetch" else []
-    if fed != [(_TENSOR, _INT64, (-1, -1))]:
+    kinds = [kind for kind, _ in operators]
+    if len(kinds) < 2 or (kinds.index("feed"), kinds.index("fetch")) != (0, len(kinds) - 1):
+        raise ValueError("it does not begin with its input and end with its output")
+    if kinds.count("feed") > 1 or variables[_only(operators[0][1]["outputs"])] != (_TENSOR, _INT64, (-1, -1)):
         raise ValueError("its input is not one batch of token ids")
-    if fetched != [(_TENSOR, _FLOAT, (-1, classes))]:
+    if variables[_only(operators[-1][1]["inputs"])] != (_TENSOR, _FLOAT, (-1, classes)):
         raise ValueError(f"its output is not one batch of logits for {classes} labels")
     return sorted(weights)
+
+
+def _slots(kind: str, given: list[Message], wanted: str) -> list[str]:
+    """The variables that an operator reads, or writes; refused (ValueError) where they are not those that it needs."""
+    found: dict[str, list[str]] = {}
+    for slot in given:
+        name = one(slot, "parameter", "")
+        if name in found:
+            raise ValueError(f"operator {kind} has {shown(name)} twice")
+        found[name] = slot["arguments"]
+    for word in wanted.split():
+        count = len(found.get(word.rstrip("-+*"), ()))
+        fits = {"-": count == 0, "+": count > 0, "*": True}.get(word[-1], count == 1)
+        if not fits:
+            raise ValueError(f"operator {kind} has {count} of {word.rstrip('-+*')}")
+    if strangers := found.keys() - {word.rstrip("-+*") for word in wanted.split()}:
+        raise ValueError(f"operator {kind} has {shown(min(strangers))}")
+    return [name for names in found.values() for name in names]
+
+
+def _only(given: list[Message]) -> str:
+    (name,) = (name for slot in given for name in slot["arguments"])
+    return str(name)
 
 
 def _described(kind: Message | None) -> tuple[int, int, tuple[int, ...]]:

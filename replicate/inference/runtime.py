@@ -286,7 +286,8 @@ def onnx_logits(graph: Path, device: str, precision: str, threads: int) -> Logit
         raise UserError("this ONNX Runtime has no CUDA support", hint="use --device cpu or install onnxruntime-gpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    # Its exceptions say what is wrong; on standard error it would be said again, in other words.
+    options.log_severity_level = 4
     # Waiting threads would otherwise spin, and take the cores from whatever runs between two calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     model: str | bytes = str(graph)

@@ -6,16 +6,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from _pytest.terminal import TerminalReporter
 
 from replicate.commands.session import accept_timing
+from replicate.common.paths import ROOT
 from replicate.nets import upstream
 from replicate.records.facts import device_facts, now
 from replicate.records.timing import Contestant, ServiceRace, TimingRecord
@@ -25,6 +31,7 @@ from replicate.timing.random_net import SHAPES
 from replicate.timing.session import keep_record, record_of
 from replicate.timing.summary import service_rows, shown
 from tests.load import Load, Service, load, service
+from tests.slow import KINDS
 
 pytestmark = pytest.mark.speed
 
@@ -48,10 +55,24 @@ class Size:
     warmups: int
 
 
+@dataclass(frozen=True)
+class Siege:
+    """How many clients ask, how many others are slow, and for how many seconds."""
+
+    clients: int
+    slow: int
+    seconds: float
+
+
 SIZES = {
     "quick": Size({"num_hidden_layers": 2, "vocab_size": 1000}, 64, 3, 1),
     "full": Size({}, 256, 7, 1),
 }
+SIEGES = {"quick": Siege(16, 40, 6.0), "full": Siege(200, 400, 60.0)}
+# Of the healthy clients, how many times as long the slowest of a hundred requests may take beside slow ones.
+MOST_P99 = 2.0
+# Bytes by which the service may grow meanwhile, and seconds in which it gives back what the slow ones took.
+MOST_GROWTH, SETTLE = 64 << 20, 15.0
 
 
 @dataclass(eq=False)
@@ -74,6 +95,18 @@ class Told:
                 f"{one.length} tokens, {one.shape}, random weights: speed does not depend on the values; record in "
                 f"{self.path}"
             )
+
+
+@dataclass(eq=False)
+class Line:
+    """One line that is told when pytest ends."""
+
+    text: str
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """What came of the siege."""
+        terminalreporter.section("replicate: the service beside slow clients")
+        terminalreporter.write_line(self.text)
 
 
 @dataclass(frozen=True)
@@ -107,6 +140,39 @@ def running(timing: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
             started = stack.enter_context(service(folder, "--max_batch", str(CLIENTS)))
             found[label] = Running(started, contestant)
         yield found
+
+
+def test_slow_clients(timing: str, running: dict[str, Running], pytestconfig: pytest.Config) -> None:
+    """Beside slow clients every answer of the others comes, nearly as soon as without them, and memory stays flat."""
+    siege, started = SIEGES[timing], running[f"{RUNTIME} fp32 1"].service
+
+    def asked(seconds: float) -> Load:
+        return load(started.url, TEXTS, siege.clients, 10**9, fresh=siege.clients // 8, seconds=seconds)
+
+    asked(siege.seconds / 6)
+    without, before = asked(siege.seconds), started.memory
+    command = [sys.executable, "-m", "tests.slow", started.url, str(siege.slow), str(siege.seconds + 2)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as slow:
+        time.sleep(1)
+        beside, during = asked(siege.seconds), started.memory
+        counted = json.loads(slow.communicate()[0])
+    until = time.monotonic() + SETTLE
+    while started.memory - before > MOST_GROWTH and time.monotonic() < until:
+        time.sleep(0.5)
+    p99 = [float(np.percentile(one.latencies, 99)) for one in (without, beside)]
+    grown = [(memory - before) / 2**20 for memory in (during, started.memory)]
+    told = (
+        f"{siege.clients} clients for {siege.seconds:g} s: {len(without.answers)} answers, p99 {p99[0]:.3f} s; beside "
+        f"{siege.slow} slow ones {len(beside.answers)}, p99 {p99[1]:.3f} s ({p99[1] / p99[0]:.2f} times); memory "
+        f"{grown[0]:+.0f} MB at their end, {grown[1]:+.0f} MB after it; slow: {counted}"
+    )
+    pytestconfig.pluginmanager.register(Line(told), "replicate-siege")
+    for one in (without, beside):
+        assert (one.lost, one.statuses, one.refused) == ([], [], 0), told
+    assert all(counted[f"{kind} opened"] >= siege.slow // 4 for kind in KINDS), told
+    assert grown[1] < MOST_GROWTH / 2**20, told
+    if timing == "full":
+        assert p99[1] <= MOST_P99 * p99[0], told
 
 
 def test_load(timing: str, running: dict[str, Running], pytestconfig: pytest.Config) -> None:

@@ -21,7 +21,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parent.parent
 DOCS = "docs"
 # Files at the root that are pages; the first one is the site's front page.
-PAGES = ("README.md", "README.zh-CN.md", "REPORT.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = ("README.md", "README.zh-CN.md", "REPORT.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 COPIES = "files"
 # A browser would offer to save these instead of showing them.
 _SHOWN = (".html", ".json", ".md", ".png", ".svg", ".txt")

@@ -27,6 +27,12 @@ class Service:
     process: subprocess.Popen[str]
     url: str
 
+    @property
+    def memory(self) -> int:
+        """Bytes that it holds."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """Send a signal; the exit code and what stood on stderr."""
         self.process.send_signal(number)
@@ -35,9 +41,13 @@ class Service:
 
 
 @contextmanager
-def service(model: Path, *options: str, **environment: str) -> Iterator[Service]:
-    """`replicate serve MODEL --port 0 …` on loopback; it is gone at the end whatever happened."""
-    command = [sys.executable, "-m", "replicate", "serve", str(model), "--port", "0", *options]
+def service(model: Path, *options: str, descriptors: int = 0, **environment: str) -> Iterator[Service]:
+    """`replicate serve MODEL --port 0 …` on loopback; it is gone at the end whatever happened.
+
+    With `descriptors` it may open only so many files and connections.
+    """
+    limited = ["prlimit", f"--nofile={descriptors}"] if descriptors else []
+    command = [*limited, sys.executable, "-m", "replicate", "serve", str(model), "--port", "0", *options]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env={**os.environ, **environment})
     try:
@@ -90,6 +100,7 @@ def load(
     requests: int,
     together: int = 1,
     fresh: int = 0,
+    seconds: float = float("inf"),
     on_answer: Callable[[int], object] = lambda answered: None,
 ) -> Load:
     """Ask as often as `requests`, from clients that each wait for their answer before they ask again.
@@ -101,13 +112,18 @@ def load(
         requests: how many there are in all.
         together: texts of a request.
         fresh: so many of the clients take a new connection for each request.
+        seconds: after which nobody asks any more, whatever `requests` is.
         on_answer: told how many have been answered, after each.
     """
     result = Load()
     numbers = iter(range(requests))
 
+    until = time.perf_counter() + seconds
+
     async def client(session: httpx.AsyncClient) -> None:
         for number in numbers:
+            if time.perf_counter() > until:
+                return
             asked = tuple(texts[(number * together + place) % len(texts)] for place in range(together))
             started = time.perf_counter()
             try:

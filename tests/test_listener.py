@@ -76,6 +76,26 @@ def test_open_connections_are_answered_and_told_to_close() -> None:
     asyncio.run(run())
 
 
+def test_who_asks_late_after_the_stop_is_answered() -> None:
+    """An open connection may ask for as long after the stop as it might have without it, and is told to close."""
+
+    async def run() -> None:
+        with bind("127.0.0.1", 0) as bound:
+            listener, task = await serving(hello, bound)
+            streams = [await asyncio.open_connection(*bound.getsockname()) for _ in range(3)]
+            await asyncio.gather(*(ask(*stream) for stream in streams))
+            listener.should_exit = True
+            for (reader, writer), pause in zip(streams, (1.5, 1.0, 1.5), strict=True):
+                await asyncio.sleep(pause)
+                assert b"connection: close" in await ask(reader, writer)
+                assert await reader.read() == b""
+                writer.close()
+            # With nobody left it ends at once.
+            await asyncio.wait_for(task, 2)
+
+    asyncio.run(run())
+
+
 def test_connections_in_the_queue_of_the_kernel_are_served() -> None:
     """Who connected before the stop, and was not taken yet, is answered too."""
 

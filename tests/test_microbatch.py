@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
@@ -169,3 +170,82 @@ def test_a_model_that_does_not_open() -> None:
 
     with pytest.raises(UserError, match="no such model folder"):
         Microbatcher(fail, 1, 0.0, 1).start()
+
+
+def test_a_large_request_goes_in_parts() -> None:
+    """One of many texts shares each batch with those who come meanwhile, and keeps none waiting for its end."""
+    batcher = made(capacity=64)
+    model = batcher.start()
+    model.gate.clear()
+    large = batcher.submit([f"{'x' * (20 - number)}" for number in range(20)])
+    assert model.entered.wait(SECONDS)
+    small = [batcher.submit(["a"]), batcher.submit(["b", "c"])]
+    model.gate.set()
+    assert [labels(one) for one in small] == [["a"], ["b", "c"]]
+    assert labels(large) == ["x" * (20 - number) for number in range(20)]
+    assert batcher.close(SECONDS) == 0
+    # The shortest first, since texts of similar length go together; then in turn, one of each and a second.
+    assert model.calls[0] == ["x", "xx", "xxx", "xxxx"]
+    assert sorted(model.calls[1]) == ["a", "b", "xxxxx", "xxxxxx"]
+    assert max(map(len, model.calls)) == 4
+    assert sum(map(len, model.calls)) == 23
+
+
+def test_every_large_request_has_its_turn() -> None:
+    """Where more wait than a batch holds, who was served goes behind those who were not."""
+    batcher = made(capacity=64)
+    model = batcher.start()
+    model.gate.clear()
+    first = batcher.submit(["z"])
+    assert model.entered.wait(SECONDS)
+    others = [batcher.submit([f"{name}{number}" for number in range(2)]) for name in "abcdef"]
+    model.gate.set()
+    assert [labels(one) for one in (first, *others)] == [["z"], *([f"{name}0", f"{name}1"] for name in "abcdef")]
+    assert model.calls[1:] == [["a0", "b0", "c0", "d0"], ["e0", "f0", "a1", "b1"], ["c1", "d1", "e1", "f1"]]
+    assert batcher.close(SECONDS) == 0
+
+
+def test_a_large_request_that_is_given_up_is_computed_no_further() -> None:
+    """What was begun ends with its batch, and the room is free at once."""
+    batcher = made(capacity=20)
+    model = batcher.start()
+    model.gate.clear()
+    large = batcher.submit(["x"] * 20)
+    assert model.entered.wait(SECONDS)
+    with pytest.raises(Full):
+        batcher.submit(["a"])
+    assert large.cancel()
+    assert batcher.pending == 0
+    second = batcher.submit(["a"])
+    model.gate.set()
+    assert labels(second) == ["a"]
+    assert model.calls == [["x"] * 4, ["a"]]
+    assert batcher.close(SECONDS) == 0
+
+
+def test_giving_up_while_it_waits_for_others_ends_nothing() -> None:
+    """The only request that waits is given up; the next one is answered all the same."""
+    batcher = made(max_wait=0.05)
+    batcher.start()
+    assert batcher.submit(["a"]).cancel()
+    time.sleep(0.1)
+    assert batcher.alive
+    assert labels(batcher.submit(["b"])) == ["b"]
+    assert batcher.close(SECONDS) == 0
+    assert not batcher.alive
+
+
+def test_a_text_that_fails_costs_nobody_else_an_answer() -> None:
+    """Those whose texts were computed with it are computed again, without it."""
+    batcher = made()
+    model = batcher.start()
+    model.gate.clear()
+    first = batcher.submit(["z"])
+    assert model.entered.wait(SECONDS)
+    failed, answered = batcher.submit(["bad"]), batcher.submit(["good"])
+    model.gate.set()
+    assert labels(first) == ["z"]
+    assert labels(answered) == ["good"]
+    with pytest.raises(ValueError, match="bad text"):
+        failed.result(SECONDS)
+    assert batcher.close(SECONDS) == 0

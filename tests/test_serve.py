@@ -144,12 +144,12 @@ def test_what_is_wrong_is_said_in_one_line(served: Service, body: bytes | list[b
 
 
 def test_other_addresses(served: Service) -> None:
-    """No page but those three and the schema; /predict is asked by POST."""
+    """No page but those five and the schema; /predict is asked by POST."""
     assert httpx.get(f"{served.url}/").status_code == 404
     assert httpx.get(f"{served.url}/docs").status_code == 404
     assert httpx.get(f"{served.url}/predict").status_code == 405
     schema = httpx.get(f"{served.url}/openapi.json").json()
-    assert set(schema["paths"]) == {"/predict", "/health", "/metrics"}
+    assert set(schema["paths"]) == {"/predict", "/health", "/live", "/ready", "/metrics"}
 
 
 def test_no_accepted_request_is_lost_when_it_is_stopped(

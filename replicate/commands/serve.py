@@ -6,6 +6,7 @@ import argparse
 import ipaddress
 import sys
 from pathlib import Path
+from typing import Any
 
 from replicate.commands.flags import add_device
 from replicate.common.checks import check_positive
@@ -35,17 +36,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max_wait_ms", type=float, default=2.0, help="how long a text waits for others to join it")
     parser.add_argument("--queue", type=int, default=256, help="texts that may wait; beyond them the answer is 503")
     parser.add_argument("--max_body", type=int, default=1 << 20, metavar="BYTES", help="largest body of a request")
+    parser.add_argument(
+        "--read_timeout", type=float, default=10.0, metavar="S", help="seconds for a request's head, and for its body"
+    )
+    parser.add_argument(
+        "--connections", type=int, default=512, metavar="N", help="connections that may be open at once"
+    )
+    parser.add_argument(
+        "--token", type=Path, metavar="FILE", help="what clients must send as bearer token (or REPLICATE_TOKEN)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """`replicate serve`: until SIGTERM or SIGINT, and then 0 once every request that was taken has its answer."""
-    check_positive(args, "max_batch", "queue", "max_body", *(["threads"] if args.threads is not None else []))
+    numbers = ["max_batch", "queue", "max_body", "read_timeout", "connections"]
+    check_positive(args, *numbers, *(["threads"] if args.threads is not None else []))
     if args.max_wait_ms < 0:
         raise UserError(f"max_wait_ms is {args.max_wait_ms}", hint="it must not be below 0")
+    from replicate.serving.connection import Limits
     from replicate.serving.listener import Listener, address_of, bind
+    from replicate.serving.memory import Room
     from replicate.serving.microbatch import Microbatcher
     from replicate.serving.service import Facts, Metrics, create_app
+    from replicate.serving.token import TokenGuard, read_token
 
+    token = read_token(args.token)
     with bind(args.host, args.port) as bound:
         # The imports in the main thread, which signals need; the model in the thread that uses it.
         upstream.quiet()
@@ -63,11 +78,16 @@ def run(args: argparse.Namespace) -> int:
         facts = Facts(
             weights_digest(args.model), len(runtime.labels), runtime.name, runtime.precision, args.max_seq_length
         )
-        app = create_app(batcher, facts, metrics, args.max_body)
+        room = Room()
+        app: Any = create_app(batcher, facts, metrics, args.max_body, room)
+        if token:
+            app = TokenGuard(app, token)
         address = address_of(bound)
         if not ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback:
-            print(f"replicate: whoever can reach {address} can use it: there is no password", file=sys.stderr)
-        listener = Listener(app, lambda: print(f"{args.model} on {address}", flush=True), DRAIN)
+            what = "what is sent is not encrypted" if token else "whoever can reach it can use it: there is no password"
+            print(f"replicate: {address}: {what}", file=sys.stderr)
+        limits = Limits(args.read_timeout, args.connections)
+        listener = Listener(app, lambda: print(f"{args.model} on {address}", flush=True), DRAIN, limits, room)
         listener.run([bound])
     # Every connection is closed by now: what is still pending, nobody waits for any more.
     unanswered = batcher.pending
@@ -83,4 +103,5 @@ def weights_digest(folder: Path) -> str:
 
     if (folder / WEIGHTS).is_file():
         return digest_of(load_file(folder / WEIGHTS))
+    # Which is a digest, or `open_runtime` would have refused the folder.
     return str(read_json(folder / "manifest.json")["weights"])

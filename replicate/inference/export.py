@@ -23,8 +23,9 @@ from replicate.common.cores import cores
 from replicate.common.errors import UserError
 from replicate.common.files import finished_folder
 from replicate.inference.exported import GRAPHS, Manifest, describe, write_manifest
-from replicate.inference.quantisation import quantise_onnx, quantise_paddle
-from replicate.inference.runtime import Logits, onnx_logits, paddle_logits, silenced
+from replicate.inference.onnx_graph import OPSET
+from replicate.inference.quantisation import forget_callers, quantise_onnx, quantise_paddle
+from replicate.inference.runtime import Logits, check_graph, onnx_logits, paddle_logits, silenced
 from replicate.nets import batching, upstream
 from replicate.nets.classifier import Classifier, load_classifier
 from replicate.nets.device import set_device
@@ -35,8 +36,6 @@ from replicate.nets.tokens import encode
 
 KINDS = tuple(GRAPHS)
 TOLERANCE = 1e-5
-# LayerNormalization is an operator of its own from here on; every ONNX Runtime that this package takes knows it.
-OPSET = 17
 # As many texts say what the ranges of activations are, and more would only take longer.
 EXAMPLES = 512
 # Batch size and length of each probe; lengths that the net lacks are cut.
@@ -87,9 +86,13 @@ def export(
         else:
             for name in GRAPHS[kind]:
                 shutil.copy(static / name, partial / name)
+        if kind == "paddle":
+            forget_callers(partial / "model.pdmodel")
         classifier.tokenizer.save_pretrained(str(partial))
         for name in ("config.json", "label.txt"):
             shutil.copy(Path(checkpoint) / name, partial / name)
+        # What this refuses, nobody could open.
+        check_graph([partial / name for name in GRAPHS[kind]], len(classifier.labels))
         difference, agreement = _compare(classifier, _reopened(partial, kind, int8), probe)
         if not int8 and not difference <= TOLERANCE:
             raise UserError(

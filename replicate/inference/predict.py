@@ -24,8 +24,13 @@ MAX_LENGTH = 128
 BATCH = 64
 # Texts are labelled some batches at a time, and fewer where they are long: memory stays the same for any stream.
 CHUNK_CHARACTERS = 1 << 22
+_BROKEN = "its training diverged, or its files are damaged"
 # [CLS] and [SEP].
 _NO_TEXT = 2
+
+
+class NoAnswer(UserError):
+    """What a model gives is no answer: numbers that are none, or another number of them."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,11 @@ class Labeller:
             raise UserError(f"max_seq_length is {self.max_seq_length}", hint=f"this net takes 3 to {positions} tokens")
 
     def batches(self, texts: Sequence[str]) -> Iterator[list[tuple[int, Prediction]]]:
-        """Predictions beside the indices of their texts, a batch at a time; texts of similar length go together."""
+        """Predictions beside the indices of their texts, a batch at a time; texts of similar length go together.
+
+        Raises:
+            NoAnswer: the model's answer is not a number, or of another shape than the labels.
+        """
         rows, truncated = self._rows(texts)
         empty = [index for index, row in enumerate(rows) if len(row) == _NO_TEXT]
         if empty:
@@ -84,11 +93,22 @@ class Labeller:
             indices = [filled[place] for place in places]
             ids = batching.pad([rows[index] for index in indices], self.runtime.tokenizer.pad_token_id)
             found = []
-            for index, row in zip(indices, softmax(self.runtime.logits(ids)), strict=True):
+            for index, row in zip(indices, self._probabilities(ids), strict=True):
                 best = int(row.argmax())
                 label, probability = self.runtime.labels[best], float(row[best])
                 found.append((index, Prediction(texts[index], label, probability, truncated[index])))
             yield found
+
+    def _probabilities(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Probabilities [batch, classes]; NoAnswer where the model has none."""
+        logits, classes = self.runtime.logits(ids), len(self.runtime.labels)
+        if logits.shape != (len(ids), classes):
+            raise NoAnswer(
+                f"the model's answer has the shape {logits.shape}, not ({len(ids)}, {classes})", hint=_BROKEN
+            )
+        if not np.isfinite(logits).all():
+            raise NoAnswer("the model's answer is not a number", hint=_BROKEN)
+        return softmax(logits)
 
     def label(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction for each text, in order."""

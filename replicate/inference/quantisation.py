@@ -101,6 +101,19 @@ def quantise_paddle(source: Path, target: Path, batches: Sequence[NDArray[np.int
         paddle.disable_static()
 
 
+def forget_callers(graph: Path) -> None:
+    """Remove from a static graph what Paddle notes at its operators: the call stack, with paths of this machine."""
+    from paddle.base.proto.framework_pb2 import ProgramDesc
+
+    program = ProgramDesc.FromString(graph.read_bytes())
+    for block in program.blocks:
+        for operator in block.ops:
+            for attribute in operator.attrs:
+                if attribute.name == "op_callstack":
+                    del attribute.strings[:]
+    graph.write_bytes(program.SerializeToString(deterministic=True))
+
+
 @contextlib.contextmanager
 def _unlogged() -> Iterator[None]:
     # Both quantisers tell how they get on, and one recommends a preparation that changes nothing in our graphs.

@@ -6,9 +6,10 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 
 from replicate.common.checks import check_choice
 from replicate.common.errors import UserError
-from replicate.common.files import read_json
 from replicate.corpus.formats import read_labels
-from replicate.inference.exported import GRAPHS, MANIFEST, Manifest, read_exported
+from replicate.inference.exported import GRAPHS, MANIFEST, Manifest, check_inside, read_exported, read_positions
+from replicate.inference.onnx_graph import check_onnx
+from replicate.inference.paddle_graph import check_paddle
 from replicate.nets import upstream
 from replicate.nets.classifier import load_classifier
 from replicate.nets.device import set_device
@@ -95,6 +97,8 @@ def open_runtime(
     check_choice("runtime", name or RUNTIMES[0], RUNTIMES)
     if threads is not None and threads < 1:
         raise UserError(f"threads is {threads}", hint="it must be above 0")
+    if folder.is_dir():
+        check_inside(folder)
     # The run store puts a manifest of its own beside a net's weights.
     is_exported = (folder / MANIFEST).exists() and not (folder / WEIGHTS).exists()
     manifest = read_exported(folder) if is_exported else None
@@ -113,12 +117,14 @@ def open_runtime(
     if manifest is None:
         return _dygraph(folder, device, precision, threads)
     graphs = [folder / file for file in GRAPHS[manifest.kind]]
+    labels = read_labels(folder / "label.txt")
+    check_graph(graphs, len(labels))
     logits = (
         onnx_logits(graphs[0], device, precision, threads)
         if manifest.kind == "onnx"
         else paddle_logits(graphs[0], graphs[1], device, precision, threads, tensorrt)
     )
-    return _exported(folder, manifest, reader, device, precision, threads, logits)
+    return _exported(folder, manifest, reader, device, precision, threads, labels, logits)
 
 
 def _precision(asked: str | None, held: str, name: str, device: str) -> str:
@@ -165,20 +171,41 @@ def _dygraph(folder: Path, device: str, precision: str, threads: int) -> Runtime
     )
 
 
-def _exported(
-    folder: Path, manifest: Manifest, name: str, device: str, precision: str, threads: int, logits: Logits
-) -> Runtime:
-    from paddlenlp.transformers import ErnieConfig
+def check_graph(graphs: Sequence[Path], classes: int) -> None:
+    """Refuse a graph that is not a classifier such as `replicate export` writes, before any library opens it.
 
-    config = ErnieConfig.from_dict(read_json(folder / "config.json"))
+    Args:
+        graphs: the files of one kind of graph, as `exported.GRAPHS` orders them.
+        classes: number of labels.
+
+    Raises:
+        UserError: an operator that our exports have not, data outside the file, or sizes that don't fit.
+    """
+    if len(graphs) == 1:
+        check_onnx(graphs[0], classes)
+    else:
+        check_paddle(graphs[0], graphs[1], classes)
+
+
+def _exported(
+    folder: Path,
+    manifest: Manifest,
+    name: str,
+    device: str,
+    precision: str,
+    threads: int,
+    labels: tuple[str, ...],
+    logits: Logits,
+) -> Runtime:
+    vocabulary, positions = read_positions(folder)
     return Runtime(
         name=name,
         precision=precision,
         device=device,
         threads=threads,
-        labels=read_labels(folder / "label.txt"),
-        tokenizer=read_tokenizer(folder / "vocab.txt", config),
-        positions=config.max_position_embeddings,
+        labels=labels,
+        tokenizer=read_tokenizer(folder / "vocab.txt", SimpleNamespace(vocab_size=vocabulary)),
+        positions=positions,
         parameters=manifest.parameters,
         bytes=manifest.bytes,
         logits=logits,
@@ -228,16 +255,20 @@ def paddle_logits(
     try:
         with silenced():
             predictor = inference.create_predictor(config)
-    except (ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # what Paddle's are called depends on which of its checks fails
         raise UserError("Paddle Inference can't load the graph", path=graph, hint="export it again") from error
     source = predictor.get_input_handle(predictor.get_input_names()[0])
     target = predictor.get_output_names()[0]
 
     def logits(ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        source.copy_from_cpu(np.ascontiguousarray(ids))
-        predictor.run()
-        upstream.give_threads_back()
-        return np.asarray(predictor.get_output_handle(target).copy_to_cpu())
+        try:
+            source.copy_from_cpu(np.ascontiguousarray(ids))
+            predictor.run()
+            return np.asarray(predictor.get_output_handle(target).copy_to_cpu())
+        except Exception as error:
+            raise _failed("Paddle Inference", graph, error) from error
+        finally:
+            upstream.give_threads_back()
 
     return logits
 
@@ -255,7 +286,8 @@ def onnx_logits(graph: Path, device: str, precision: str, threads: int) -> Logit
         raise UserError("this ONNX Runtime has no CUDA support", hint="use --device cpu or install onnxruntime-gpu")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3
+    # Its exceptions say what is wrong; on standard error it would be said again, in other words.
+    options.log_severity_level = 4
     # Waiting threads would otherwise spin, and take the cores from whatever runs between two calls.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     model: str | bytes = str(graph)
@@ -274,9 +306,17 @@ def onnx_logits(graph: Path, device: str, precision: str, threads: int) -> Logit
     source = session.get_inputs()[0].name
 
     def logits(ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.asarray(session.run(None, {source: ids})[0])
+        try:
+            return np.asarray(session.run(None, {source: ids})[0])
+        except Exception as error:
+            raise _failed("ONNX Runtime", graph, error) from error
 
     return logits
+
+
+def _failed(name: str, graph: Path, error: Exception) -> UserError:
+    """A graph that can't be computed, in one line; the cause keeps the rest."""
+    return UserError(f"{name} can't compute the graph ({type(error).__name__})", path=graph, hint="export it again")
 
 
 @contextlib.contextmanager

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 import time
 import traceback
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +18,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.requests import ClientDisconnect
 
-from replicate.inference.predict import Labeller
+from replicate.common.errors import UserError
+from replicate.inference.predict import Labeller, NoAnswer, Prediction
+from replicate.serving.memory import SMALL, NoRoom, Room
 from replicate.serving.microbatch import Closed, Full, Microbatcher, TooMany
 
 RETRY_SECONDS = 1
@@ -88,7 +94,9 @@ class Metrics:
         self.queue = Gauge("replicate_queue_texts", "Texts taken and not yet answered.", registry=self.registry)
 
 
-def create_app(batcher: Microbatcher[Labeller], facts: Facts, metrics: Metrics, max_body: int) -> FastAPI:
+def create_app(
+    batcher: Microbatcher[Labeller], facts: Facts, metrics: Metrics, max_body: int, room: Room | None = None
+) -> FastAPI:
     """The service as an ASGI application.
 
     Args:
@@ -96,13 +104,19 @@ def create_app(batcher: Microbatcher[Labeller], facts: Facts, metrics: Metrics, 
         facts: what it answers with.
         metrics: where requests are counted.
         max_body: largest body of a request, in bytes.
+        room: what large bodies hold together; by default some 32 MB.
     """
+    shared = room or Room()
     # Their pages would load scripts from elsewhere; the schema is in /openapi.json.
     app = FastAPI(title="replicate serve", docs_url=None, redoc_url=None)
     metrics.queue.set_function(lambda: batcher.pending)
 
     async def answer(request: Request) -> dict[str, Any]:
-        question = parsed(await body_of(request, max_body))
+        with holding(shared) as held:
+            question = parsed(await body_of(request, max_body, held))
+            return await predictions(request, question)
+
+    async def predictions(request: Request, question: Question) -> dict[str, Any]:
         try:
             future = batcher.submit(question.all)
         except TooMany:
@@ -110,7 +124,7 @@ def create_app(batcher: Microbatcher[Labeller], facts: Facts, metrics: Metrics, 
         except (Full, Closed) as error:
             what = "the queue is full" if isinstance(error, Full) else "the service stops"
             raise Refused(503, what, {"Retry-After": str(RETRY_SECONDS)}) from None
-        found = await asyncio.wrap_future(future)
+        found = await answered(request, future)
         metrics.truncated.inc(sum(one.truncated for one in found))
         return {"predictions": [one.to_json() for one in found], "model": facts.model}
 
@@ -127,16 +141,34 @@ def create_app(batcher: Microbatcher[Labeller], facts: Facts, metrics: Metrics, 
             response = JSONResponse({"detail": str(refused)}, refused.status, refused.headers)
         except ClientDisconnect:
             response = JSONResponse({"detail": "the client left"}, 400)
-        except Exception:
-            traceback.print_exc()
+        except NoAnswer as error:
+            print(f"replicate: {error}", file=sys.stderr, flush=True)
+            response = JSONResponse({"detail": str(error)}, 500)
+        except Exception as error:
+            # One line says all of what we raise; where it lies on this machine is nobody else's business.
+            print(f"replicate: {error}" if isinstance(error, UserError) else traceback.format_exc(), file=sys.stderr)
             response = JSONResponse({"detail": "the model failed; the service's log says how"}, 500)
         metrics.requests.labels(response.status_code).inc()
         return response
 
+    def stopping(request: Request) -> bool:
+        return batcher.closed or getattr(request.state, "stopping", False)
+
     @app.get("/health")
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
         """Whether requests are taken, and what answers them."""
-        return JSONResponse({"ready": not batcher.closed, **vars(facts)}, 503 if batcher.closed else 200)
+        ready = not stopping(request)
+        return JSONResponse({"ready": ready, **vars(facts)}, 200 if ready else 503)
+
+    @app.get("/ready")
+    async def ready(request: Request) -> Response:
+        """Whether requests should be sent here: not while it stops."""
+        return JSONResponse({"ready": not stopping(request)}, 503 if stopping(request) else 200)
+
+    @app.get("/live")
+    async def live() -> Response:
+        """Whether it works at all; where it doesn't, only a new start helps."""
+        return JSONResponse({"live": batcher.alive}, 200 if batcher.alive else 503)
 
     @app.get("/metrics")
     async def figures() -> Response:
@@ -146,8 +178,64 @@ def create_app(batcher: Microbatcher[Labeller], facts: Facts, metrics: Metrics, 
     return app
 
 
-async def body_of(request: Request, limit: int) -> bytes:
-    """A request's body; refused (413) as soon as it is known to be too large."""
+class Holding:
+    """What one request holds of the room for large ones."""
+
+    def __init__(self, room: Room) -> None:
+        self.held = 0
+        self._room = room
+
+    def hold(self, size: int) -> None:
+        """Hold what a body of so many bytes needs; refused (503) where there is no room."""
+        more = max(0, size - SMALL) - self.held
+        try:
+            self._room.take(more)
+        except NoRoom:
+            retry = {"Retry-After": str(RETRY_SECONDS)}
+            raise Refused(503, "too many large requests at once", retry) from None
+        self.held += more
+
+
+@contextlib.contextmanager
+def holding(room: Room) -> Iterator[Holding]:
+    """For one request: what it takes of the room is given back at the end."""
+    one = Holding(room)
+    try:
+        yield one
+    finally:
+        room.give(one.held)
+
+
+async def answered(request: Request, future: Future[list[Prediction]]) -> list[Prediction]:
+    """What the model says; where the client leaves before, the model need not say it (ClientDisconnect)."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Future[list[Prediction]]) -> None:
+        # The service may have stopped meanwhile.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(tell)
+    waiting = {asyncio.create_task(ended.wait()), asyncio.create_task(left(request))}
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    if not future.done() and future.cancel():
+        raise ClientDisconnect
+    return future.result()
+
+
+async def left(request: Request) -> bool:
+    """Wait until the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return True
+
+
+async def body_of(request: Request, limit: int, held: Holding) -> bytes:
+    """A request's body; refused (413, 503) as soon as it is known to be too large, or that there is no room."""
     refusal = Refused(413, f"the body has more than {limit} bytes")
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
@@ -155,9 +243,10 @@ async def body_of(request: Request, limit: int) -> bytes:
     # A body sent in chunks declares no length, so what comes is counted too.
     body = bytearray()
     async for part in request.stream():
-        body += part
-        if len(body) > limit:
+        if len(body) + len(part) > limit:
             raise refusal
+        held.hold(len(body) + len(part))
+        body += part
     return bytes(body)
 
 

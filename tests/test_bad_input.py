@@ -19,8 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicate.common.errors import UserError
-from replicate.common.files import CHECKPOINT, read_json
+from replicate.common.files import read_json
 from replicate.common.paths import ROOT
+from replicate.common.work import CHECKPOINT
 from replicate.corpus.formats import read_dataset, read_labels, read_lines, read_split
 from replicate.inference.exported import read_exported
 from replicate.nets.folder import read_header

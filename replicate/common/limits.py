@@ -67,7 +67,7 @@ def parse_json(data: bytes) -> Any:
     Raises:
         ValueError: it is none; a `json.JSONDecodeError` where the grammar says so.
     """
-    text = data.decode("utf-8-sig")
+    text = data.decode("utf-8").removeprefix("\ufeff")
     # Without escapes a text ends at the next quotation mark. No bracket in it counts.
     check_depth(_JSON_TEXT.sub("", text.replace("\\\\", "").replace('\\"', "")))
     value = json.loads(text, parse_int=_whole, parse_float=_real, parse_constant=_constant)

@@ -136,8 +136,8 @@ class Store:
                 if lock and self._may_go(path, lock.note):
                     yield "checkpoint" if (path / CHECKPOINT).exists() else "partial", path
 
-    def remove(self, path: Path) -> None:
-        """Delete one of the store's folders, unless somebody makes or uses it, or it isn't the store's.
+    def remove(self, path: Path) -> bool:
+        """Delete one of the store's folders; False, and a line, where somebody makes or uses it or it isn't ours.
 
         Raises:
             UserError: it can't be deleted.
@@ -145,16 +145,21 @@ class Store:
         name = path.name if path.parent.name == "partial" else f"{path.parent.name}-{path.name}"
         doomed = self.root / "damaged" / f"{name}-{os.getpid()}"
         with self._free(name) as lock, self._disk():
-            if not lock or not self._may_go(path, lock.note):
-                return
+            if not path.exists():
+                return False
+            if not lock:
+                return _kept(path, "another process makes it")
+            if not self._may_go(path, lock.note):
+                return _kept(path, "it is not known to be the store's")
+            self._leases.drop(path / MANIFEST)
             with unleased(path / MANIFEST) as free:
                 if not free:
-                    print(f"kept: {path} is in use", file=sys.stderr)
-                    return
+                    return _kept(path, "another process uses it")
                 # In one step, so that no part of it is ever taken for the whole.
                 own_folder(doomed.parent)
                 path.rename(doomed)
             shutil.rmtree(doomed)
+            return True
 
     def _may_go(self, path: Path, note: str) -> bool:
         """Whether a folder is the store's: by its lock's note, the name that it was moved aside under, its manifest."""
@@ -308,6 +313,11 @@ class Store:
 def _files(folder: Path) -> list[str]:
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if name != CHECKPOINT)
+
+
+def _kept(path: Path, why: str) -> bool:
+    print(f"kept: {path}: {why}", file=sys.stderr)
+    return False
 
 
 def _is_folder(path: Path) -> bool:

@@ -141,10 +141,11 @@ def test_locks_truncate_nothing(tmp_path: Path, victim: Path, place: str, make: 
     (tmp_path / "store" / "locks").mkdir(parents=True)
     make(tmp_path / place, victim / "thesis.tex")
 
-    def act() -> object:
+    def act() -> None:
         if place == ".out.lock":
-            return save(tmp_path / "out")
-        return Store(tmp_path / "store").make("svm", IDENTITY, build)
+            save(tmp_path / "out")
+        else:
+            Store(tmp_path / "store").make("svm", IDENTITY, build)
 
     assert str(tmp_path / place) in refused(act)
     assert untouched(victim)

@@ -7,24 +7,40 @@ import math
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from replicate.common.errors import UserError
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 # Of a JSON or TOML file: the largest record of ours has a hundredth of the first, the largest table a hundredth of the
 # second.
 MOST_JSON = 32 << 20
 MOST_TOML = 2 << 20
-# Brackets within brackets, and parts of a dotted name; ours have 8.
+# Brackets within brackets; ours have 8.
 MOST_DEPTH = 64
+# Of a dotted name in TOML; ours have 3.
+MOST_PARTS = 16
 # Of a whole number; a random generator's state has 39.
 MOST_DIGITS = 40
 # Characters of a line of text: 4 Mi, which is a long book.
 MOST_LINE = 1 << 22
+# Digits of a decimal number, and of its exponent's size: 1e-100 is nothing that anybody measures.
+MOST_EXPONENT = 100
 _BRACKET = str.maketrans("", "", "".join(map(chr, {*range(128)} - {*map(ord, "[]{}")})))
 _JSON_TEXT = re.compile(r'"[^"]*"')
+# Texts and comments, in the order in which they would be met. One that doesn't end is taken to the end of what could be
+# in it, so that nothing is looked at twice.
+_TOML_TEXT = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*(?:""")?|"(?:[^"\\\n]|\\.)*"?' r"|'''.*?(?:'''|\Z)|'[^'\n]*'?|#[^\n]*", re.DOTALL
+)
+_DOTTED = re.compile(r"(?<![\w-])(?:[\w-]+[ \t]*\.[ \t]*){%d}" % MOST_PARTS, re.ASCII)
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -74,6 +90,36 @@ def parse_json(data: bytes) -> Any:
     if _SURROGATE.search(text):
         json.dumps(value, ensure_ascii=False).encode()
     return value
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """The tables of TOML in UTF-8: nothing deep or endless, and no number that is none.
+
+    Raises:
+        ValueError: it is none; a `tomllib.TOMLDecodeError` where the grammar says so.
+    """
+    text = data.decode("utf-8")
+    bare = _TOML_TEXT.sub("s", text)
+    check_depth(bare)
+    # Its parser takes the square of their number.
+    if _DOTTED.search(bare):
+        raise ValueError(f"a name of more than {MOST_PARTS} parts")
+    found = tomllib.loads(text, parse_float=_real)
+    _check_values(found)
+    return found
+
+
+def _check_values(top: dict[str, Any]) -> None:
+    """Refuse whole numbers that are too long, and depth by tables within tables (ValueError)."""
+    waiting: list[tuple[Any, int]] = [(top, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > MOST_DEPTH:
+            raise ValueError(f"nested deeper than {MOST_DEPTH}")
+        if isinstance(value, dict | list):
+            waiting += [(one, depth + 1) for one in (value.values() if isinstance(value, dict) else value)]
+        elif isinstance(value, int) and abs(value) >= 10**MOST_DIGITS:
+            raise ValueError(f"a number of more than {MOST_DIGITS} digits")
 
 
 def _whole(digits: str) -> int:

@@ -15,7 +15,7 @@ from importlib import metadata
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate.commands.main import seeds_of
+from replicate.commands.flags import seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED, REPORT, store_root
 from replicate.findings.rows import RowResult, RowVerdict, judge_row, judge_row_against_baseline, row_result

@@ -32,7 +32,7 @@ from replicate.nets.device import seed_everything
 from replicate.nets.folder import save_model
 from replicate.nets.tokens import build_vocabulary, encode
 from replicate.stages.finetune import FinetuneOptions, finetune
-from replicate.stages.prune.native import batches_of, shape_of, student_of
+from replicate.stages.prune.native import batches_of, pruned_shape, student_of
 from replicate.stages.prune.options import PruneOptions
 from replicate.stages.prune.prune import prune
 from replicate.tables.profile import load_profile
@@ -154,7 +154,7 @@ def parts_step(setting: Setting) -> float:
     )
     pad = classifier.tokenizer.pad_token_id
     measured = batches_of(dev, np.asarray(setting.data.dev.labels), options.batch_size, pad)
-    student = student_of(classifier.network, shape_of(classifier.network, options), "parent", measured)
+    student = student_of(classifier.network, pruned_shape(classifier.network, options), "parent", measured)
     student.train()
     lengths, rng = [len(row) for row in rows], np.random.default_rng(1)
     batches = epoch_batches(lengths, options.batch_size, options.batching, rng)

@@ -128,13 +128,25 @@ def record(row: str, seed: int, wrong: int, *, profile: str = "paper", status: s
         versions={"numpy": "1.26.4"},
         device={"kind": "cpu", "name": "some processor", "threads": 2},
         machine={"cpu": "some processor", "cores": 2},
-        stages=({"stage": "finetune", "key": "k", "config": {}, "inputs": {}, "seconds": 10.0 * seed, "summary": {}},),
+        stages=(
+            {
+                "stage": "finetune",
+                "key": "k",
+                "config": {},
+                "passed": {},
+                "inputs": {},
+                "seconds": 10.0 * seed,
+                "summary": {},
+            },
+        ),
         digests={},
         labels=("diagnosis", "treatment", "other"),
         counts=count(GOLD, predicted, 3),
         predictions=pack_predictions(predicted),
         correct=pack_bits(predicted == GOLD),
         confidence="",
+        probabilities="",
+        pretrained="",
         parameters=1234567,
     )
 

@@ -20,7 +20,6 @@ from replicate.corpus.formats import Dataset
 from replicate.nets import upstream
 from replicate.nets.classifier import load_classifier
 from replicate.nets.folder import WEIGHTS
-from tests.test_model import spoil_config
 from tests.tiny import QUIET, Made
 
 MOST_MB = 900
@@ -59,6 +58,12 @@ def _no_net(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ErnieForSequenceClassification, "__init__", build)
     monkeypatch.setattr(ErnieConfig, "__init__", checked)
+
+
+def spoil_config(folder: Path, **changes: Any) -> None:
+    """Change fields of a folder's config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
 
 
 def refusal(folder: Path) -> str:

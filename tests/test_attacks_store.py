@@ -18,7 +18,6 @@ from replicate.commands.main import main
 from replicate.common.paths import ROOT
 from replicate.runs.leases import MOST
 from replicate.runs.store import Store
-from tests.test_store_command import build
 
 # Every flock of a process fails with the error that `FLOCK_ERRNO` names.
 SHIM = """
@@ -87,6 +86,12 @@ try:
 except UserError as error:
     sys.exit(f"refused: {error}")
 """
+
+
+def build(folder: Path) -> dict[str, object]:
+    """A stage that writes a file."""
+    (folder / "weights.bin").write_bytes(bytes(1000))
+    return {}
 
 
 @pytest.fixture(scope="module")

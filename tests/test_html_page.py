@@ -121,8 +121,10 @@ def test_lines_know_their_rows_and_profiles(table: ResultsTable) -> None:
 
 def test_everything_is_escaped(table: ResultsTable) -> None:
     """A record's words and labels make no element, in the tables and in the embedded data."""
-    evil = replace(record("base", 1, 3, profile="small"), labels=(EVIL, "treatment", "other"))
-    failed = replace(record("base", 2, 0, profile="small", status="error", reason=EVIL), counts={}, correct="")
+    labels = (EVIL, "treatment", "other")
+    evil = replace(record("base", 1, 3, profile="small"), labels=labels)
+    failed = record("base", 2, 0, profile="small", status="error", reason=EVIL)
+    failed = replace(failed, labels=labels, counts={}, correct="")
     html = page(table, [evil, failed])
     assert "<img src=x" not in html
     assert html.count("</script>") == 2

@@ -13,6 +13,7 @@ import pytest
 from replicate.common.errors import UserError
 from replicate.findings.augmentation import Contrast, Word, ablation
 from replicate.findings.evidence import Material
+from replicate.findings.rows import RowResult, compare, paired_seeds
 from replicate.records.run import Record
 from replicate.report.build import gather, render
 from replicate.report.pictures.picture import Picture
@@ -370,16 +371,22 @@ def test_only_profiles_that_run_the_study_show_it(tables: dict[str, ResultsTable
 
 def test_seeds_that_started_from_different_nets_are_no_pair(tables: dict[str, ResultsTable]) -> None:
     """Another machine pretrains another net, whose difference is none of the row's; the other pairs stay."""
-
-    def started(one: Record, weights: str) -> Record:
-        pretrain = {**one.stages[0], "stage": "pretrain", "summary": {"weights": weights}}
-        return replace(one, stages=(pretrain, *one.stages))
-
-    base = [started(one, "here") for one in seeds("base", BASE)]
-    mixed = [started(one, "here" if one.seed > 2 else "elsewhere") for one in seeds("mixed", moved(*UP))]
-    comparison = contrast(tables, base + mixed, "mixed", "base").comparison
+    base = [replace(one, pretrained="here") for one in seeds("base", BASE)]
+    mixed = [replace(one, pretrained="here" if one.seed > 2 else "elsewhere") for one in seeds("mixed", moved(*UP))]
+    table = tables["study"]
+    a, b = (RowResult(table.row(row), "small", tuple(of)) for row, of in (("mixed", mixed), ("base", base)))
+    assert paired_seeds(a, b) == [3, 4, 5, 6]
+    comparison = compare(a, b, "accuracy")
     assert comparison is not None
     assert comparison.n == 4
-    assert len(contrast(tables, base + mixed, "mixed", "base").differences) == 4
-    everywhere = contrast(tables, base + [started(one, "elsewhere") for one in mixed], "mixed", "base")
+    everywhere = contrast(tables, base + [replace(one, pretrained="elsewhere") for one in mixed], "mixed", "base")
     assert everywhere.word == "not-run"
+    assert everywhere.differences == ()
+
+
+def test_seeds_of_a_row_from_different_nets_are_refused(tables: dict[str, ResultsTable]) -> None:
+    """A mean over two nets would be the score of neither; the message names both files."""
+    base = [replace(one, pretrained="here" if one.seed > 2 else "elsewhere") for one in seeds("base", BASE)]
+    files = r"^small/study/base/seed-3\.json: made with another pretrained net than small/study/base/seed-1\.json; "
+    with pytest.raises(UserError, match=files):
+        contrast(tables, base, "mixed", "base")

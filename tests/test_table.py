@@ -96,6 +96,42 @@ def test_the_claims_of_the_article(article: ResultsTable) -> None:
     assert claims["prune-2-3-raises"] == ("raises", "prune-2-3", "augment")
 
 
+CONTROLS = {
+    "augmentation": {"duplicate-1", "duplicate-4", "lines-500-duplicate", "lines-2000-duplicate"},
+    "compression": {"labels-1-2", "labels-2-3", "scratch-1-2", "scratch-2-3"},
+    "distillation": {"bow-hard", "cnn-hard", "bilstm-hard", "ernie-hard"},
+    "ernie3_kuake_qic": {"scratch"},
+    "paddlenlp_multi_class": set[str](),
+}
+
+
+@pytest.mark.parametrize("table", sorted(CONTROLS))
+def test_controls_are_marked(table: str) -> None:
+    """What a report counts as a control is stated, and nothing else is; the one baseline is the SVM."""
+    rows = load_tables()[table].rows
+    assert {row.id for row in rows if row.role == "control"} == CONTROLS[table]
+    baselines = {row.full_id for row in rows if row.role == "baseline"}
+    assert baselines == ({"ernie3_kuake_qic/svm"} if table == "ernie3_kuake_qic" else set())
+
+
+def test_rows_say_what_they_are_compared_with() -> None:
+    """Each training set with the same lines without copies; a smaller net with the one that it was made from."""
+    tables = load_tables()
+    against = {row.id: row.compared_with for row in tables["augmentation"].rows}
+    for plain in ("lines-500", "lines-2000"):
+        assert {row for row, other in against.items() if other == plain} == {f"{plain}-duplicate", f"{plain}-mix"}
+    assert {row for row, other in against.items() if other is None} == {"plain", "lines-500", "lines-2000"}
+    assert len([row for row, other in against.items() if other == "plain"]) == 11
+    for table, root in (("compression", "parent"), ("distillation", "teacher")):
+        assert {row.compared_with for row in tables[table].rows if row.id != root} == {root}
+    article = tables["ernie3_kuake_qic"]
+    assert [article.row(row).compared_with for row in ("augment", "scratch", "prune-1-2")] == [
+        "base",
+        "base",
+        "augment",
+    ]
+
+
 def test_an_unknown_row_is_answered_with_the_rows_there_are(article: ResultsTable) -> None:
     """A user who mistypes a row reads which ones there are."""
     with pytest.raises(UserError, match="no row 'bas'.*base, augment"):
@@ -114,7 +150,21 @@ def test_an_unknown_row_is_answered_with_the_rows_there_are(article: ResultsTabl
         ('id = "augment"', 'id = "Aug ment"', "rows.Aug ment.id: not an identifier"),
         ('id = "prune-1-2-keeps"', 'id = "augment-lowers"', "claims.augment-lowers.id: duplicate id"),
         ('parent = "augment"', 'parent = "augmented"', "rows.prune-1-2.parent: no row 'augmented'"),
-        ('against = "base"', 'against = "bass"', "claims.augment-lowers.against: 'bass' is none of"),
+        (
+            'row = "augment"\nagainst = "base"',
+            'row = "augment"\nagainst = "bass"',
+            "claims.augment-lowers.against: 'bass'",
+        ),
+        ('against = "base"', 'against = "bass"', "rows.augment.against: no row 'bass'"),
+        ('against = "base"', 'against = "augment"', "rows.augment.against: the same row"),
+        ('against = "base"', 'against = ""', "rows.augment.against: empty"),
+        (
+            'parent = "augment"',
+            'parent = "augment"\nagainst = "augment"',
+            "rows.prune-1-2.against: 'augment' is its parent",
+        ),
+        ('role = "control"', 'role = "controls"', "rows.scratch.role: 'controls' is none of control, baseline"),
+        ('role = "control"', 'roll = "control"', "rows.scratch.roll: unknown key"),
         ('kind = "lowers"', 'kind = "sinks"', "claims.augment-lowers.kind: 'sinks' is none of"),
         ("correct = 1569", "correct = 1568", "rows.base.published.accuracy: printed 0.8025575447570332"),
         ("fp = 45", "fp = 46", "rows.base.published.precision: printed"),

@@ -8,11 +8,11 @@ from typing import Any
 
 from tabulate import tabulate
 
+from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED, REPORT, store_root
 from replicate.common.progress import watch
 from replicate.records.run import Record
-from replicate.report import build as report
 from replicate.runs.runner import Runner, selected
 from replicate.runs.store import Store
 from replicate.scores.metrics import scores
@@ -23,7 +23,23 @@ from replicate.tables.table import ResultsTable
 HEAD = ("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds")
 
 
-def run_command(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `replicate run`."""
+    add = parser.add_argument
+    add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
+    add_profile(parser, "paper, small or smoke")
+    add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
+    add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
+    add("--dry-run", action="store_true", help="list what would run and what is kept")
+    add("--accept", action="store_true", help="keep the records in measured/ and rewrite REPORT.md")
+    add_offline(parser)
+    add("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
+    add_visualdl(parser)
+
+
+def run(args: argparse.Namespace) -> int:
     """`replicate run`: 0 where every run ended well."""
     if args.accept and args.dataset_dir:
         raise UserError("--accept is for the profile's own data", hint="records of other data stay in the store")
@@ -81,6 +97,8 @@ def _tell(lines: list[dict[str, Any]], as_json: bool) -> None:
 
 def _report(runner: Runner, accepted: bool, own: bool) -> str:
     """Writes the report that the records belong in; says where everything is."""
+    from replicate.report import build as report
+
     if own:
         path = report.write_own(runner.records, runner.dataset)
         return f"records in {runner.records}; report in {path} and {path.with_name('report.html')}"

@@ -51,13 +51,17 @@ def read_whole(path: Path, most: int) -> bytes:
         UserError: it can't be read, is no file (a pipe would be waited for) or is larger.
     """
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            found = os.fstat(file.fileno())
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(handle)
             if stat.S_ISDIR(found.st_mode):
                 raise UserError("can't be read: Is a directory", path=path)
             if not stat.S_ISREG(found.st_mode):
                 raise UserError("can't be read: not a file", path=path)
-            data = b"" if found.st_size > most else file.read(most + 1)
+            with open(handle, "rb", closefd=False) as file:
+                data = b"" if found.st_size > most else file.read(most + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise UserError(f"can't be read: {error.strerror}", path=path) from error
     if found.st_size > most or len(data) > most:

@@ -205,7 +205,9 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _not_utf8(path: Path) -> UserError:
-    """Where in a file the first byte is that is not UTF-8."""
+    """Where in a file the first byte is that is not UTF-8; a pipe can't be read a second time."""
+    if not path.is_file():
+        return UserError("not UTF-8", path=path)
     decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
     with path.open("rb") as file:
         while block := file.read(_BLOCK):

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from replicate.records.run import Record
+from replicate.records.run import Record, check_fellows
 from replicate.scores.metrics import METRICS, Ratio, accuracy_ratio, scores
 from replicate.scores.packing import unpack_bits
 from replicate.tables.table import Claim, ResultsTable, Row, Setting
@@ -86,8 +86,13 @@ class ClaimResult:
 
 
 def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:
-    """The part of `records` that belongs to a row and a profile."""
+    """The part of `records` that belongs to a row and a profile.
+
+    Raises:
+        UserError: two of its seeds are of different dev sets, labels or pretrained nets; names both.
+    """
     own = [record for record in records if (record.table, record.row, record.profile) == (row.table, row.id, profile)]
+    check_fellows(own)
     return RowResult(row, profile, tuple(sorted(own, key=lambda record: record.seed)))
 
 
@@ -178,8 +183,10 @@ def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
 
     Those that started from different pretrained nets are no pair: another machine pretrains another net.
     """
-    starts = {record.seed: _start(record) for record in a.records}
-    return [record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], _start(record))]
+    starts = {record.seed: record.pretrained for record in a.records}
+    return [
+        record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], record.pretrained)
+    ]
 
 
 def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
@@ -194,14 +201,9 @@ def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: 
     return compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
 
 
-def _start(record: Record) -> str | None:
-    """Digest of the net that a record's row was pretrained to; None where the record says of none."""
-    found = [stage["summary"].get("weights") for stage in record.stages if stage["stage"] == "pretrain"]
-    return found[0] if found else None
-
-
-def _same(start: str | None, other: str | None) -> bool:
-    return start is None or other is None or start == other
+def _same(start: str, other: str) -> bool:
+    """Whether two pretrained nets can be one; a record that says of none may have any."""
+    return not start or not other or start == other
 
 
 def _compare(

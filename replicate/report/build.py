@@ -15,7 +15,7 @@ from replicate.common.paths import EXPECTED, MEASURED, REPORT
 from replicate.corpus import generated
 from replicate.corpus.formats import Dataset
 from replicate.findings.evidence import Material
-from replicate.records.run import TIMING, Record, load_records
+from replicate.records.run import TIMING, Record, load_records, read_records
 from replicate.records.timing import TimingRecord, load_timings
 from replicate.report.page import Shown, html_page
 from replicate.report.pictures.picture import Block, Picture
@@ -137,7 +137,7 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
         UserError: there are no records of these data, or a file can't be written.
     """
     profiles = {name: load_profile(name) for name in profile_ids()}
-    material = own_material(load_tables(EXPECTED), load_records(folder), profiles, dataset)
+    material = own_material(load_tables(EXPECTED), read_records(folder), profiles, dataset)
     if not material.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
     # The page is in the project, not beside these records.

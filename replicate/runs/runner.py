@@ -17,7 +17,7 @@ from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
 from replicate.records.facts import commit, device_facts, machine, versions
-from replicate.records.run import Record, write_record
+from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
 from replicate.runs.store import Artefact, Store
 from replicate.stages.kind import Inputs
@@ -152,7 +152,8 @@ class Runner:
                     {
                         "stage": stage.name,
                         "key": artefact.key,
-                        "config": dict(stage.passed),
+                        "config": dict(stage.options),
+                        "passed": dict(stage.passed),
                         "inputs": dict(stage.identity["inputs"]),
                         "seconds": artefact.seconds,
                         "summary": summary,
@@ -168,7 +169,9 @@ class Runner:
             first = (str(error).splitlines() or [""])[0]
             status, reason, last = "error", f"{stage.name}: {type(error).__name__}: {first}", None
         result: Mapping[str, Any] = {} if last is None else last.summary
-        evaluation = result.get("evaluation", {"counts": {}, "predictions": "", "correct": "", "confidence": ""})
+        # A stage that was made before probabilities were kept has none.
+        nothing = {"counts": {}, "predictions": "", "correct": "", "confidence": "", "probabilities": ""}
+        evaluation = {**nothing, **result.get("evaluation", {})}
         origin = result.get("origin") or self.origin(started)
         weights = {key: result[key] for key in ("weights_step0", "weights") if key in result}
         return Record(
@@ -182,6 +185,7 @@ class Runner:
             stages=tuple(stages),
             digests={**self.sources.digests, **weights},
             labels=self.dataset.labels,
+            pretrained=pretrained_of(stages),
             parameters=int(result.get("parameters", 0)),
             **origin,
             **evaluation,

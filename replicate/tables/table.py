@@ -11,6 +11,8 @@ from replicate.common.errors import UserError
 from replicate.scores.metrics import article_scores
 
 LATENCY = "latency_ms"
+# A control does without what is tested; a baseline is another, simpler method.
+ROLES = ("control", "baseline")
 # What a measured row can do to the row that it is compared with.
 EFFECTS = ("helps", "hurts", "no difference", "no gain", "not distinguishable")
 
@@ -103,7 +105,8 @@ class Row:
     """One row of a table. `recipe` is what it adds to its parents; an empty one says in `not_run` why.
 
     With several parents, a stage that takes many gets the outcome of each. `profiles` are those that run the row, all
-    of them where it is empty.
+    of them where it is empty. `role` is one of `ROLES`, None where the row is itself what is asked about; `against` is
+    the id of the row that it is compared with where that is not its parent.
     """
 
     table: str
@@ -116,6 +119,13 @@ class Row:
     counts: Counts | None
     provenance: RowProvenance | None
     profiles: tuple[str, ...] = ()
+    role: str | None = None
+    against: str | None = None
+
+    @property
+    def compared_with(self) -> str | None:
+        """The id of the row that this one is compared with; None where there is none."""
+        return self.against or self.parent
 
     @property
     def parent(self) -> str | None:

@@ -36,6 +36,8 @@ SMALL: Mapping[str, Any] = {
     "vocab_size": 1000,
     "max_position_embeddings": 128,
 }
+# Of whole comparisons: a minute, and a quarter of an hour on two cores.
+GRIDS = ("quick", "full")
 Race = Callable[..., dict[str, tuple[float, ...]]]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
-from replicate.common.files import CHECKPOINT, read_json
+from replicate.common.files import read_json
+from replicate.common.work import CHECKPOINT
 from replicate.corpus.formats import read_labels, read_lines, read_split
 from replicate.inference.exported import read_exported
 from replicate.nets.folder import read_header

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from replicate.common.errors import Stopped, UserError
-from replicate.common.files import CHECKPOINT
 from replicate.common.progress import Progress
+from replicate.common.work import CHECKPOINT
 from replicate.corpus.formats import Dataset
 from replicate.nets.classifier import load_classifier
 from replicate.nets.device import seed_everything

@@ -171,7 +171,7 @@ def test_the_command_runs_it_and_the_report_shows_it(
     found = read_records(tmp_path / "store" / "records")
     write_session(tmp_path / "report", tmp_path / "store" / "records", profile, found)
     page = (tmp_path / "report/docs/report/smoke.md").read_text(encoding="utf-8")
-    (row,) = [one for one in page.splitlines() if one.startswith("| [`second`]")]
+    (row,) = (one for one in page.splitlines() if one.startswith("| [`second`]"))
     assert printed["accuracy"] in row
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 from replicate.commands.main import main
 from replicate.common.errors import Stopped, UserError
-from replicate.common.files import CHECKPOINT, resumable_folder
+from replicate.common.files import resumable_folder
 from replicate.common.paths import ROOT
 from replicate.common.progress import Progress
+from replicate.common.work import CHECKPOINT
 from replicate.corpus.formats import write_dataset
 from replicate.corpus.generated import generate
 from replicate.training.checkpoint import Checkpoint
@@ -202,11 +202,13 @@ def test_two_writers_of_one_folder(tmp_path: Path) -> None:
 def test_lock_of_a_dead_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a killed process left, its lock file and half a folder, is in nobody's way; `.` is a target too."""
     (tmp_path / "model").mkdir()
-    FileLock(tmp_path / ".model.lock").acquire()
-    (tmp_path / ".model.partial").mkdir()
-    (tmp_path / ".model.partial" / "half").write_text("x", encoding="utf-8")
-    (tmp_path / ".model.lock").unlink()
-    (tmp_path / ".model.lock").touch()
+    program = "import os, signal, sys; from pathlib import Path; from replicate.common.files import resumable_folder\n"
+    program += "with resumable_folder(Path(sys.argv[1])) as folder:\n"
+    program += "    (folder / 'half').write_text('x'); os.kill(os.getpid(), signal.SIGKILL)"
+    died = subprocess.run([sys.executable, "-c", program, str(tmp_path / "model")], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert names(tmp_path) == {"model", ".model.lock", ".model.partial"}
+    assert names(tmp_path / ".model.partial") == {"half"}
     monkeypatch.chdir(tmp_path / "model")
     with resumable_folder(Path(".")) as folder:
         (folder / "file").write_text("x", encoding="utf-8")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from replicate.common.errors import UserError
-from replicate.common.files import CHECKPOINT
+from replicate.common.work import CHECKPOINT
 from replicate.runs.store import Artefact, Store, key_of
 
 IDENTITY = {"width": "1/2", "seed": 3}

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from replicate.commands.main import main
-from replicate.common.files import CHECKPOINT
+from replicate.common.locks import locked
+from replicate.common.work import CHECKPOINT, sign_of
 from replicate.runs.store import Artefact, Store, key_of
 
 HOLDER = """
@@ -100,6 +101,9 @@ def test_gc_lists_and_deletes_what_is_left_over(
     """Halves and damaged folders go, a checkpoint and whole artefacts stay; without --delete everything does."""
     (root / "partial" / "finetune-a").mkdir(parents=True)
     (root / "partial" / "finetune-a" / "half").write_bytes(bytes(2**20))
+    # As a killed stage leaves it.
+    with locked(root / "locks" / "finetune-a") as lock:
+        lock.write(sign_of(root / "partial" / "finetune-a"))
     (root / "partial" / "finetune-b").mkdir()
     (root / "partial" / "finetune-b" / CHECKPOINT).write_bytes(b"x")
     (artefacts[0].path / "weights.bin").unlink()

@@ -20,10 +20,14 @@ from replicate.augment.neighbours import nearest_rows
 from replicate.augment.shortlist import Floats
 from replicate.common.errors import UserError
 from replicate.common.files import describe_file
+from replicate.common.limits import MOST_LINE
+from replicate.common.locks import own_folder
 from replicate.common.paths import store_root
 
 _CONTROL = re.compile("[\t\r\n]")
 _ROWS_READ = 1024
+# Numbers of a vector; published ones have some hundreds.
+_LARGEST = 100_000
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def _convert(path: Path, folder: Path) -> None:
     """Write words.txt and vectors.f32 (float32, rows of length 1) into `folder`, whole or not at all."""
     known: set[str] = set()
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        own_folder(folder.parent)
         with tempfile.TemporaryDirectory(prefix=".vectors-", dir=folder.parent) as scratch:
             complete = Path(scratch, "vectors")
             complete.mkdir()
@@ -128,13 +132,14 @@ def _entries(path: Path) -> Iterator[tuple[str, Floats]]:
             raise UserError("empty file", path=path)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             try:
-                count, size = map(int, data.readline().split())
+                count, size = map(int, _line(data, path, 1).split())
             except ValueError:
                 count = size = 0
-            if count < 1 or size < 1:
+            if count < 1 or not 1 <= size <= _LARGEST:
                 raise UserError("not a word2vec file: expected 'COUNT SIZE'", path=path, line=1)
             start = data.tell()
-            binary = _parse(data.readline(), size) is None
+            # A binary file has no lines: its first may be as long as the file.
+            binary = _parse(data[start : start + MOST_LINE].partition(b"\n")[0], size) is None
             data.seek(start)
             for number, entry in enumerate((_binary if binary else _text)(data, path, count, size), start=1):
                 yield entry
@@ -144,10 +149,18 @@ def _entries(path: Path) -> Iterator[tuple[str, Floats]]:
 
 def _text(data: mmap.mmap, path: Path, count: int, size: int) -> Iterator[tuple[str, Floats]]:
     for number in range(2, count + 2):
-        entry = _parse(data.readline(), size)
+        entry = _parse(_line(data, path, number), size)
         if entry is None:
             raise UserError(f"expected a word and {size} numbers", path=path, line=number)
         yield entry
+
+
+def _line(data: mmap.mmap, path: Path, number: int) -> bytes:
+    """The next line, up to so many bytes; the rest of a longer one is not read."""
+    start = data.tell()
+    if data.find(b"\n", start, start + MOST_LINE) < 0 and len(data) - start > MOST_LINE:
+        raise UserError(f"a line of more than {MOST_LINE} bytes", path=path, line=number)
+    return data.readline()
 
 
 def _parse(line: bytes, size: int) -> tuple[str, Floats] | None:
@@ -162,7 +175,7 @@ def _parse(line: bytes, size: int) -> tuple[str, Floats] | None:
 def _binary(data: mmap.mmap, path: Path, count: int, size: int) -> Iterator[tuple[str, Floats]]:
     for number in range(1, count + 1):
         start = data.tell()
-        space = data.find(b" ", start)
+        space = data.find(b" ", start, start + MOST_LINE)
         numbers = data[space + 1 : space + 1 + 4 * size] if space >= 0 else b""
         vector = np.frombuffer(numbers, dtype="<f4") if len(numbers) == 4 * size else np.empty(0)
         if not _finite(vector, size):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+# A message of one line, whatever of a file it cites.
+_MOST = 2000
+
 
 class UserError(Exception):
     """Bad input or a missing prerequisite; printed as one line, exit code 2.
@@ -19,7 +22,14 @@ class UserError(Exception):
     def __init__(self, what: str, *, path: str | Path | None = None, line: int | None = None, hint: str = "") -> None:
         where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         message = f"{where}{what}" + (f"; {hint}" if hint else "")
-        super().__init__(" ".join(message.split()))
+        super().__init__(_shown(" ".join(message.split())))
+
+
+def _shown(line: str) -> str:
+    """A line that a terminal takes for nothing but text, cut in the middle where it is long."""
+    if len(line) > _MOST:
+        line = f"{line[: _MOST // 2]} … {line[-_MOST // 2 :]}"
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 class Stopped(KeyboardInterrupt):

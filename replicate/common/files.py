@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
 import os
 import re
-import shutil
+import secrets
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.common.limits import MOST_JSON, parse_json, read_whole
+from replicate.common.locks import follow, is_at, locked, take
+from replicate.common.work import finish, work_folder
 
-# Where a training loop stood, in the folder that it writes into; see checkpoint.py.
-CHECKPOINT = "checkpoint.safetensors"
 _NUMBER_LIST = re.compile(r"\[\n\s*(-?\d[-\d.e+]*(?:,\n\s*-?\d[-\d.e+]*)*)\n\s*\]")
 
 
@@ -43,19 +44,17 @@ def to_json(value: Any, *, sort_keys: bool = True) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in `path`.
+    """The JSON value in `path`, within the limits of `limits.parse_json`.
 
     Raises:
-        UserError: the file is missing, unreadable, not UTF-8 or not JSON.
+        UserError: the file is missing, unreadable, too large, not UTF-8 or not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        return parse_json(read_whole(path, MOST_JSON))
     except json.JSONDecodeError as error:
         raise UserError(f"not JSON: {error.msg}", path=path, line=error.lineno) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"not JSON: {error}", path=path) from error
-    except OSError as error:
-        raise UserError(f"can't be read: {error.strerror}", path=path) from error
 
 
 def describe_file(path: Path, *, durable: bool = False) -> dict[str, Any]:
@@ -94,18 +93,16 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         UserError: it can't be written; the old file, if any, is still there, and no new folder.
     """
-    partial = path.parent / f".{path.name}.partial"
     try:
-        # What a killed writer left is written over, so it does not stay.
-        with _parents(path), _locked(partial, wait=True) as file:
+        with _parents(path):
+            _sweep(path)
+            file, partial = _new(path)
             try:
-                file.truncate()
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                # Whatever the umask: these are meant to be read and committed.
-                os.chmod(partial, 0o644)
-                os.replace(partial, path)
+                with open(file, "wb") as written:
+                    written.write(data)
+                    written.flush()
+                    os.fsync(file)
+                    os.replace(partial, path)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
@@ -113,29 +110,35 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise UserError(f"can't be written: {error.strerror}", path=path) from error
 
 
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool) -> Iterator[BinaryIO]:
-    """The file at `path`, made if need be, open to be written and locked against everybody who opens it so.
-
-    Who has it may rename or remove it; who waited for it then takes the one that is there.
-
-    Raises:
-        BlockingIOError: somebody has it, and `wait` is false.
-    """
+def _new(path: Path) -> tuple[int, Path]:
+    """A new file beside `path` under a name that nobody else has, open and locked."""
     while True:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644), "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            if _is_at(file, path):
-                yield file
-                return
+        partial = path.parent / f".{path.name}.{secrets.token_hex(8)}.partial"
+        file = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        follow(path.parent, file, 0o060)
+        try:
+            # Another writer may have taken it for a dead one's before it was locked.
+            if take(file, partial, wait=True) and is_at(file, partial):
+                return file, partial
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            os.close(file)
+            raise
+        os.close(file)
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    """Whether an open file is the one at `path`."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.lstat(path))
-    except FileNotFoundError:
-        return False
+def _sweep(path: Path) -> None:
+    """Deletes what killed writers of `path` left: files under the names that `_new` gives, which nobody holds."""
+    name = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{16}\.partial")
+    for left in [one for one in os.scandir(path.parent) if name.fullmatch(one.name)]:
+        with contextlib.suppress(OSError, UserError):
+            file = os.open(left.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                regular = stat.S_ISREG(os.fstat(file).st_mode)
+                if regular and take(file, Path(left.path)) and is_at(file, Path(left.path)):
+                    os.unlink(left.path)
+            finally:
+                os.close(file)
 
 
 def _require_free(target: Path) -> None:
@@ -176,17 +179,6 @@ def finished_folder(target: Path) -> Iterator[Path]:
         raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
 
 
-def keep_checkpoint(folder: Path) -> None:
-    """Removes everything in a folder that was not finished but its checkpoint; without one the folder too."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != CHECKPOINT:
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
 @contextlib.contextmanager
 def resumable_folder(target: Path) -> Iterator[Path]:
     """As `finished_folder`, for training: what was stopped leaves its checkpoint, with which the next call begins.
@@ -202,27 +194,16 @@ def resumable_folder(target: Path) -> Iterator[Path]:
     partial = whole.with_name(f".{whole.name}.partial")
     lock = whole.with_name(f".{whole.name}.lock")
     try:
-        with _parents(whole), _alone(lock):
+        with _parents(whole), locked(lock) as held:
             try:
-                keep_checkpoint(partial)
-                partial.mkdir(exist_ok=True)
-                yield partial
-                (partial / CHECKPOINT).unlink(missing_ok=True)
-                partial.replace(whole)
+                with work_folder(partial, held) as folder:
+                    yield folder
+                    finish(folder, held, whole)
             finally:
-                keep_checkpoint(partial)
+                # With a note it is still needed: not everything could be deleted.
+                if not held.note:
+                    held.remove()
     except BlockingIOError as error:
         raise UserError("another process is writing it", path=target, hint="wait, or name another folder") from error
     except OSError as error:
         raise UserError(f"can't be written ({error.strerror or error})", path=target) from error
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Holds a lock file, which goes with it; BlockingIOError where another process has it."""
-    with _locked(lock, wait=False):
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                lock.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -11,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from replicate.common.limits import MOST_DIGITS, MOST_EXPONENT, MOST_TOML, parse_toml, read_whole
 
 
 @dataclass(frozen=True)
@@ -86,6 +81,11 @@ class TomlTable:
             raise self.fault(key, f"not a decimal number: {value!r}") from None
         if not number.is_finite():
             raise self.fault(key, f"not a finite number: {value!r}")
+        _, digits, exponent = number.as_tuple()
+        # Decimal would take any, and whatever computes with it minutes, or end in an overflow.
+        sizes = (int(exponent), number.adjusted())
+        if len(digits) > MOST_DIGITS or not all(-MOST_EXPONENT <= size <= MOST_EXPONENT for size in sizes):
+            raise self.fault(key, f"too long, too large or too small a number: {value[:MOST_DIGITS]!r}")
         return number
 
     def flag(self, key: str) -> bool:
@@ -127,9 +127,10 @@ def read_toml(path: Path) -> TomlTable:
     Raises:
         UserError: it can't be read or is not TOML.
     """
+    data = read_whole(path, MOST_TOML)
     try:
-        return TomlTable(path, "", tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
+        return TomlTable(path, "", parse_toml(data))
+    except UnicodeDecodeError as error:
         raise UserError(f"can't be read: {error}", path=path) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"not valid TOML: {error}", path=path) from None

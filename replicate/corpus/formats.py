@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,10 @@ from pathlib import Path
 
 from replicate.common.errors import UserError
 from replicate.common.files import finished_folder
+from replicate.common.limits import numbered_lines
 
 _BOM = "\ufeff"
+_BLOCK = 1 << 20
 # Of a data set that is trained or scored on.
 MOST_LABELS = 1000
 
@@ -169,20 +172,51 @@ def _require_lines(texts: Sequence[str]) -> None:
 
 
 def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a UTF-8 file, counted from 1; any of the three line ends, and a BOM before a line, are tolerated."""
+    """Lines of a UTF-8 file, counted from 1; any of the three line ends, and a BOM before a line, are tolerated.
+
+    Of the blank lines at the beginning only the first comes: every reader refuses it.
+    """
+    blank = None
+    filled = False
+    for number, text in _lines(path):
+        if text.strip() and not filled:
+            filled = True
+            if blank:
+                yield blank
+        if filled:
+            yield number, text
+        else:
+            blank = blank or (number, text)
+    if not filled:
+        raise UserError("empty file", path=path)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
-        data = path.read_bytes()
+        # Not str.splitlines: it also splits at U+0085, U+2028 and others that real queries contain.
+        with path.open(encoding="utf-8", newline=None) as file:
+            for number, line in numbered_lines(file, path):
+                # Files that were joined have a BOM inside as well.
+                yield number, line.lstrip(_BOM)
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path) from error
     except OSError as error:
         raise UserError(f"can't read the file ({error.strerror})", path=path) from error
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"not UTF-8 (byte 0x{data[error.start]:02x})", path=path, line=line) from error
-    # Not str.splitlines: it also splits at U+0085, U+2028 and others that real queries contain.
-    text = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n")
-    # Files that were joined have a BOM inside as well.
-    lines = [line.lstrip(_BOM) for line in text.split("\n")]
-    if not any(map(str.strip, lines)):
-        raise UserError("empty file", path=path)
-    yield from enumerate(lines, start=1)
+
+
+def _not_utf8(path: Path) -> UserError:
+    """Where in a file the first byte is that is not UTF-8; a pipe can't be read a second time."""
+    if not path.is_file():
+        return UserError("not UTF-8", path=path)
+    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            # What was left of a character at the end of the last block.
+            data = decoder.getstate()[0] + block
+            try:
+                decoder.decode(block, final=len(block) < _BLOCK)
+            except UnicodeDecodeError as error:
+                line += data.count(b"\n", 0, error.start)
+                return UserError(f"not UTF-8 (byte 0x{data[error.start]:02x})", path=path, line=line)
+            line += block.count(b"\n")
+    return UserError("not UTF-8", path=path)

@@ -7,7 +7,6 @@ for a classifier, `label.txt`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,11 @@ from typing import Any
 import numpy as np
 
 from replicate.common.errors import UserError
+from replicate.common.files import read_json
+from replicate.common.limits import MOST_JSON
 from replicate.corpus.formats import read_labels
 from replicate.nets import upstream
+from replicate.nets.configuration import ernie_fields
 from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights
 from replicate.nets.shape import shrink
 from replicate.nets.tokens import MAX_POSITIONS, build_tokenizer, read_tokenizer
@@ -104,17 +106,21 @@ def load_pretrained(
             raise UserError(f"not a model folder: {name} is missing", path=folder, hint=WRITERS)
     config: Any
     try:
-        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        fields = read_json(folder / "config.json")
+        if not isinstance(fields, dict):
+            raise ValueError("no table of fields")
         if "student" in fields and labels is not None and kind is ErnieForSequenceClassification:
             kind, config = student_class(), StudentConfig.from_dict({**fields, "num_labels": len(labels)})
         elif "student" in fields:
             raise ValueError(f"a {fields['student']} student, where an ERNIE is needed")
         else:
-            config = ErnieConfig.from_dict({**fields, **head})
+            config = ErnieConfig.from_dict({**ernie_fields(fields), **head})
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
+    if (folder / "vocab.txt").stat().st_size > MOST_JSON:
+        raise UserError(f"larger than {MOST_JSON >> 20} MiB", path=folder / "vocab.txt", hint=WRITERS)
     tokenizer = read_tokenizer(folder / "vocab.txt", config)
-    check_size(folder, config)
+    check_size(folder, config, len(labels) if complete and labels is not None else None)
     try:
         network = network_of(kind, config)
     except (AssertionError, AttributeError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from replicate.common.errors import UserError
+from replicate.common.limits import parse_json
+from replicate.nets.configuration import bare, ernie_shapes
 
 WEIGHTS = "model.safetensors"
 
@@ -39,55 +42,100 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of a safetensors file's arrays, by name; of the file only its header is read.
 
     Raises:
-        UserError: the header is not one, or the file has not the bytes that it speaks of.
+        UserError: the header is not one, or the file has not the bytes that it speaks of, one array after another.
     """
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             if size > MOST_HEADER:
                 raise ValueError(f"its header has {size} bytes")
-            header = json.loads(file.read(size))
-        shapes = {name: tuple(one["shape"]) for name, one in header.items() if name != "__metadata__"}
-        end = max((one["data_offsets"][1] for name, one in header.items() if name != "__metadata__"), default=0)
-        if path.stat().st_size != 8 + size + end:
-            raise ValueError(f"it has {path.stat().st_size} bytes, its header speaks of {8 + size + end}")
+            header = parse_json(file.read(size))
+            length = os.fstat(file.fileno()).st_size
+        arrays = {name: one for name, one in header.items() if name != "__metadata__"}
+        shapes = {name: tuple(one["shape"]) for name, one in arrays.items()}
+        places = sorted((*one["data_offsets"], name) for name, one in arrays.items())
+        end = max((place[1] for place in places), default=0)
+        if length != 8 + size + end:
+            raise ValueError(f"it has {length} bytes, its header speaks of {8 + size + end}")
+        at = 0
+        for start, stop, name in places:
+            if arrays[name]["dtype"] != "F32":
+                raise ValueError(f"{name} is of {arrays[name]['dtype']}; weights are of F32")
+            if not all(type(one) is int and one >= 0 for one in (start, stop, *shapes[name])):
+                raise ValueError(f"{name} has no shape")
+            # Else two arrays could share their bytes, and a small file stand for a large net.
+            if start != at or stop - start != 4 * math.prod(shapes[name]):
+                raise ValueError(f"{name} has not the bytes of its shape")
+            at = stop
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise UserError(f"not a safetensors file ({error})", path=path) from error
     return shapes
 
 
-def check_size(folder: Path, config: Any) -> None:
+def check_size(folder: Path, config: Any, labels: int | None = None) -> None:
     """Refuse a model folder whose config.json asks for another net than its weights, before any memory is taken.
+
+    Args:
+        folder: with the weights.
+        config: an `ErnieConfig` or a `StudentConfig`.
+        labels: size of the classifier that the weights must have too.
 
     Raises:
         UserError: the weights are no safetensors file, or are not of these sizes.
     """
-    from replicate.nets.student_net import STUDENT_ENCODER, StudentConfig, encoder_parameters
+    from replicate.nets.student_net import StudentConfig
 
-    shapes = read_header(folder / WEIGHTS)
-    if isinstance(config, StudentConfig):
-        held = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(STUDENT_ENCODER))
-        if held != (wanted := encoder_parameters(config)):
-            what = f"an encoder of {wanted} parameters is asked for, the weights have {held}"
-            raise UserError(what, path=folder / "config.json", hint=WRITERS)
-        return
+    shapes = {bare(name): shape for name, shape in read_header(folder / WEIGHTS).items()}
+    try:
+        hidden = _check_student(shapes, config) if isinstance(config, StudentConfig) else _check_ernie(shapes, config)
+    except ValueError as error:
+        raise UserError(str(error), path=folder / "config.json", hint=WRITERS) from error
+    if labels is not None and shapes.get("classifier.weight") != (hidden, labels):
+        what = "weights do not fit config.json: classifier.weight is missing or has another shape"
+        raise UserError(what, path=folder / WEIGHTS)
+
+
+def _check_ernie(shapes: Mapping[str, tuple[int, ...]], config: Any) -> int:
+    """What the classifier reads of a text; ValueError where the encoder is another one."""
     vocabulary, hidden, layers = config.vocab_size, config.hidden_size, config.num_hidden_layers
     embeddings = [shape for name, shape in shapes.items() if name.endswith("embeddings.word_embeddings.weight")]
     if embeddings != [(vocabulary, hidden)]:
         found = " × ".join(map(str, embeddings[0])) if embeddings else "none"
-        what = f"word embeddings of {vocabulary} × {hidden} are asked for, the weights have {found}"
-        raise UserError(what, path=folder / "config.json", hint=WRITERS)
+        raise ValueError(f"word embeddings of {vocabulary} × {hidden} are asked for, the weights have {found}")
     numbers = {int(match[1]) for match in map(_LAYER.search, shapes) if match}
-    if numbers != set(range(layers)):
-        raise UserError(f"{layers} layers are asked for, the weights have {len(numbers)}", path=folder / "config.json")
-    positions = [shape[0] for name, shape in shapes.items() if name.endswith("position_embeddings.weight")]
+    # In this order: nobody can count to any number of layers.
+    if len(numbers) != layers or numbers != set(range(layers)):
+        raise ValueError(f"{layers} layers are asked for, the weights have {len(numbers)}")
+    positions = [shape[0] for name, shape in shapes.items() if name.endswith("position_embeddings.weight") and shape]
     if positions != [config.max_position_embeddings]:
-        what = f"{config.max_position_embeddings} positions are asked for, the weights have {positions}"
-        raise UserError(what, path=folder / "config.json")
-    inner = {shape[-1] for name, shape in shapes.items() if name.endswith(".linear1.weight")}
+        raise ValueError(f"{config.max_position_embeddings} positions are asked for, the weights have {positions}")
+    inner = {shape[-1] for name, shape in shapes.items() if name.endswith(".linear1.weight") and shape}
     if inner != {getattr(config, "kept_neurons", None) or config.intermediate_size}:
-        what = f"{config.intermediate_size} hidden units are asked for, the weights have {sorted(inner)}"
-        raise UserError(what, path=folder / "config.json")
+        raise ValueError(f"{config.intermediate_size} hidden units are asked for, the weights have {sorted(inner)}")
+    if hidden % config.num_attention_heads:
+        raise ValueError(f"hidden_size {hidden} is not whole by {config.num_attention_heads} heads")
+    for name, shape in ernie_shapes(config):
+        if shapes.get(name) != shape:
+            found = " × ".join(map(str, shapes[name])) if name in shapes else "none"
+            raise ValueError(f"{name} of {' × '.join(map(str, shape))} is asked for, the weights have {found}")
+    return int(hidden)
+
+
+def _check_student(shapes: Mapping[str, tuple[int, ...]], config: Any) -> int:
+    """What the classifier reads of a text; ValueError where the encoder or the layer behind it is another one."""
+    from replicate.nets.student_net import STUDENT_ENCODER, encoded_size, encoder_parameters
+
+    # Each has an array of its own. In this order: a sum over any number of them would not end.
+    for name in ("max_window", "num_layers"):
+        if config.shape.get(name, 1) > len(shapes) + 1:
+            raise ValueError(f"{name} {config.shape[name]} is asked for, the weights have {len(shapes)} arrays")
+    held = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith(STUDENT_ENCODER))
+    if held != (wanted := encoder_parameters(config)):
+        raise ValueError(f"an encoder of {wanted} parameters is asked for, the weights have {held}")
+    encoded, hidden = encoded_size(config), int(config.shape["hidden_size"])
+    if shapes.get("dense.weight") != (encoded, hidden):
+        raise ValueError(f"a dense layer of {encoded} × {hidden} is asked for, the weights have another one")
+    return hidden
 
 
 def load_weights(network: Any, path: Path, complete: bool = False) -> None:

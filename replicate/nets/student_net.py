@@ -177,6 +177,14 @@ def encoder_parameters(config: StudentConfig) -> int:
     return int(found)
 
 
+def encoded_size(config: StudentConfig) -> int:
+    """Numbers that the encoder gives for a text."""
+    shape = config.shape
+    if config.student == "cnn":
+        return int((shape["max_window"] - 1) * shape["filters"])
+    return int(2 * shape["lstm_size"] if config.student == "bilstm" else shape["embedding_size"])
+
+
 def _lstm_inputs(shape: Mapping[str, int | float]) -> list[int | float]:
     """What each layer of a BiLSTM reads a token."""
     return [shape["embedding_size"], *[2 * shape["lstm_size"]] * (int(shape["num_layers"]) - 1)]

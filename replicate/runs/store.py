@@ -9,19 +9,22 @@ import json
 import os
 import re
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from replicate.common.errors import UserError
-from replicate.common.files import CHECKPOINT, describe_file, keep_checkpoint, plain, sync, to_json
+from replicate.common.files import describe_file, plain, sync, to_json
+from replicate.common.limits import MOST_JSON, parse_json, read_whole
+from replicate.common.locks import Lock, locked, own_folder
+from replicate.common.work import CHECKPOINT, finish, is_ours, work_folder
+from replicate.runs.leases import Leases, unleased
 from replicate.training.checkpoint import seconds_spent
 
 FORMAT = 1
@@ -30,6 +33,8 @@ MANIFEST = "manifest.json"
 _OURS = frozenset({"partial", "locks", "damaged"})
 _STAGE = re.compile(r"[a-z][a-z0-9_-]*")
 _KEY = re.compile(r"[0-9a-f]{32}")
+# `damaged/` holds folders under these names only; `remove` and `_move_aside` give them.
+_DAMAGED = re.compile(r"[a-z][a-z0-9_-]*-[0-9]+")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -65,13 +70,15 @@ class Store:
     """Artefacts under `root`, as `<stage>/<key>/` with the stage's files, `result.json` and `manifest.json`.
 
     The manifest is written last and the folder is renamed into place, so a folder that is there is complete.
-    Each `Store` checks an artefact's digests when it first meets it, and its sizes every time.
+    Each `Store` checks an artefact's digests when it first meets it, and its sizes every time. What it gave last,
+    `remove` leaves alone for as long as there is the `Store`; the kernel ends that with the process.
     """
 
     def __init__(self, root: Path) -> None:
         """Names the folder; it is made when something is built."""
         self.root = Path(root)
         self._checked: set[tuple[Path, str]] = set()
+        self._leases = Leases()
 
     def find(self, stage: str, key: str) -> Artefact | None:
         """The intact artefact, or None; changes nothing on the disk and waits for nobody."""
@@ -92,19 +99,20 @@ class Store:
         # An artefact that is there needs no lock, so a read-only store can still be read.
         if found := self.find(stage, key):
             return found
-        with self._locked(f"{stage}-{key}"):
+        with self._locked(f"{stage}-{key}") as lock:
             try:
                 found = self._load(stage, key)
             except Damaged as error:
                 found = None
                 self._move_aside(stage, key, str(error))
-            return found or self._build(stage, key, identity, build)
+            return found or self._build(stage, key, identity, build, lock)
 
     def artefacts(self) -> Iterator[tuple[str, str]]:
-        """Stage and key of every artefact folder, intact or not."""
+        """Stage and key of every artefact folder, intact or not; what is a link is none."""
         for path in sorted(self.root.glob("*/*")):
             stage, key = path.parent.name, path.name
-            if _STAGE.fullmatch(stage) and stage not in _OURS and _KEY.fullmatch(key):
+            named = _STAGE.fullmatch(stage) and stage not in _OURS and _KEY.fullmatch(key)
+            if named and _is_folder(path.parent) and _is_folder(path):
                 yield stage, key
 
     def damage(self, stage: str, key: str) -> str:
@@ -116,58 +124,84 @@ class Store:
         return ""
 
     def leftovers(self) -> Iterator[tuple[str, Path]]:
-        """What nobody is working on: `damaged` and `partial` folders, and `checkpoint` where training can go on."""
+        """What nobody is working on: `damaged` and `partial` folders, and `checkpoint` where training can go on.
+
+        A link, and a folder that no run is known to have left, is none.
+        """
         for path in sorted((self.root / "damaged").glob("*")):
-            yield "damaged", path
+            if self._may_go(path, ""):
+                yield "damaged", path
         for path in sorted((self.root / "partial").glob("*")):
-            with self._free(path.name) as free:
-                if free:
+            with self._free(path.name) as lock:
+                if lock and self._may_go(path, lock.note):
                     yield "checkpoint" if (path / CHECKPOINT).exists() else "partial", path
 
-    def remove(self, path: Path) -> None:
-        """Delete one of the store's folders, unless somebody has begun to make it.
+    def remove(self, path: Path) -> bool:
+        """Delete one of the store's folders; False, and a line, where somebody makes or uses it or it isn't ours.
 
         Raises:
             UserError: it can't be deleted.
         """
         name = path.name if path.parent.name == "partial" else f"{path.parent.name}-{path.name}"
         doomed = self.root / "damaged" / f"{name}-{os.getpid()}"
-        with self._free(name) as free, self._disk():
-            if not free or not path.exists():
-                return
-            # In one step, so that no part of it is ever taken for the whole.
-            doomed.parent.mkdir(exist_ok=True)
-            path.rename(doomed)
+        with self._free(name) as lock, self._disk():
+            if not path.exists():
+                return False
+            if not lock:
+                return _kept(path, "another process makes it")
+            if not self._may_go(path, lock.note):
+                return _kept(path, "it is not known to be the store's")
+            self._leases.drop(path / MANIFEST)
+            with unleased(path / MANIFEST) as free:
+                if not free:
+                    return _kept(path, "another process uses it")
+                # In one step, so that no part of it is ever taken for the whole.
+                own_folder(doomed.parent)
+                path.rename(doomed)
             shutil.rmtree(doomed)
+            return True
+
+    def _may_go(self, path: Path, note: str) -> bool:
+        """Whether a folder is the store's: by its lock's note, the name that it was moved aside under, its manifest."""
+        if not (_is_folder(path) and _is_folder(path.parent)):
+            return False
+        if path.parent.name == "partial":
+            return is_ours(path, note)
+        if path.parent.name == "damaged":
+            return bool(_DAMAGED.fullmatch(path.name))
+        with suppress(UserError):
+            return path.name.encode() in read_whole(path / MANIFEST, MOST_JSON)
+        return False
 
     @contextmanager
-    def _free(self, name: str) -> Iterator[bool]:
-        """Whether nobody else builds this one; nobody begins to while the context lasts."""
-        with self._disk():
-            (self.root / "locks").mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.root / "locks" / name)
+    def _free(self, name: str) -> Iterator[Lock | None]:
+        """The lock of what nobody else builds, and nobody begins to while the context lasts; else None."""
+        with ExitStack() as stack:
             try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                yield False
+                with self._disk():
+                    lock = stack.enter_context(locked(self._locks() / name))
+            except BlockingIOError:
+                yield None
                 return
-        try:
-            yield True
-        finally:
-            lock.release()
+            yield lock
 
     def _build(
-        self, stage: str, key: str, identity: Mapping[str, Any], build: Callable[[Path], Mapping[str, Any]]
+        self,
+        stage: str,
+        key: str,
+        identity: Mapping[str, Any],
+        build: Callable[[Path], Mapping[str, Any]],
+        lock: Lock,
     ) -> Artefact:
         # The name is fixed and we hold its lock: what is there was left by a process that was stopped or killed, and
         # only its checkpoint is of use.
-        partial = self.root / "partial" / f"{stage}-{key}"
         final = self.root / stage / key
         started = time.perf_counter()
-        try:
+        with ExitStack() as stack:
             with self._disk():
-                keep_checkpoint(partial)
-                partial.mkdir(parents=True, exist_ok=True)
+                for folder in (self.root / "partial", final.parent):
+                    own_folder(folder)
+                partial = stack.enter_context(work_folder(self.root / "partial" / f"{stage}-{key}", lock))
             before = seconds_spent(partial)
             try:
                 summary = plain(build(partial))
@@ -177,7 +211,7 @@ class Store:
                 raise
             seconds = before + time.perf_counter() - started
             with self._disk():
-                (partial / RESULT).write_text(to_json(summary), encoding="utf-8")
+                _write_new(partial / RESULT, to_json(summary))
                 files = {name: describe_file(partial / name, durable=True) for name in _files(partial)}
                 manifest = {
                     "format": FORMAT,
@@ -189,78 +223,109 @@ class Store:
                     "seconds": seconds,
                 }
                 text = to_json({**manifest, "digest": hashlib.sha256(_canonical(manifest)).hexdigest()})
-                (partial / MANIFEST).write_text(text, encoding="utf-8")
+                _write_new(partial / MANIFEST, text)
                 sync(partial / MANIFEST)
                 sync(partial)
-                final.parent.mkdir(parents=True, exist_ok=True)
-                (partial / CHECKPOINT).unlink(missing_ok=True)
-                os.replace(partial, final)
+                finish(partial, lock, final)
                 sync(final.parent)
-        finally:
-            with suppress(OSError):
-                keep_checkpoint(partial)
+            self._leases.take(final / MANIFEST)
         return Artefact(final, summary, key, seconds, reused=False)
 
     def _load(self, stage: str, key: str) -> Artefact | None:
         path = self.root / stage / key
-        if not path.is_dir():
+        if not (os.path.lexists(path) and _is_folder(path.parent)):
             return None
+        if not _is_folder(path):
+            raise Damaged("it is no folder")
         try:
-            manifest = json.loads((path / MANIFEST).read_bytes())
-            digest = manifest.pop("digest")
-            if digest != hashlib.sha256(_canonical(manifest)).hexdigest():
-                raise Damaged(f"{MANIFEST} doesn't match its own digest")
-            if (manifest["format"], manifest["stage"], manifest["key"]) != (FORMAT, stage, key):
-                raise Damaged(f"{MANIFEST} belongs elsewhere")
-            for name, expected in manifest["files"].items():
-                if (path / name).stat().st_size != expected["bytes"]:
-                    raise Damaged(f"{name} has the wrong size")
-                if (path, digest) not in self._checked and describe_file(path / name) != expected:
-                    raise Damaged(f"{name} doesn't match its digest")
-            summary = json.loads((path / RESULT).read_bytes())
+            # Whoever deletes it has it alone, and it is as good as gone.
+            return self._read(path, stage, key) if self._leases.take(path / MANIFEST) else None
         except FileNotFoundError as error:
+            self._leases.drop(path / MANIFEST)
             raise Damaged(f"{Path(error.filename).name} is missing") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError) as error:
+            self._leases.drop(path / MANIFEST)
             raise Damaged(f"{MANIFEST} can't be read: {error}") from error
+        except Damaged:
+            self._leases.drop(path / MANIFEST)
+            raise
+
+    def _read(self, path: Path, stage: str, key: str) -> Artefact:
+        manifest = parse_json(read_whole(path / MANIFEST, MOST_JSON))
+        digest = manifest.pop("digest")
+        if digest != hashlib.sha256(_canonical(manifest)).hexdigest():
+            raise Damaged(f"{MANIFEST} doesn't match its own digest")
+        if (manifest["format"], manifest["stage"], manifest["key"]) != (FORMAT, stage, key):
+            raise Damaged(f"{MANIFEST} belongs elsewhere")
+        whole = path.resolve()
+        for name, expected in manifest["files"].items():
+            found = os.lstat(path / name)
+            # A link, a pipe, or a way out of the folder: none of them did we write.
+            if not stat.S_ISREG(found.st_mode) or not (path / name).resolve().is_relative_to(whole):
+                raise Damaged(f"{name} is no file of its own")
+            if found.st_size != expected["bytes"]:
+                raise Damaged(f"{name} has the wrong size")
+            if (path, digest) not in self._checked and describe_file(path / name) != expected:
+                raise Damaged(f"{name} doesn't match its digest")
+        summary = parse_json(read_whole(path / RESULT, MOST_JSON))
         self._checked.add((path, digest))
         return Artefact(path, summary, key, manifest["seconds"], reused=True)
 
     def _move_aside(self, stage: str, key: str, reason: str) -> None:
         with self._disk():
-            (self.root / "damaged").mkdir(exist_ok=True)
+            own_folder(self.root / "damaged")
             names = (f"{stage}-{key}-{n}" for n in itertools.count(1))
-            target = next(path for name in names if not (path := self.root / "damaged" / name).exists())
+            target = next(path for name in names if not os.path.lexists(path := self.root / "damaged" / name))
             os.replace(self.root / stage / key, target)
         print(f"warning: {stage}/{key}: {reason}; moved to {target}, doing it again", file=sys.stderr)
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def _locked(self, name: str) -> Iterator[Lock]:
+        def waiting() -> None:
+            print(f"waiting for another process to finish {name}", file=sys.stderr)
+
         # The kernel drops the lock with the process that holds it, however that ends.
-        with self._disk():
-            (self.root / "locks").mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.root / "locks" / name)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                print(f"waiting for another process to finish {name}", file=sys.stderr)
-                lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
+        with ExitStack() as stack:
+            with self._disk():
+                lock = stack.enter_context(locked(self._locks() / name, waiting))
+            yield lock
+
+    def _locks(self) -> Path:
+        own_folder(self.root / "locks")
+        return self.root / "locks"
 
     @contextmanager
     def _disk(self) -> Iterator[None]:
         try:
             yield
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: Exception) -> UserError:
         what = f"the run store can't be written: {getattr(error, 'strerror', None) or error}"
-        return UserError(what, path=self.root, hint="make room, or name another folder in REPLICATE_STORE")
+        denied = getattr(error, "errno", None) in (errno.EACCES, errno.EPERM)
+        hint = "let its group write (chmod -R g+w, umask 002)" if denied else "make room"
+        return UserError(what, path=self.root, hint=f"{hint}, or name another folder in REPLICATE_STORE")
 
 
 def _files(folder: Path) -> list[str]:
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if name != CHECKPOINT)
+
+
+def _kept(path: Path, why: str) -> bool:
+    print(f"kept: {path}: {why}", file=sys.stderr)
+    return False
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is a real folder, not a link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _write_new(path: Path, text: str) -> None:
+    # Whatever was put there meanwhile is not followed.
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)

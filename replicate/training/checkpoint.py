@@ -43,7 +43,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from replicate.common.errors import Stopped, UserError
-from replicate.common.files import CHECKPOINT, sync
+from replicate.common.files import sync
+from replicate.common.work import CHECKPOINT
 from replicate.nets.folder import digest_of, weights_of
 
 PACKAGE = Path(__file__).parents[1]

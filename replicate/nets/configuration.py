@@ -1,0 +1,105 @@
+"""What `config.json` may say of an ERNIE, and the shapes that it asks for: known before memory is taken."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Fields of PaddleNLP's `ErnieConfig` and of pruned nets that make a net what it is. No other is looked at: some let
+# PaddleNLP take memory, and some change what a net gives.
+_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+    "kept_heads",
+    "kept_neurons",
+)
+_INDICES = ("type_vocab_size", "task_type_vocab_size", "task_id", "pad_token_id")
+_SHARES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+_SMALL = ("initializer_range", "layer_norm_eps")
+_FLAGS = ("use_task_id",)
+_ACTIVATIONS = ("gelu", "relu", "tanh", "silu", "swish", "sigmoid")
+# Without a value the default counts.
+_OPTIONAL = ("kept_heads", "kept_neurons", "classifier_dropout")
+_PREFIX = "ernie."
+
+
+def ernie_fields(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a `config.json` that make an ERNIE.
+
+    Raises:
+        ValueError: one has a value that no net can have; it is named.
+    """
+    fields: dict[str, Any] = {}
+    for names, right, words in _RULES:
+        for name in names:
+            value = found.get(name)
+            if name not in found or (value is None and name in _OPTIONAL):
+                continue
+            if not right(value):
+                raise ValueError(f"{name} is {str(value)[:40]!r}; it must be {words}")
+            fields[name] = value
+    if ("kept_heads" in fields) != ("kept_neurons" in fields):
+        raise ValueError("kept_heads and kept_neurons stand together")
+    for name, size in (("pad_token_id", "vocab_size"), ("task_id", "task_type_vocab_size")):
+        used = name != "task_id" or fields.get("use_task_id")
+        if used and name in fields and size in fields and fields[name] >= fields[size]:
+            raise ValueError(f"{name} is {fields[name]}; {size} is {fields[size]}")
+    return fields
+
+
+def ernie_shapes(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the arrays of an ERNIE without a head, as `bare` names them, layer after layer."""
+    hidden, heads = config.hidden_size, config.num_attention_heads
+    inner = (getattr(config, "kept_heads", None) or heads) * (hidden // heads)
+    neurons = getattr(config, "kept_neurons", None) or config.intermediate_size
+    yield "embeddings.word_embeddings.weight", (config.vocab_size, hidden)
+    yield "embeddings.position_embeddings.weight", (config.max_position_embeddings, hidden)
+    if config.type_vocab_size:
+        yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, hidden)
+    if config.use_task_id:
+        yield "embeddings.task_type_embeddings.weight", (config.task_type_vocab_size, hidden)
+    yield from _norm("embeddings.layer_norm", hidden)
+    for number in range(config.num_hidden_layers):
+        layer = f"encoder.layers.{number}"
+        for name in ("q_proj", "k_proj", "v_proj"):
+            yield from _linear(f"{layer}.self_attn.{name}", hidden, inner)
+        yield from _linear(f"{layer}.self_attn.out_proj", inner, hidden)
+        yield from _linear(f"{layer}.linear1", hidden, neurons)
+        yield from _linear(f"{layer}.linear2", neurons, hidden)
+        yield from _norm(f"{layer}.norm1", hidden)
+        yield from _norm(f"{layer}.norm2", hidden)
+    yield from _linear("pooler.dense", hidden, hidden)
+
+
+def bare(name: str) -> str:
+    """An array's name without that of the net that has the head."""
+    return name.removeprefix(_PREFIX)
+
+
+def _linear(name: str, inputs: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", (inputs, outputs)
+    yield f"{name}.bias", (outputs,)
+
+
+def _norm(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield f"{name}.weight", (width,)
+    yield f"{name}.bias", (width,)
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_RULES = (
+    (_SIZES, lambda value: type(value) is int and value > 0, "a whole number above 0"),
+    (_INDICES, lambda value: type(value) is int and value >= 0, "a whole number, 0 or more"),
+    (_SHARES, lambda value: _number(value) and 0 <= value < 1, "at least 0 and below 1"),
+    (_SMALL, lambda value: _number(value) and 0 < value <= 1, "above 0 and at most 1"),
+    (_FLAGS, lambda value: type(value) is bool, "true or false"),
+    (("hidden_act",), lambda value: value in _ACTIVATIONS, f"one of {', '.join(_ACTIVATIONS)}"),
+)

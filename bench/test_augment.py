@@ -2,8 +2,8 @@
 
 Both are raced over KUAKE-QIC where REPLICATE_KUAKE_QIC names it, else over the generated corpus, and make the same
 copies: ours with `article`, which redraws none. Loading models and reading files is outside both timings, LAC's work
-inside both. No row is run: `pytest bench/test_augment.py`. A race that misses its goal is an expected failure that
-tells its ratio, and with pytest's `--strict` a failure; one that misses it by four times always is.
+inside both. No row is run: `pytest -m speed bench/test_augment.py`. A race that misses its goal is an expected failure
+that tells its ratio, and with pytest's `--strict` a failure; one that misses it by four times always is.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from replicate.nets.upstream import import_lac, lac_predictor
 
 if TYPE_CHECKING:
     from gensim.models import KeyedVectors
+
+pytestmark = pytest.mark.speed
 
 COPIES = 4
 ROUNDS = 3

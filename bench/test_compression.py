@@ -2,8 +2,8 @@
 
 Steps alone are timed, without what comes before and after them. Data are KUAKE-QIC where REPLICATE_KUAKE_QIC names it,
 else the generated corpus; nets have the shape of the profile `smoke`, or of `small` with `--timing full`. No row is
-run: `pytest bench/test_compression.py`. A race that misses its goal is an expected failure that tells its ratio, and
-with pytest's `--strict` a failure; one that misses it by four times always is.
+run: `pytest -m speed bench/test_compression.py`. A race that misses its goal is an expected failure that tells its
+ratio, and with pytest's `--strict` a failure; one that misses it by four times always is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from replicate.nets.device import seed_everything
 from replicate.nets.folder import save_model
 from replicate.nets.tokens import build_vocabulary, encode
 from replicate.stages.finetune import FinetuneOptions, finetune
-from replicate.stages.prune.native import batches_of, shape_of, student_of
+from replicate.stages.prune.native import batches_of, pruned_shape, student_of
 from replicate.stages.prune.options import PruneOptions
 from replicate.stages.prune.prune import prune
 from replicate.tables.profile import load_profile
@@ -40,6 +40,8 @@ from replicate.timing.contestants import Child
 from replicate.timing.race import race, speed_up
 from replicate.timing.summary import shown_ratio
 from replicate.training.options import epoch_batches
+
+pytestmark = pytest.mark.speed
 
 PEER = ROOT / "bench" / "peer_paddlenlp.py"
 WIDTH = "1/2"
@@ -154,7 +156,7 @@ def parts_step(setting: Setting) -> float:
     )
     pad = classifier.tokenizer.pad_token_id
     measured = batches_of(dev, np.asarray(setting.data.dev.labels), options.batch_size, pad)
-    student = student_of(classifier.network, shape_of(classifier.network, options), "parent", measured)
+    student = student_of(classifier.network, pruned_shape(classifier.network, options), "parent", measured)
     student.train()
     lengths, rng = [len(row) for row in rows], np.random.default_rng(1)
     batches = epoch_batches(lengths, options.batch_size, options.batching, rng)

@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from replicate.commands.session import accept_timing
 from replicate.nets import upstream
-from replicate.records.facts import device_facts
-from replicate.records.timing import Comparison, TimingRecord
-from replicate.report import build
+from replicate.records.facts import device_facts, now
+from replicate.records.timing import Race, TimingRecord
 from replicate.timing.contestants import PYTORCH
 from replicate.timing.goals import GOALS, Goal, goals
 from replicate.timing.grid import Field, Heat, compare, grid
 from replicate.timing.race import Contestants, one_round, orders
-from replicate.timing.session import field_for, keep_record, now, record_of
+from replicate.timing.session import field_for, keep_record, record_of
 from replicate.timing.summary import goal_table, rows_of, shown
+
+pytestmark = pytest.mark.speed
 
 
 # pytest keeps its plugins, of which this is one, in a set.
@@ -40,14 +42,14 @@ class Timings:
     contestants: Field
     accept: bool
     started: str = field(default_factory=now)
-    comparisons: list[Comparison] = field(default_factory=list)
+    comparisons: list[Race] = field(default_factory=list)
     path: Path | None = None
 
     def record(self) -> TimingRecord:
         """The comparisons so far."""
         device, threads = self.contestants.device, self.contestants.threads
         name = f"{device}-{threads}" if self.grid == "full" else f"quick-{device}-{threads}"
-        command = ("pytest", "bench/test_inference.py", "--timing", self.grid)
+        command = ("pytest", "-m", "speed", "bench/test_inference.py", "--timing", self.grid)
         return record_of(name, self.started, command, device, threads, self.comparisons)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
@@ -78,11 +80,8 @@ def timings(pytestconfig: pytest.Config) -> Iterator[Timings]:
         timings = Timings(pytestconfig.getoption("--timing"), field, pytestconfig.getoption("--accept"))
         pytestconfig.pluginmanager.register(timings, "replicate-timings")
         yield timings
-    if timings.comparisons:
-        accept = timings.accept and timings.grid == "full"
-        timings.path = keep_record(timings.record(), accept)
-        if accept:
-            build.write()
+    if timings.comparisons and timings.accept and timings.grid == "full":
+        timings.path = accept_timing(timings.record())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -123,7 +122,7 @@ def test_heat(heat: Heat, timings: Timings, benchmark: Any) -> None:
     comparison = compare(heat, timings.contestants, driven_by(benchmark))
     timings.comparisons.append(comparison)
     # What is timed so far is not lost with what comes.
-    timings.path = keep_record(timings.record(), False)
+    timings.path = keep_record(timings.record())
     benchmark.extra_info["rows"] = rows_of(comparison)
     assert not [label for label in comparison.left_out if " fp32 " in label and not label.startswith(PYTORCH)]
     assert all(len(samples) == heat.rounds for samples in comparison.seconds.values())

@@ -20,6 +20,8 @@ from replicate.nets.classifier import classifier_from_config
 from replicate.nets.device import seed_everything
 from replicate.nets.folder import save_model
 
+pytestmark = pytest.mark.speed
+
 # Lines of the smaller run, beside which the larger one is held; then those of `quick` and of `full`.
 FEW = 1000
 TRAINING = {"quick": 5_000, "full": 1_000_000}

@@ -20,18 +20,20 @@ import numpy as np
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from replicate.commands.session import accept_timing
 from replicate.common.paths import ROOT
 from replicate.nets import upstream
-from replicate.records.facts import device_facts
-from replicate.records.timing import Contestant, ServiceComparison, TimingRecord
-from replicate.report import build
+from replicate.records.facts import device_facts, now
+from replicate.records.timing import Contestant, ServiceRace, TimingRecord
 from replicate.timing.contestants import Entrant, Models, opened
 from replicate.timing.race import race
 from replicate.timing.random_net import SHAPES
-from replicate.timing.session import keep_record, now, record_of
+from replicate.timing.session import keep_record, record_of
 from replicate.timing.summary import service_rows, shown
 from tests.load import Load, Service, load, service
 from tests.slow import KINDS
+
+pytestmark = pytest.mark.speed
 
 WIDTHS = ("1", "2/3", "1/2")
 # For Paddle Inference oneDNN would prepare the weights again whenever the size of the batch changes.
@@ -186,7 +188,7 @@ def test_load(timing: str, running: dict[str, Running], pytestconfig: pytest.Con
     for each in loads.values():
         assert all((len(one.answers), one.lost, one.statuses) == (size.requests, [], []) for one in each)
     contestants = tuple(one.contestant for one in running.values())
-    comparison = ServiceComparison(
+    comparison = ServiceRace(
         shape=contestants[0].model,
         weights="random",
         clients=CLIENTS,
@@ -206,10 +208,8 @@ def test_load(timing: str, running: dict[str, Running], pytestconfig: pytest.Con
     upstream.prepare()
     threads = int(device_facts("cpu")["threads"])
     name = f"{'' if timing == 'full' else 'quick-'}service-cpu-{threads}"
-    command = ("pytest", "bench/test_serve.py", "--timing", timing)
+    command = ("pytest", "-m", "speed", "bench/test_serve.py", "--timing", timing)
     record = record_of(name, started, command, "cpu", threads, services=[comparison])
     accept = pytestconfig.getoption("--accept") and timing == "full"
-    path = keep_record(record, accept)
-    if accept:
-        build.write()
+    path = accept_timing(record) if accept else keep_record(record)
     pytestconfig.pluginmanager.register(Told(record, path), "replicate-loads")

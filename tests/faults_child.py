@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from replicate.common.files import write_text
+from replicate.findings.compute import compute
+from replicate.findings.evidence import gather
 from replicate.nets import upstream
 from replicate.records.run import Record, load_records
-from replicate.report import build as report
+from replicate.report.markdown import markdown
+from replicate.report.pages import project_pages
+from replicate.report.site import Site
 from replicate.runs import runner as run
 from replicate.runs.store import Store
 from replicate.stages.kind import Inputs, Kind
@@ -54,9 +58,11 @@ def main(store: Path, records: Path, data: Path, *rows: str) -> None:
     for name, kind in KINDS.items():
         KINDS[name] = Telling(**vars(kind))
     runner = run.Runner(profile, Store(store), quiet=True, offline=True)
+    asks = []
     for name in rows:
         table, _, row = name.partition("/")
-        record = runner.run(smaller(tables[table]), row, 1)
+        asks.append(run.Ask(smaller(tables[table]), row, 1))
+    for record in runner.drive(asks):
         assert record.status == "ok", record.reason
         runner.keep(record, records / "records")
     print("stage report", flush=True)
@@ -68,7 +74,8 @@ def main(store: Path, records: Path, data: Path, *rows: str) -> None:
 
 def report_of(records: Sequence[Record]) -> str:
     """A report of nothing else."""
-    return report.render(load_tables(), records, {"smoke": load_profile("smoke")})
+    findings = compute(gather(load_tables(), records, {"smoke": load_profile("smoke")}))
+    return "\n".join(markdown(Site(project_pages(findings))).values())
 
 
 def smaller(table: ResultsTable) -> ResultsTable:

@@ -14,7 +14,7 @@ import atheris
 # Before the readers are imported, or what they reach can't be seen.
 with atheris.instrument_imports(include=["replicate", "json", "safetensors", "tomli", "tomllib"]):
     from replicate.common.paths import EXPECTED, MEASURED, PROFILES
-    from tests.test_bad_input import READERS, try_bytes
+    from tests.readers import READERS, try_bytes
 
 # Larger ones would be cut, and whole ones take the fuzzer further.
 LARGEST = 1 << 16

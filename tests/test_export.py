@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -12,60 +12,22 @@ import numpy as np
 import onnx
 import pytest
 
-from replicate.commands.export import add_export_arguments, export_command
+from replicate.commands import export as cli
 from replicate.common.errors import UserError
 from replicate.corpus import kuake, load_dataset
 from replicate.corpus.formats import Dataset, Split
 from replicate.inference import export as module
 from replicate.inference.export import KINDS, TOLERANCE, export
 from replicate.inference.exported import MANIFEST, read_exported
-from replicate.inference.runtime import Runtime, open_runtime
+from replicate.inference.runtime import open_runtime
 from replicate.nets.classifier import classifier_from_config, load_classifier
 from replicate.nets.device import seed_everything
-from replicate.nets.logits import probabilities
-from replicate.nets.tokens import build_vocabulary, encode
+from replicate.nets.tokens import build_vocabulary
 from replicate.stages.finetune import FinetuneOptions, finetune
 from replicate.verdicts.pairs import mcnemar
+from tests.agreement import check_agreement, labels_of
+from tests.command_line import ran
 from tests.tiny import ARCHITECTURE, QUIET, Made
-
-# Sizes and lengths that no probe of `export` has; the middle row of a batch is the shortest.
-SHAPES = ((1, 2), (5, 48), (2, 7), (33, 11), (5, 48), (1, 128))
-
-
-def batches(runtime: Runtime) -> list[np.ndarray]:
-    """Token ids of each shape, with padded rows."""
-    rng = np.random.default_rng(5)
-    found = []
-    for size, length in SHAPES:
-        ids = rng.integers(0, len(runtime.tokenizer.vocab), (size, length))
-        ids[size // 2, max(2, length // 3) :] = runtime.tokenizer.pad_token_id
-        found.append(ids)
-    return found
-
-
-def labels_of(runtime: Runtime, dev: Split) -> np.ndarray:
-    """Class indices of the dev texts."""
-    rows = encode(runtime.tokenizer, dev.texts, 48)
-    return probabilities(runtime.logits, rows, runtime.tokenizer.pad_token_id).argmax(axis=1)
-
-
-def check_agreement(checkpoint: Path, folder: Path, kind: str, dev: Split) -> None:
-    """The exported graph gives the dynamic net's logits to 1e-5 and all its labels on dev."""
-    manifest = export(checkpoint, folder, kind)
-    dynamic, static = open_runtime(checkpoint), open_runtime(folder)
-    assert static.name == {"paddle": "paddle-inference", "onnx": "onnxruntime"}[kind]
-    spread = 0.0
-    # Twice: what a runtime keeps of one shape must not reach another.
-    for ids in batches(dynamic) * 2:
-        expected, found = dynamic.logits(ids), static.logits(ids)
-        assert found.dtype == np.float32
-        assert np.abs(expected - found).max() <= TOLERANCE
-        spread = max(spread, float(np.ptp(expected, axis=0).max()))
-    assert spread > 1e-2, "a net that ignores its input would agree too"
-    assert np.array_equal(labels_of(dynamic, dev), labels_of(static, dev))
-    assert manifest.max_difference <= TOLERANCE
-    assert manifest.agreement == 1
-    assert manifest == read_exported(folder)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -194,9 +156,7 @@ def test_impossible_exports_are_refused(finetuned: Made, tmp_path: Path) -> None
 
 def run(*words: object) -> int:
     """`replicate export` with these arguments."""
-    parser = argparse.ArgumentParser()
-    add_export_arguments(parser)
-    return export_command(parser.parse_args([str(word) for word in words]))
+    return ran(cli, *words)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -208,8 +168,11 @@ def test_command_says_what_it_wrote(
     assert run(*words) == 0
     printed = capfd.readouterr()
     first, second = printed.out.splitlines()
-    assert first.startswith("largest difference of a logit to the dynamic net: ")
-    assert first.endswith("of 200 probe rows")
+    numbers = re.fullmatch(r"[^:;]+: (\S+); \D+ ([\d.]+)% of (\d+) probe rows", first)
+    assert numbers
+    made = read_exported(tmp_path / "out")
+    assert (float(numbers[1]), float(numbers[2])) == pytest.approx((made.max_difference, 100 * made.agreement), rel=0.1)
+    assert int(numbers[3]) == made.probe == 200
     assert second.endswith(f"MB of weights in {tmp_path / 'out'}")
     assert printed.err == ""
 

@@ -17,12 +17,13 @@ import pytest
 
 from replicate.corpus import generated
 from replicate.corpus.formats import Dataset, Split
+from replicate.findings.compute import compute
+from replicate.findings.evidence import gather
 from replicate.records.run import Record
-from replicate.report.build import gather
-from replicate.report.page import Shown, html_page, known_labels, page_data
-from replicate.report.sections.answer import contents, section_answer
-from replicate.report.sections.compression import section_compression
-from replicate.report.sections.tables import section_first_table, section_profiles
+from replicate.report.examples import Shown, known_labels, page_data
+from replicate.report.html import html
+from replicate.report.pages import project_pages
+from replicate.report.site import Site
 from replicate.tables.table import ResultsTable
 from tests.synthetic import GOLD, PROFILES, article, record, runs
 
@@ -65,16 +66,14 @@ class Tags(HTMLParser):
 
 
 def page(table: ResultsTable, records: Sequence[Record], shown: Sequence[Shown] = (), base: str = "") -> str:
-    """The page of the synthetic table's records."""
-    material = gather({table.id: table}, records, PROFILES)
-    sections = (section_answer, section_first_table, section_profiles, section_compression)
-    blocks = [block for section in sections for block in section(material)]
-    return html_page([*blocks, contents(blocks)], material, base, shown)
+    """The file of the synthetic table's records."""
+    evidence = gather({table.id: table}, records, PROFILES)
+    return html(Site(project_pages(compute(evidence))), evidence.records, base, shown)
 
 
-def data(html: str) -> dict[str, Any]:
+def data(page: str) -> dict[str, Any]:
     """What the page embeds for its script."""
-    found: dict[str, Any] = json.loads(Tags(html).texts["script#data"])
+    found: dict[str, Any] = json.loads(Tags(page).texts["script#data"])
     return found
 
 
@@ -93,41 +92,69 @@ def test_page_loads_nothing_and_runs_only_its_own(table: ResultsTable) -> None:
     assert not [name for _, attributes in tags.tags for name in attributes if name.startswith("on") or name == "style"]
 
 
-def test_contents_lead_to_headings(table: ResultsTable) -> None:
-    """Every link inside the page has its target."""
+def test_every_page_is_in_it_and_links_stay_inside(table: ResultsTable) -> None:
+    """Each page is one element that the navigation names, and every link inside the file has its target."""
     tags = Tags(page(table, runs("base", [18, 20, 25], "small") + runs("svm", [3, 3], "small")))
     ids = [attributes["id"] for _, attributes in tags.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    targets = [one["href"][1:] for one in tags.of("a") if one.get("href", "").startswith("#")]
-    assert len(targets) > 4
-    assert set(targets) <= set(ids)
+    links = [one["href"] for one in tags.of("a")]
+    targets = {one[1:] for one in links if one.startswith("#")}
+    pages = [one["id"] for one in tags.of("article")]
+    assert pages == [
+        f"page-{name}" for name in ("report", "article", "small", "compression", "inference", "method", "examples")
+    ]
+    assert set(pages) <= targets <= set(ids)
+    assert not [one for one in links if one.endswith(".md") and "report/" in one]
 
 
 def test_seeds_behind_a_mean_and_a_difference(table: ResultsTable) -> None:
-    """A mean's button has each seed's score; that of a difference each pair's."""
-    html = page(table, runs("base", [18, 20, 25], "small") + runs("prune", [20, 21, 25], "small"))
-    seeds = [one["data-seeds"] for one in Tags(html).of("button")]
+    """A mean's button has each seed's score; that of a difference each pair's, on the front page too."""
+    text = page(table, runs("base", [18, 20, 25], "small") + runs("prune", [20, 21, 25], "small"))
+    seeds = [one["data-seeds"] for one in Tags(text).of("button")]
     assert "seed 1: 0.8200; seed 2: 0.8000; seed 3: 0.7500" in seeds
-    assert "seed 1: -0.0200; seed 2: -0.0100; seed 3: +0.0000" in seeds
+    front, _, rest = text.partition('id="page-article"')
+    difference = "seed 1: -0.0200; seed 2: -0.0100; seed 3: +0.0000"
+    assert difference in front
+    assert difference in rest
+
+
+def test_every_mean_with_seeds_has_them(table: ResultsTable) -> None:
+    """Whatever table a mean ± deviation stands in, its button tells the seeds."""
+    text = page(table, runs("base", [18, 20, 25], "small") + runs("prune", [20, 21, 25], "small"))
+    means = re.findall(r"<td[^>]*>((?:(?!</td>).)* ± 0\.\d{4} \(\d\)(?:(?!</td>).)*)</td>", text)
+    assert len(means) > 10
+    assert [one for one in means if 'class="seeds"' not in one] == []
 
 
 def test_lines_know_their_rows_and_profiles(table: ResultsTable) -> None:
     """What the filter goes by: rows and profiles of each line, and of the section of a profile."""
     tags = Tags(page(table, runs("base", [18, 20], "small") + runs("prune", [18, 20], "small")))
     about = {(one.get("data-rows"), one.get("data-profiles")) for one in tags.of("tr")}
-    assert {("base", "small"), ("base prune", "small"), ("base", "")} <= about
+    assert {("base", "small"), ("base prune", "small"), ("base", None)} <= about
     assert "small" in [one.get("data-profiles") for one in tags.of("section")]
+
+
+def test_cells_are_sorted_by_their_values(table: ResultsTable) -> None:
+    """A cell knows the number behind it to the last digit, not only what it prints."""
+    values = [
+        one["data-value"]
+        for one in Tags(page(table, runs("base", [18, 20, 25], "small"))).of("td")
+        if "data-value" in one
+    ]
+    assert repr(float(np.mean([0.82, 0.80, 0.75]))) in values
 
 
 def test_everything_is_escaped(table: ResultsTable) -> None:
     """A record's words and labels make no element, in the tables and in the embedded data."""
-    evil = replace(record("base", 1, 3, profile="small"), labels=(EVIL, "treatment", "other"))
-    failed = replace(record("base", 2, 0, profile="small", status="error", reason=EVIL), counts={}, correct="")
-    html = page(table, [evil, failed])
-    assert "<img src=x" not in html
-    assert html.count("</script>") == 2
-    assert data(html)["records"][0]["labels"][0] == EVIL
-    assert "alert(&quot;x&quot;)" in html
+    labels = (EVIL, "treatment", "other")
+    evil = replace(record("base", 1, 3, profile="small"), labels=labels)
+    failed = record("base", 2, 0, profile="small", status="error", reason=EVIL)
+    failed = replace(failed, labels=labels, counts={}, correct="")
+    text = page(table, [evil, failed])
+    assert "<img src=x" not in text
+    assert text.count("</script>") == 2
+    assert data(text)["records"][0]["labels"][0] == EVIL
+    assert "alert(&quot;x&quot;)" in text
 
 
 def test_links_follow_the_page(table: ResultsTable) -> None:

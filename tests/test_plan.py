@@ -17,7 +17,7 @@ from replicate.stages.registry import KINDS
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
 from replicate.tables.table import ResultsTable
-from tests.test_profile import check_options
+from tests.settings import check_options
 
 TABLES = load_tables()
 ARTICLE = TABLES["ernie3_kuake_qic"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -14,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from replicate.commands.main import main
-from replicate.commands.predict import LINE, Table, best_pruned, fitted, places, read_texts
+from replicate.commands.predict import LINE, STDIN, Table, best_pruned, fitted, places, read_texts
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
 from replicate.inference.predict import Prediction
@@ -66,7 +67,8 @@ def test_one_line_for_each_line(finetuned: Made, monkeypatch: pytest.MonkeyPatch
     assert (rows[2]["text"], rows[5]["text"]) == ("病" * 200, "头疼")
     # Of ten megabytes the first is kept.
     assert rows[4]["text"] == "牙" * (LINE // 3)
-    assert told == "replicate: of 6 texts 2 cut to 48 tokens, 2 empty and without a label\n"
+    assert re.findall(r"\d+ \w+", told) == ["6 texts", "2 cut", "48 tokens", "2 empty"]
+    assert told.index("\n") == len(told) - 1
 
 
 def test_a_table_goes_on_under_one_header(finetuned: Made, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -85,7 +87,7 @@ def test_bad_utf8_is_found_where_it_is(finetuned: Made, monkeypatch: pytest.Monk
     feed(monkeypatch, "胃疼\n".encode() * 60 + b"\xff\xfe\n")
     assert main(["predict", str(finetuned.folder), "--batch_size", "1", "--json"]) == 2
     told = capsys.readouterr()
-    assert told.err == "replicate: standard input:61: not UTF-8\n"
+    assert told.err == f"replicate: {STDIN}:61: not UTF-8\n"
     assert [json.loads(line)["text"] for line in told.out.splitlines()] == ["胃疼"] * 50
 
 
@@ -177,9 +179,10 @@ def test_best_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     old, best, other = kept(store, "a", "d", 6), kept(store, "b", "d", 9), kept(store, "c", "d", 7)
     (tmp_path / "prune" / "stray").mkdir()
     assert best_pruned(store) == best
-    assert capsys.readouterr().err == (
-        f"replicate: width 1/2 from {best}: accuracy 0.9000, F1 0.8889 on 10 dev examples\n"
-    )
+    told = capsys.readouterr().err
+    assert f"width 1/2 from {best}: " in told
+    assert re.findall(r"0\.\d+|\d+ dev", told.partition(str(best))[2]) == ["0.9000", "0.8889", "10 dev"]
+    assert told.index("\n") == len(told) - 1
     (best / "result.json").write_text((best / "result.json").read_text() + " ")
     assert best_pruned(Store(tmp_path)) == other
     assert f"{best} is damaged, not used" in capsys.readouterr().err

@@ -70,12 +70,12 @@ def test_terminal_gets_a_bar() -> None:
 
 
 def nested(stream: io.StringIO, quiet: bool = False) -> list[str]:
-    """Two rows of two seeds with a stage of two steps each; what was gone through."""
+    """Two rows with two seeds each and a stage of two steps in each of them; what was gone through."""
     seen = []
-    for row in watch(("base", "augment"), str, quiet, stream):
-        for seed in watch((1, 2), f"{row} · seed {{}}".format, quiet, stream, log=True):
-            run(Progress(f"{row} · seed {seed} · finetune", quiet, stream), steps=2)
-            seen.append(f"{row} {seed}")
+    runs = [(row, seed) for row in ("base", "augment") for seed in (1, 2)]
+    for row, seed in watch(runs, lambda one: f"{one[0]} · seed {one[1]}", quiet, stream):
+        run(Progress(f"{row} · seed {seed} · finetune", quiet, stream), steps=2)
+        seen.append(f"{row} {seed}")
     return seen
 
 
@@ -83,23 +83,24 @@ EVERY = ["base 1", "base 2", "augment 1", "augment 2"]
 
 
 def test_bars_nest_on_a_terminal() -> None:
-    """Row, seed and stage have a bar each, the inner ones on lines below the outer; all are gone at the end."""
+    """A run of a row and its stage have a bar each, the stage's on the line below; both are gone at the end."""
     stream = Terminal()
     assert nested(stream) == EVERY
     text = stream.getvalue()
-    for label in ("base:", "augment · seed 2:", "augment · seed 2 · finetune:"):
+    for label in ("base · seed 1:", "augment · seed 2:", "augment · seed 2 · finetune:"):
         assert label in text
-    # tqdm goes two lines down to draw the innermost of three bars.
-    assert "\n\n" in text
+    # tqdm goes a line down to draw the inner of two bars.
+    assert "\n" in text
     assert text.endswith("\r")
 
 
 def test_a_log_has_one_line_a_run() -> None:
-    """Where there is no terminal, each seed of each row is told when it begins; quiet tells nothing."""
+    """Where there is no terminal, each run is told when it begins; quiet tells nothing."""
     stream = io.StringIO()
     assert nested(stream) == EVERY
     lines = stream.getvalue().splitlines()
-    assert lines == [f"{row} · seed {n} ({n} of 2)" for row in ("base", "augment") for n in (1, 2)]
+    runs = ("base · seed 1", "base · seed 2", "augment · seed 1", "augment · seed 2")
+    assert lines == [f"{label} ({number} of 4)" for number, label in enumerate(runs, start=1)]
     for quiet in (io.StringIO(), Terminal()):
         assert nested(quiet, quiet=True) == EVERY
         assert quiet.getvalue() == ""

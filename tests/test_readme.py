@@ -22,7 +22,8 @@ from markdown_it.token import Token
 
 from replicate.commands.main import build_parser, main
 from replicate.common.paths import EXPECTED, ROOT
-from replicate.findings.rows import judge_claims
+from replicate.findings.compared import compare_table
+from replicate.findings.rows import row_result
 from replicate.records.run import load_records
 from replicate.runs.runner import selected
 from replicate.tables.file import load_table, load_tables
@@ -240,8 +241,9 @@ def test_what_the_readmes_say_of_claims() -> None:
     records = load_records()
     told: dict[str, str] = {}
     for name in ("ernie3_kuake_qic", "compression"):
-        rows = [record for record in records if record.table == name]
-        told |= {one.claim.id: one.verdict.status for one in judge_claims(load_tables()[name], rows, "small")}
+        table = load_tables()[name]
+        results = {row.id: row_result(records, row, "small") for row in table.rows}
+        told |= {one.claim.id: one.verdict.status for one in compare_table(table, results, "small").claims}
     assert {name: told[name] for name in ("augment-lowers", "prune-2-3-raises", "prune-2-3-beats-base")} == {
         "augment-lowers": "not distinguishable",
         "prune-2-3-raises": "not distinguishable",

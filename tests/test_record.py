@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +18,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicate.commands import list as listings
+from replicate.commands.main import main
 from replicate.common.errors import UserError
-from replicate.records import facts
-from replicate.records.run import Record, load_records, read_record, write_record
+from replicate.common.paths import MEASURED
+from replicate.records import facts, migrations
+from replicate.records.run import Record, load_records, pretrained_of, read_record, read_records, write_record
 from replicate.scores import packing
 from replicate.scores.metrics import count
+from replicate.stages.registry import KINDS
 
 GOLD = np.array([0, 0, 1, 1, 1, 2, 2, 2, 2, 2])
 PREDICTED = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2, 0])
+# Of the predicted class; the other two share the rest.
+CONFIDENCE = np.linspace(0.55, 1, 10)
+PROBABILITY = np.where(np.arange(3) == PREDICTED[:, None], CONFIDENCE[:, None], (1 - CONFIDENCE[:, None]) / 2)
+# A record as the first schema wrote it: a pruned net, whose engine its row names and whose depth nobody does.
+SCHEMA_1 = MEASURED / "small" / "compression" / "native-1-2" / "seed-1.json"
 
 
 def example(**changes: Any) -> Record:
@@ -46,7 +58,8 @@ def example(**changes: Any) -> Record:
             {
                 "stage": "finetune",
                 "key": "ab",
-                "config": {"epochs": 1},
+                "config": {"epochs": 1, "select": "f1"},
+                "passed": {"epochs": 1},
                 "inputs": {},
                 "seconds": 1.5,
                 "summary": {"history": [{"step": 1, "loss": math.nan, "confusion": [[1, 2], [3, 4]]}]},
@@ -57,10 +70,21 @@ def example(**changes: Any) -> Record:
         counts=count(GOLD, PREDICTED, 3),
         predictions=packing.pack_predictions(PREDICTED),
         correct=packing.pack_bits(GOLD == PREDICTED),
-        confidence=packing.pack_confidence(np.linspace(0, 1, 10)),
+        confidence=packing.pack_confidence(CONFIDENCE),
+        probabilities=packing.pack_probabilities(PROBABILITY),
+        pretrained="ef",
         parameters=1234,
     )
     return replace(whole, **changes)
+
+
+packed = packing.pack_probabilities
+
+
+def softer(mask: np.ndarray) -> np.ndarray:
+    """The probabilities, where `mask` has it such that the predicted class is the largest by little."""
+    less = np.where(np.arange(3) == PREDICTED[:, None], 0.4, 0.3)
+    return np.where(mask[:, None], less, PROBABILITY)
 
 
 def spoil(path: Path, change: Any) -> None:
@@ -108,7 +132,7 @@ def test_record_in_the_wrong_place_is_refused(tmp_path: Path) -> None:
 
 def test_run_without_predictions(tmp_path: Path) -> None:
     """A run that diverged or failed is a record without counts; an `ok` one without counts is refused."""
-    empty = {"counts": {}, "predictions": "", "correct": "", "confidence": ""}
+    empty = {"counts": {}, "predictions": "", "correct": "", "confidence": "", "probabilities": ""}
     path = write_record(example(status="diverged", reason="loss is NaN at step 7", **empty), tmp_path)
     assert read_record(path).counts == {}
     with pytest.raises(UserError, match="counts: needs confusion, examples, fn, fp, tp"):
@@ -123,11 +147,17 @@ def test_run_without_predictions(tmp_path: Path) -> None:
         (lambda value: value.update(seed="3"), "seed: wrong type"),
         (lambda value: value.update(seed=True), "seed: wrong type"),
         (lambda value: value.update(dirty=0), "dirty: wrong type"),
-        (lambda value: value.update(schema=2), "schema: is 2"),
+        (lambda value: value.update(schema=3), "schema: is 3, this version reads 2"),
+        (lambda value: value.update(schema=[2]), "schema: wrong type"),
+        (lambda value: value.update(schema=1), "pretrained: unknown key"),
         (lambda value: value.update(status="fine"), "status: not one of"),
         (lambda value: value.update(row="../base"), "row: not an id"),
         (lambda value: value.update(profile=".."), "profile: not an id"),
         (lambda value: value["stages"].append({}), r"stages\[1\].stage: missing"),
+        (lambda value: value["stages"][0].pop("passed"), r"stages\[0\].passed: missing"),
+        (lambda value: value["stages"][0].update(config=[]), r"stages\[0\].config: wrong type"),
+        (lambda value: value["stages"][0]["passed"].update(depth="1"), r"stages\[0\].passed.depth: not in config"),
+        (lambda value: value.update(pretrained=None), "pretrained: wrong type"),
         (lambda value: value["labels"].append(1), "labels: not a list of strings"),
         (lambda value: value["labels"].append("x"), "counts.confusion: not 4 by 4"),
         (lambda value: value["counts"].pop("tp"), "counts: needs"),
@@ -146,6 +176,16 @@ def test_run_without_predictions(tmp_path: Path) -> None:
         (lambda value: value.update(correct=""), "correct: 0 bytes can't be 10"),
         (lambda value: value.update(confidence="AAA="), "confidence: not 10 values"),
         (lambda value: value.update(confidence="AA=="), "confidence: "),
+        (lambda value: value.update(probabilities="?"), "probabilities: not base64"),
+        (lambda value: value.update(probabilities="AAA="), "probabilities: not zlib"),
+        (lambda value: value.update(probabilities=packed(PROBABILITY[:9])), "probabilities: not 10 by 3 values"),
+        (lambda value: value.update(probabilities=packed(PROBABILITY / 2)), "probabilities: don't sum to 1"),
+        (lambda value: value.update(probabilities=packed(PROBABILITY[::-1])), "probabilities: don't match the predict"),
+        (lambda value: value.update(probabilities=packed(softer(PREDICTED == 1))), "probabilities: don't match counts"),
+        (
+            lambda value: value.update(probabilities=packed(softer(PREDICTED == 2))),
+            "probabilities: don't match the con",
+        ),
     ],
 )
 def test_bad_record_is_refused(tmp_path: Path, change: Any, key: str) -> None:
@@ -192,6 +232,221 @@ def test_confidence_refuses_what_is_no_probability(value: float) -> None:
     """A number outside [0, 1] doesn't wrap around silently."""
     with pytest.raises(ValueError, match="outside"):
         packing.pack_confidence([value])
+
+
+@st.composite
+def probabilities(draw: st.DrawFn) -> np.ndarray:
+    """Of any number of examples and classes, each row summing to 1."""
+    shape = draw(st.integers(0, 12)), draw(st.integers(1, 6))
+    values = draw(st.lists(st.floats(0.01, 1), min_size=shape[0] * shape[1], max_size=shape[0] * shape[1]))
+    # Steep, as a trained net's are.
+    weights = np.array(values).reshape(shape) ** draw(st.sampled_from([1, 4, 30]))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@given(probabilities())
+def test_probabilities_round_trip(probability: np.ndarray) -> None:
+    """Any probabilities come back to half a level, and the largest of an example is still one of its largest."""
+    back = packing.unpack_probabilities(packing.pack_probabilities(probability), *probability.shape)
+    assert back.shape == probability.shape
+    assert np.abs(back - probability).max(initial=0) <= 1 / 510 + 1e-12
+    assert np.array_equal(back * 255, np.rint(back * 255))
+    for row, levels in zip(probability, back, strict=True):
+        assert levels[row.argmax()] == levels.max()
+
+
+@given(probabilities(), st.integers(0, 12), st.integers(1, 6))
+def test_probabilities_of_another_size_are_refused(probability: np.ndarray, examples: int, classes: int) -> None:
+    """Neither more nor fewer values than the record has examples and classes are taken."""
+    text = packing.pack_probabilities(probability)
+    if examples * classes != probability.size:
+        with pytest.raises(ValueError, match=rf"{examples} by {classes} values"):
+            packing.unpack_probabilities(text, examples, classes)
+
+
+@given(st.binary(max_size=60), st.integers(0, 12), st.integers(1, 6))
+def test_any_bytes_are_probabilities_or_refused(data: bytes, examples: int, classes: int) -> None:
+    """What is no packed matrix is a ValueError, nothing else; the empty text has no rows."""
+    text = base64.b64encode(data).decode("ascii")
+    try:
+        found = packing.unpack_probabilities(text, examples, classes)
+    except ValueError:
+        return
+    assert found.shape == ((examples, classes) if text else (0, classes))
+
+
+def test_probabilities_cut_or_continued_are_refused() -> None:
+    """A stream that was cut, has something behind it, or is longer than any such matrix."""
+    whole = base64.b64decode(packing.pack_probabilities(PROBABILITY))
+    for data in (whole[:-1], whole[:-5], whole + b"\0", whole + whole):
+        with pytest.raises(ValueError, match="not 10 by 3 values"):
+            packing.unpack_probabilities(base64.b64encode(data).decode("ascii"), 10, 3)
+    with pytest.raises(ValueError, match="too long for 10 by 3 values"):
+        packing.unpack_probabilities("A" * 1000, 10, 3)
+
+
+def test_probabilities_that_would_grow_are_not_unpacked() -> None:
+    """A text of some kilobytes that unpacks to hundreds of megabytes is refused before they are there."""
+    small, large = 10_000, 300_000_000
+    text = base64.b64encode(zlib.compress(bytes(large), 9)[:small]).decode("ascii")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="not 5000 by 3 values"):
+            packing.unpack_probabilities(text, 5000, 3)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("value", [[[-0.1]], [[1.1]], [[math.nan]], [0.5]])
+def test_probabilities_refuse_what_is_none(value: Any) -> None:
+    """A number outside [0, 1] doesn't wrap around silently, and a vector is no matrix."""
+    with pytest.raises(ValueError, match=r"outside|not of shape"):
+        packing.pack_probabilities(value)
+
+
+def test_committed_record_of_schema_1_reads() -> None:
+    """It stays as it is on the disk; read, it says all settings, its net, and that there are no probabilities."""
+    before = json.loads(SCHEMA_1.read_text(encoding="utf-8"))
+    assert before["schema"] == 1
+    found = read_record(SCHEMA_1)
+    assert (found.probabilities, found.confidence) == ("", before["confidence"])
+    weights = next(stage["summary"]["weights"] for stage in before["stages"] if stage["stage"] == "pretrain")
+    assert found.pretrained == weights == pretrained_of(found.stages)
+    assert [stage["passed"] for stage in found.stages] == [stage["config"] for stage in before["stages"]]
+    config = {stage["stage"]: stage["config"] for stage in found.stages}
+    assert config["augment"] == {
+        "mix": {"pos_replace": 0.5, "truncate": 0.25, "unk": 0.25},
+        "copies": 4,
+        "unk_token": "😄",
+        "article": True,
+        "per_copy": False,
+    }
+    assert config["prune"] == {
+        "width": "1/2",
+        "learning_rate": 3e-4,
+        "batch_size": 32,
+        "epochs": 1,
+        "max_seq_length": 128,
+        "warmup_proportion": 0.0,
+        "weight_decay": 0.0,
+        "save_steps": 250,
+        "select": "f1",
+        "batching": "length",
+        "importance": "dev",
+        "engine": "native",
+        "depth": "1",
+        "start": "parent",
+        "targets": "teacher",
+    }
+    assert (config["finetune"]["start"], config["pretrain"]["heldout"]) == ("model", 0.01)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_migrated_settings_are_the_frozen_defaults(name: str) -> None:
+    """What schema 1 left out is what the store's keys leave out: the defaults of the stage's first version."""
+    old = {"schema": 1, "stages": [{"stage": name, "config": {"passed": 1}}]}
+    (stage,) = migrations.migrate(old)["stages"]
+    assert stage == {"stage": name, "config": {**KINDS[name].frozen, "passed": 1}, "passed": {"passed": 1}}
+
+
+def test_migration_is_pure() -> None:
+    """The value that is migrated stays as it was; what is of today's schema, or of none, comes back itself."""
+    value = json.loads(SCHEMA_1.read_text(encoding="utf-8"))
+    kept = json.loads(json.dumps(value))
+    found = migrations.migrate(value)
+    assert value == kept
+    assert found["schema"] == migrations.SCHEMA
+    assert migrations.migrate(found) is found
+    others: tuple[Any, ...] = (None, [], {}, {"schema": True}, {"schema": [1]}, {"schema": 99})
+    for other in others:
+        assert migrations.migrate(other) is other
+
+
+def test_committed_records_read_and_are_written_as_today(tmp_path: Path) -> None:
+    """A record that was migrated is one of this schema: written and read again it is the same."""
+    record = read_record(SCHEMA_1)
+    path = write_record(record, tmp_path)
+    assert json.loads(path.read_text(encoding="utf-8"))["schema"] == migrations.SCHEMA
+    assert read_record(path) == record
+
+
+def first(**changes: Any) -> tuple[Record, Record]:
+    """Two seeds of a row, the second with changes."""
+    return example(seed=1, digests={"dev": "d"}), replace(example(seed=2, digests={"dev": "d"}), **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"digests": {"dev": "e"}}, "dev set"),
+        ({"digests": {"dev": "e"}, "row": "other"}, "dev set"),
+        ({"labels": ("病情诊断", "治疗方案", "别的")}, "label list"),
+        ({"labels": ("病情诊断", "治疗方案", "别的"), "row": "other"}, "label list"),
+        ({"pretrained": "0"}, "pretrained net"),
+    ],
+)
+def test_records_of_other_data_or_another_net_are_refused(tmp_path: Path, changes: Any, what: str) -> None:
+    """Seeds that can't be averaged, and rows that can't be compared, are one line with both files."""
+    one, other = (write_record(record, tmp_path) for record in first(**changes))
+    assert len(read_records(tmp_path)) == 2
+    with pytest.raises(UserError) as error:
+        load_records(tmp_path)
+    message = f"{other}: made with another {what} than {one}; remove one of them, or run it again"
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pretrained": ""},
+        {"pretrained": "0", "row": "other"},
+        {"pretrained": "0", "table": "other", "digests": {"dev": "e"}},
+        {"pretrained": "0", "profile": "other", "digests": {"dev": "e"}},
+        {"digests": {}},
+    ],
+)
+def test_records_that_may_stand_beside_each_other(tmp_path: Path, changes: Any) -> None:
+    """Rows may come from different nets, tables and profiles be of different data; what isn't said doesn't differ."""
+    for record in first(**changes):
+        write_record(record, tmp_path)
+    assert len(load_records(tmp_path)) == 2
+
+
+def test_commands_refuse_them_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input: exit code 2, and one line on the screen."""
+    for record in first(pretrained="0"):
+        write_record(record, tmp_path)
+    monkeypatch.setattr(listings, "MEASURED", tmp_path)
+    assert main(["list"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(told.err.splitlines()) == 1
+    assert "seed-2.json: made with another pretrained net than " in told.err
+
+
+def test_silent_record_between_two_that_differ_hides_nothing(tmp_path: Path) -> None:
+    """A run that failed before it had a net doesn't stand for those that had one."""
+    for seed, net in ((1, ""), (2, "a"), (3, "b")):
+        write_record(example(seed=seed, pretrained=net), tmp_path)
+    with pytest.raises(UserError, match=r"seed-3\.json: made with another pretrained net than .*seed-2\.json"):
+        load_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stages", "net"),
+    [
+        ([], ""),
+        ([("svm", {})], ""),
+        ([("augment", {}), ("pretrain", {"weights": "a"}), ("finetune", {"weights": "b"})], "a"),
+        ([("finetune", {"pretrained": "c", "weights": "b"}), ("prune", {"weights": "d"})], "c"),
+    ],
+)
+def test_pretrained_net_of_a_chain(stages: list[tuple[str, Any]], net: str) -> None:
+    """It is what pretraining made, or the named net that fine-tuning began with; an SVM has none."""
+    assert pretrained_of([{"stage": name, "summary": summary} for name, summary in stages]) == net
 
 
 @given(st.lists(st.integers(0, 100_000), max_size=40))

@@ -1,9 +1,10 @@
-"""REPORT.md from small synthetic tables, records and profiles."""
+"""What the records say of the main table, and the report on disk, from small synthetic tables, records and profiles."""
 
 from __future__ import annotations
 
 import statistics
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,23 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
-from replicate.findings.rows import compare, judge_claims, judge_row, row_result
+from replicate.findings.compared import compare_table
+from replicate.findings.compute import Findings, compute
+from replicate.findings.evidence import gather
+from replicate.findings.rows import judge_row, row_result
 from replicate.records.run import Record
 from replicate.report import build as report
-from replicate.report.build import gather, render
-from replicate.report.pictures.figures import Estimate, Series, bars
+from replicate.report.blocks import Page
+from replicate.report.pictures.axes import Estimate, Series
+from replicate.report.pictures.bars import bars
 from replicate.report.readme import BEGIN, END
+from replicate.report.sections.apart import section_apart
+from replicate.report.sections.method import section_method
+from replicate.report.sections.published import section_published
 from replicate.tables.file import load_tables
 from replicate.tables.table import ResultsTable
-from tests.synthetic import PROFILES, SMALL, article, failure, line, record, runs
+from tests.shown import line, lines, words
+from tests.synthetic import PROFILES, SMALL, article, failure, record, runs
 
 
 @pytest.fixture
@@ -29,42 +38,69 @@ def table(tmp_path: Path) -> ResultsTable:
     return article(tmp_path)
 
 
+def found(table: ResultsTable, records: Sequence[Record], profiles: dict[str, Any] = PROFILES) -> Findings:
+    """What the records say."""
+    return compute(gather({table.id: table}, records, profiles))
+
+
 def test_nothing_run(table: ResultsTable) -> None:
-    """Without records the report says that nothing has been run, and each published row prints not-run."""
-    text = render({table.id: table}, [], PROFILES)
-    assert text.startswith("# Does the published table hold?\n")
-    assert "**Not known yet: it has not been run.** None of its 2 published rows has a record under `paper`." in text
-    assert text.count("**not-run**: no record under `paper`") == 2
-    assert "0.7741935483870969" in line(text, "| Base (`base`)", "published")
-    assert "Nothing has been measured: there is no record." in text
+    """Without records nothing holds or fails, each published row is not-run, and its figures stand as printed."""
+    findings = found(table, [])
+    assert findings.answer.holds == "not-run"
+    (published,) = findings.published
+    assert [(row.id, verdict.status, verdict.reason) for row, _, verdict in published.verdicts] == [
+        ("base", "not-run", "no record under `paper`"),
+        ("prune", "not-run", "no record under `paper`"),
+    ]
+    blocks = section_published(published)
+    shown = line(blocks, row="Base (base)", verdict="")
+    assert shown.cells["F1 of class 1"] == "0.7741935483870969"
+    assert len([one for one in lines(blocks, "verdict") if one.cells["verdict"].startswith("not-run")]) == 2
+    assert findings.method.profiles == ()
+    assert findings.apart == ()
 
 
 def test_figures_are_those_of_the_records(table: ResultsTable) -> None:
-    """Mean, standard deviation and number of seeds in the table are those of the records, each with its link."""
-    text = render({table.id: table}, runs("base", [18, 20, 25]), PROFILES)
+    """Mean, standard deviation and number of seeds are those of the records, with each seed and a link behind them."""
+    findings = found(table, runs("base", [18, 20, 25]))
+    blocks = section_published(findings.published[0])
     mean, sd = statistics.fmean([0.82, 0.80, 0.75]), statistics.stdev([0.82, 0.80, 0.75])
-    found = line(text, "`paper`", f"{mean:.4f} ± {sd:.4f} (3)")
-    assert "1.0000 ± 0.0000 (3)" in found
-    assert "| [`paper`](measured/paper/article/base) |" in text
-    for seed in (1, 2, 3):
-        assert text.count(f"[{seed}](measured/paper/article/base/seed-{seed}.json)") == 1
-    assert "20.0" in line(text, "article/base", "10.0 to 30.0", "| 1 2 3 |")
-    assert "- commit: " + "c" * 40 in text
-    assert "- seeds: 1, 2, 3" in text
+    (shown,) = (
+        one for one in lines(blocks, "verdict", "accuracy") if one.profiles == ("paper",) and one.rows == ("base",)
+    )
+    assert shown.cells["accuracy"] == f"{mean:.4f} ± {sd:.4f} (3)"
+    assert shown.values["accuracy"] == pytest.approx(mean)
+    assert shown.cells["recall of class 1"] == "1.0000 ± 0.0000 (3)"
+    assert shown.links == ("measured/paper/article/base",)
+    behind = shown.runs["accuracy"]
+    assert behind is not None
+    assert {seed: round(score, 4) for seed, score in behind.scores.items()} == {1: 0.82, 2: 0.80, 3: 0.75}
+    (of_paper,) = findings.method.profiles
+    (environment,), (duration,) = of_paper.environments, of_paper.durations
+    assert (environment.commit, environment.seeds, environment.dirty) == ("c" * 40, (1, 2, 3), False)
+    assert (duration.mean, duration.least, duration.most) == (20.0, 10.0, 30.0)
+    of_row = line(section_method(findings.method), row="article/base")
+    assert of_row.cells["records"] == "1 2 3"
+    assert of_row.links == tuple(f"measured/paper/article/base/seed-{seed}.json" for seed in (1, 2, 3))
 
 
 def test_claims_are_paired_by_seed(table: ResultsTable) -> None:
     """A claim's measured difference uses the seeds that both rows have; the published one stands above it."""
-    records = runs("base", [10, 20, 30, 40]) + runs("prune", [11, 22, 33])
-    text = render({table.id: table}, records, PROFILES)
-    assert "The rows differ by 1 of 100 examples" in line(text, "Pruning lowers accuracy.", " -0.0100 ")
-    assert "**not distinguishable**" in line(text, "Pruning lowers accuracy.", "-0.0200 ± 0.0100 (3)")
-    base, prune = (row_result(records, table.row(row), "paper") for row in ("base", "prune"))
-    for first, second, sign in ((prune, base, -1), (base, prune, 1)):
-        comparison = compare(first, second, "accuracy")
-        assert comparison is not None
-        assert comparison.n == 3
-        assert comparison.difference == pytest.approx(sign * 0.02)
+    findings = found(table, runs("base", [10, 20, 30, 40]) + runs("prune", [11, 22, 33]))
+    (published,) = findings.published
+    (printed,) = published.claims
+    assert printed.differences["accuracy"] == pytest.approx(-0.01)
+    assert printed.totals is not None
+    assert (printed.totals.difference, printed.totals.examples) == (-1, 100)
+    (compared,) = published.compared
+    assert compared.claims[0].verdict.status == "not distinguishable"
+    difference = compared.difference("prune", "base")
+    assert difference is not None
+    assert difference.found.n == 3
+    assert difference.found.difference == pytest.approx(-0.02)
+    assert difference.by_seed == {1: pytest.approx(-0.01), 2: pytest.approx(-0.02), 3: pytest.approx(-0.03)}
+    shown = line(section_published(published), **{"difference_(pairs)": "-0.0200 ± 0.0100 (3)"})
+    assert shown.runs["difference (pairs)"] is not None
 
 
 @pytest.mark.parametrize(
@@ -77,71 +113,84 @@ def test_claims_are_paired_by_seed(table: ResultsTable) -> None:
     ],
 )
 def test_claim_verdict(table: ResultsTable, prune: list[int], status: str) -> None:
-    """Each verdict on a claim comes from seeds that call for it."""
+    """Each verdict on a claim comes from seeds that call for it, and is the same on every page."""
     records = runs("base", [20, 21, 19, 20, 19, 21]) + runs("prune", prune)
-    (result,) = judge_claims(table, records, "paper")
+    findings = found(table, records)
+    ((printed, (result,)),) = findings.answer.claims
+    assert printed.claim.id == "prune-lowers"
     assert result.verdict.status == status
-    text = render({table.id: table}, records, PROFILES)
-    assert line(text, "| Pruning", "one seed").count(f"**{status}**") == 1
-    reason = f"**{status}**: {result.verdict.reason}"
-    if status == "not-run":
-        assert f"The same claims with the seeds of `paper`:\n\n{reason}." in text
-    else:
-        assert reason in line(text, "| Pruning", "| accuracy | ", "**")
+    assert findings.published[0].compared[0].claims == (result,)
+    blocks = section_published(findings.published[0])
+    shown = [one.cells["verdict"] for one in lines(blocks, "claim", "verdict")]
+    assert shown == ([] if status == "not-run" else [f"{status}: {result.verdict.reason}"])
+    results = {row.id: row_result(records, row, "paper") for row in table.rows}
+    assert compare_table(table, results, "paper").claims[0].verdict.reason == result.verdict.reason
 
 
 def test_printed_f1_is_decoded(table: ResultsTable) -> None:
     """The whole numbers behind the published F1 stand in the report, with the class that they are of."""
-    text = render({table.id: table}, [], PROFILES)
-    assert "class index 1 of the label list alone: treatment, which has 30 of the 100 dev examples" in text
-    assert all(part in line(text, "80/100") for part in ("24/32", "24/30", "48/62 = 0.7742"))
+    blocks = section_published(found(table, []).published[0])
+    shown = line(blocks, accuracy="80/100")
+    assert [shown.cells[name] for name in ("precision", "recall", "F1")] == ["24/32", "24/30", "48/62 = 0.7742"]
+    assert "treatment, which has 30 of the 100 dev examples" in words(blocks)
 
 
 def test_other_profiles_are_kept_apart(table: ResultsTable) -> None:
-    """Figures of a profile that isn't comparable stand under their own heading and never in the published table."""
+    """Figures of a profile that isn't comparable have a page of their own and never stand in the published table."""
     records = runs("base", [18, 20, 25], "small") + runs("prune", [20, 21, 25], "small")
-    text = render({table.id: table}, records, PROFILES)
-    first, _, rest = text.partition("## `small`: not a replication")
-    assert "0.7900 ± 0.0361 (3)" not in first
-    assert "`small` (6 records) answers another question and replicates nothing." in first
-    assert "Why none of its figures is compared with a published value: a smaller net." in rest
-    assert "0.7900 ± 0.0361 (3)" in line(rest, "| `base`", "finetune")
-    assert "1,234,567" in line(rest, "| `base`", "finetune")
-    assert "-0.0100 ± 0.0100 (3)" in line(rest, "`prune` minus `base` | accuracy | -0.0100", "0.5 to 1 |")
-    assert "**not distinguishable**" in line(rest, "Pruning lowers accuracy.")
-    assert "not-run" in line(rest, "| `svm`")
-    assert "Base (" not in rest.partition("## How it was measured")[0]
+    findings = found(table, records)
+    assert not [one for row, measured in findings.published[0].rows for one in measured if one.result.records]
+    assert [(profile.id, count) for profile, count in findings.answer.besides] == [("small", 6)]
+    (apart,) = findings.apart
+    blocks = section_apart(apart)
+    assert "a smaller net." in words(blocks)
+    shown = line(blocks, row="base", stages="finetune")
+    assert (shown.cells["accuracy"], shown.cells["parameters"]) == ("0.7900 ± 0.0361 (3)", "1,234,567")
+    difference = line(blocks, difference="prune minus base", metric="accuracy")
+    assert difference.cells["mean (pairs)"] == "-0.0100 ± 0.0100 (3)"
+    assert difference.cells["p, McNemar, one a seed"] == "0.5 to 1"
+    assert line(blocks, claim="Pruning lowers accuracy.").cells["verdict"].startswith("not distinguishable: ")
+    assert line(blocks, row="svm", stages="svm").cells["accuracy"] == "not-run"
+    # What a published row is called would be wrong for another net.
+    assert "Base (" not in str(blocks)
 
 
 def test_unpublished_row_shows_any_profile_on_the_same_data(table: ResultsTable) -> None:
     """The baseline, which is compared with nothing, stands beside the published rows wherever it ran on their data."""
     records = runs("svm", [23], "small")
-    first = render({table.id: table}, records, PROFILES).partition("## `small`")[0]
-    assert "0.7700 (1)" in line(first, "| Baseline (`svm`)", "`small`", "nothing published")
+    shown = line(section_published(found(table, records).published[0]), row="Baseline (svm)")
+    assert (shown.profiles, shown.cells["verdict"], shown.cells["accuracy"]) == (
+        ("small",),
+        "nothing published",
+        "0.7700 (1)",
+    )
     elsewhere = {**PROFILES, "small": replace(SMALL, dataset="generated")}
-    first = render({table.id: table}, records, elsewhere).partition("## `small`")[0]
-    assert "not-run" in line(first, "| Baseline (`svm`)", "`paper`")
+    shown = line(section_published(found(table, records, elsewhere).published[0]), row="Baseline (svm)")
+    assert (shown.profiles, shown.cells["accuracy"]) == (("paper",), "not-run")
 
 
 def test_failed_seeds_are_listed_and_counted(table: ResultsTable) -> None:
     """A diverged seed is linked, listed with its reason and counted, and its row is not called replicated."""
     records = [*runs("base", [20, 20, 20, 21, 19]), failure("base", 6, "diverged")]
-    text = render({table.id: table}, records, PROFILES)
-    line(text, "| `paper` | **inconclusive**", "(5)")
-    assert "1 seed did not end well:" in text
-    found = "seed [6](measured/paper/article/base/seed-6.json) diverged: the loss is NaN \\| at step 7"
-    assert f"- `base`, `paper`, {found}" in text
-    assert judge_row(table, row_result(records, table.row("base"), "paper")).status == "inconclusive"
-    small = render({table.id: table}, [failure("base", 1, "error", profile="small")], PROFILES)
-    line(small, "| `base`", "finetune", "no score (0)")
-    line(small, "- `base`, `small`, seed 1 error: ")
+    (published,) = found(table, records).published
+    assert [(result.row.id, one.seed, one.status) for result, one in published.unfinished.failed] == [
+        ("base", 6, "diverged")
+    ]
+    blocks = section_published(published)
+    assert "base, paper, seed 6 diverged: the loss is NaN | at step 7" in words(blocks)
+    own = [one for one in lines(blocks, "verdict", "accuracy") if one.profiles == ("paper",)]
+    (shown,) = (one for one in own if one.cells["verdict"].startswith("inconclusive"))
+    assert shown.cells["accuracy"].endswith("(5)")
+    (apart,) = found(table, [failure("base", 1, "error", profile="small")]).apart
+    assert line(section_apart(apart), row="base", stages="finetune").cells["accuracy"] == "no score (0)"
+    assert "base, small, seed 1 error: " in words(section_apart(apart))
 
 
 def test_seeds_not_run_yet_are_named(table: ResultsTable) -> None:
     """Where a row has records for some of the profile's seeds only, the others are named."""
-    text = render({table.id: table}, [record("base", 2, 20)], PROFILES)
-    assert "Seeds of the profile without a record yet: `base` (1, 3)." in text
-    assert "without a record yet" not in render({table.id: table}, runs("base", [20, 20, 20]), PROFILES)
+    (waiting,) = found(table, [record("base", 2, 20)]).published[0].unfinished.waiting
+    assert (waiting[0].row.id, waiting[1]) == ("base", (1, 3))
+    assert found(table, runs("base", [20, 20, 20])).published[0].unfinished.waiting == ()
 
 
 @pytest.mark.parametrize(
@@ -164,53 +213,86 @@ def test_row_verdict(table: ResultsTable, records: list[Record], verdict: str) -
 
 
 @pytest.mark.parametrize(
-    ("base", "prune", "answer"),
+    ("base", "prune", "holds", "verdicts"),
     [
-        ([20, 20, 21, 19, 20], [21, 21, 22, 20, 21], "**Yes.** Each of its 2 published rows is replicated"),
-        ([20, 20, 21, 19, 20], [], "**Not settled.** Of its 2 comparisons under `paper`: 1 not-run, 1 replicated."),
-        ([1, 2, 1, 2, 1], [], "**No, not all of it.** Of its 2 comparisons under `paper`: 1 higher, 1 not-run."),
+        ([20, 20, 21, 19, 20], [21, 21, 22, 20, 21], "yes", ["replicated", "replicated"]),
+        ([20, 20, 21, 19, 20], [], "open", ["replicated", "not-run"]),
+        ([1, 2, 1, 2, 1], [], "no", ["higher", "not-run"]),
     ],
 )
-def test_answer(table: ResultsTable, base: list[int], prune: list[int], answer: str) -> None:
-    """The first paragraph answers from the verdicts, and counts what has not been run."""
-    text = render({table.id: table}, runs("base", base) + runs("prune", prune), PROFILES)
-    assert answer in text
+def test_answer(table: ResultsTable, base: list[int], prune: list[int], holds: str, verdicts: list[str]) -> None:
+    """The answer follows from the verdicts, what has not been run among them."""
+    answer = found(table, runs("base", base) + runs("prune", prune)).answer
+    assert answer.holds == holds
+    assert [verdict.status for *_, verdict in answer.published.verdicts] == verdicts
+
+
+def test_rows_that_choose_by_another_metric_are_told(tmp_path: Path) -> None:
+    """Where the rows of a claim keep their step by different metrics, their best accuracies stand beside each other."""
+    table = article(tmp_path)
+    by_f1 = replace(table.row("base").recipe[0], options={"select": "f1"})
+    rows = tuple(replace(row, recipe=(by_f1,), parents=()) if row.id == "prune" else row for row in table.rows)
+    history = [{"step": n, "epoch": n, "accuracy": accuracy} for n, accuracy in ((1, 0.7), (2, 0.9))]
+    summary = {"history": history, "best_step": 1, "steps": 2}
+    records = [
+        replace(one, stages=({**one.stages[0], "summary": summary},))
+        for one in runs("base", [10], "small") + runs("prune", [10], "small")
+    ]
+    (choice,) = found(replace(table, rows=rows), records).answer.choices
+    assert (choice.row, choice.against, choice.metrics) == ("prune", "base", ("f1", "accuracy"))
+    assert choice.bests == (0.9, 0.9)
+    assert found(table, records).answer.choices == ()
 
 
 def test_order_of_the_arguments_does_not_matter(table: ResultsTable) -> None:
-    """The same material in another order gives the same text."""
+    """The same material in another order gives the same evidence."""
     records = runs("base", [18, 20, 25]) + runs("prune", [20, 21, 25]) + runs("svm", [23], "small")
     backwards = dict(reversed(PROFILES.items()))
-    assert render({table.id: table}, records, PROFILES) == render({table.id: table}, records[::-1], backwards)
+    assert gather({table.id: table}, records, PROFILES) == gather({table.id: table}, records[::-1], backwards)
 
 
 @pytest.mark.parametrize("change", [{"row": "nowhere"}, {"table": "nowhere"}, {"profile": "nowhere"}])
 def test_stray_record_is_refused(table: ResultsTable, change: dict[str, Any]) -> None:
     """A record that no row or profile owns is an error, not left out in silence."""
     with pytest.raises(UserError, match="unknown table, row or profile"):
-        render({table.id: table}, [replace(record("base", 1, 3), **change)], PROFILES)
+        gather({table.id: table}, [replace(record("base", 1, 3), **change)], PROFILES)
 
 
-def test_every_published_table_renders() -> None:
-    """The tables of `expected/` render, the one with claims first, each published value as printed."""
+def test_one_table_is_the_main_one(table: ResultsTable) -> None:
+    """The alphabet decides nothing: without a main table, or with two, the report says so and names them."""
+    other = replace(table, id="another")
+    with pytest.raises(UserError, match="one table has to be the main one, here it is none"):
+        compute(gather({"a": replace(table, main=False)}, [], PROFILES))
+    with pytest.raises(UserError, match="here it is another, article"):
+        compute(gather({"a": other, "b": table}, [], PROFILES))
+    findings = compute(gather({"a": replace(other, main=False), "b": table}, [], PROFILES))
+    assert [one.table.id for one in findings.published] == ["article", "another"]
+
+
+def test_every_published_table_has_a_page() -> None:
+    """The tables of `expected/` have pages, the main one first, each published value as printed."""
     tables = load_tables(EXPECTED)
-    text = render(tables, [], PROFILES)
-    for table in tables.values():
-        assert (f"## {table.title}" in text) is table.is_published
-        for row in table.rows:
-            assert all(value.printed in text for value in row.published.values())
+    findings = compute(gather(tables, [], PROFILES))
+    assert [one.table.id for one in findings.published] == ["ernie3_kuake_qic", "paddlenlp_multi_class"]
+    for one in findings.published:
+        shown = {text for row in lines(section_published(one), "row", "verdict") for text in row.cells.values()}
+        for row in one.table.rows:
+            assert all(any(value.printed in text for text in shown) for value in row.published.values())
     # Nobody can run PaddleNLP's own table, for one reason.
-    assert text.count("**not-run**, every row: ") == 1
-    claims = [table for table in tables.values() if table.is_published and table.claims]
-    assert text.split("\n## ")[1].startswith(claims[0].title)
+    assert [bool(one.never) for one in findings.published] == [False, True]
 
 
-def test_check_shows_what_is_stale(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], table: ResultsTable
-) -> None:
-    """`check` is 0 after `write`; with another record or no file it is 1 and prints the difference."""
-    path, records = tmp_path / "REPORT.md", runs("base", [18, 20])
-    monkeypatch.setattr(report, "_current", lambda path: gather({table.id: table}, records, PROFILES))
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: ResultsTable) -> tuple[Path, list[Record]]:
+    """The front page's path, and the records that `write` and `check` find."""
+    records = runs("base", [18, 20])
+    monkeypatch.setattr(report, "current_evidence", lambda: gather({table.id: table}, records, PROFILES))
+    return tmp_path / "REPORT.md", records
+
+
+def test_check_shows_what_is_stale(written: tuple[Path, list[Record]], capsys: pytest.CaptureFixture[str]) -> None:
+    """`check` is 0 after `write`; with another record or no file it is 1 and prints the difference of every page."""
+    path, records = written
     assert report.check(path) == 1
     report.write(path)
     capsys.readouterr()
@@ -218,19 +300,36 @@ def test_check_shows_what_is_stale(
     assert capsys.readouterr().out == ""
     records.append(record("base", 3, 25))
     assert report.check(path) == 1
-    difference = capsys.readouterr().out
-    assert line(difference, "+", "0.7900 ± 0.0361 (3)").startswith("+")
-    assert line(difference, "-", "0.8100 ± 0.0141 (2)").startswith("-")
+    difference = capsys.readouterr().out.splitlines()
+    assert len([one for one in difference if one.startswith("+") and "0.7900 ± 0.0361 (3)" in one]) == 1
+    assert len([one for one in difference if one.startswith("-") and "0.8100 ± 0.0141 (2)" in one]) == 1
+    assert f"--- {path.parent / 'docs' / 'report' / 'article.md'}" in difference
+
+
+def test_a_page_that_is_no_more_is_stale(
+    written: tuple[Path, list[Record]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A page left over in the report's folder makes `check` 1 and is named; `write` removes it."""
+    path, _ = written
+    report.write(path)
+    old = path.parent / "docs" / "report" / "old.md"
+    old.write_text("# Old\n", encoding="utf-8")
+    capsys.readouterr()
+    assert report.check(path) == 1
+    assert capsys.readouterr().out.startswith(f"{old}: a page that the report no longer has")
+    report.write(path)
+    assert not old.exists()
+    assert report.check(path) == 0
 
 
 @pytest.fixture
-def pictured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: ResultsTable) -> Path:
-    """A written report whose only other section has a picture; the file of that picture."""
+def pictured(monkeypatch: pytest.MonkeyPatch, written: tuple[Path, list[Record]]) -> Path:
+    """A written report whose only page has a picture; the file of that picture."""
     picture = bars("speed", "Speed", "It is fast.", "times as fast", ["a"], [Series("b", (Estimate(1.5),))])
-    monkeypatch.setattr(report, "SECTIONS", (lambda material: ["# Title", picture],))
-    monkeypatch.setattr(report, "_current", lambda path: gather({table.id: table}, [], PROFILES))
-    report.write(tmp_path / "REPORT.md")
-    return tmp_path / "docs" / "figures" / "speed.svg"
+    monkeypatch.setattr(report, "project_pages", lambda findings: (Page("REPORT.md", "Title", (picture,)),))
+    path, _ = written
+    report.write(path)
+    return path.parent / "docs" / "figures" / "speed.svg"
 
 
 def test_pictures_are_written_with_the_report(pictured: Path) -> None:
@@ -274,7 +373,7 @@ def test_readme_has_the_current_table(
 ) -> None:
     """`write` puts the table between the marks and leaves the rest; `check` names a README whose table is another."""
     records = runs("base", [18, 20, 25], "small")
-    monkeypatch.setattr(report, "_current", lambda path: gather({table.id: table}, records, PROFILES))
+    monkeypatch.setattr(report, "current_evidence", lambda: gather({table.id: table}, records, PROFILES))
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n", encoding="utf-8")
     report.write(tmp_path / "REPORT.md")
@@ -282,8 +381,7 @@ def test_readme_has_the_current_table(
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     assert "old" not in text
-    found = line(text, "| `base` |")
-    assert found == "| `base` | 0.8000 | not-run | not-run | 0.7900 ± 0.0361 (3) |"
+    assert "| `base` | 0.8000 | not-run | not-run | 0.7900 ± 0.0361 (3) |" in text.splitlines()
     assert report.check(tmp_path / "REPORT.md") == 0
     capsys.readouterr()
     readme.write_text(text.replace("0.7900", "0.9900"), encoding="utf-8")

@@ -1,80 +1,28 @@
-"""What the report says to do, from made-up rows, records and timings."""
+"""What the records say to do, from made-up records of made-up studies."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from replicate.common.markdown import Anchors
-from replicate.common.paths import EXPECTED, MEASURED
-from replicate.findings.evidence import Material
-from replicate.records.run import TIMING, Record, load_records
-from replicate.records.timing import Comparison, TimingRecord, load_timings
-from replicate.report.build import gather, render
-from replicate.report.sections.advice import advice
-from replicate.tables.file import load_tables
-from replicate.tables.profile import load_profile, profile_ids
+from replicate.findings.advice import Advice
+from replicate.findings.compression import KindAnswer
+from replicate.findings.compute import compute
+from replicate.findings.evidence import gather
+from replicate.records.run import Record
+from replicate.records.timing import Race, TimingRecord
+from replicate.report.sections import augmentation
+from replicate.report.sections.advice import section_advice
+from replicate.report.sections.answer import section_answer
+from replicate.report.spans import plain
 from replicate.tables.table import ResultsTable
-from tests.synthetic import PAPER, SMALL, line, plain, study_runs, study_tables
-from tests.test_report_augmentation import HEAD
-from tests.test_timing import comparison, example
+from tests.shown import line, words
+from tests.synthetic import DOWN, PAPER, SAME, SMALL, SMALLER, STUDY, UP, WIDE, study_runs, study_tables
+from tests.synthetic_timing import example, race
 
-ROWS = """
-[[rows]]
-id = "masked"
-title = "copies"
-recipe = [{ stage = "augment", copies = 1, mix = { unk = 1 } }, { stage = "finetune", select = "accuracy" }]
-[[rows]]
-id = "half"
-title = "half"
-parent = "base"
-recipe = [{ stage = "prune", width = "1/2", engine = "native" }]
-[[rows]]
-id = "labels"
-title = "half without a teacher"
-parent = "base"
-recipe = [{ stage = "prune", width = "1/2", engine = "native", targets = "labels" }]
-[[rows]]
-id = "student"
-title = "student"
-parent = "base"
-recipe = [{ stage = "distill", student = "bow" }]
-[[rows]]
-id = "hard"
-title = "student without a teacher"
-parent = "base"
-recipe = [{ stage = "distill", student = "bow", alpha = 0 }]
-[[claims]]
-id = "teacher"
-text = "The teacher helps."
-kind = "raises"
-row = "half"
-against = "labels"
-metrics = ["accuracy"]
-provenance = "ours"
-[[claims]]
-id = "distilled"
-text = "Distilled data help."
-kind = "raises"
-row = "student"
-against = "hard"
-metrics = ["accuracy"]
-provenance = "ours"
-[[claims]]
-id = "better"
-text = "Pruning beats distilling."
-kind = "raises"
-row = "half"
-against = "student"
-metrics = ["accuracy"]
-provenance = "ours"
-"""
-UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
-WIDE = (12, -12, 9, -9, 3, -3)
 SIZES = {"base": 2_000_000, "half": 1_300_000, "labels": 1_300_000, "student": 500_000, "hard": 500_000}
 PROFILES = {"paper": PAPER, "small": replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), tables=("article", "study"))}
 
@@ -82,7 +30,7 @@ PROFILES = {"paper": PAPER, "small": replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), ta
 @pytest.fixture
 def tables(tmp_path: Path) -> dict[str, ResultsTable]:
     """The article's table and one of measured rows."""
-    return study_tables(tmp_path, HEAD + ROWS)
+    return study_tables(tmp_path, STUDY + SMALLER)
 
 
 def seeds(row: str, by: Sequence[int] = (0,) * 6) -> list[Record]:
@@ -90,116 +38,112 @@ def seeds(row: str, by: Sequence[int] = (0,) * 6) -> list[Record]:
     return study_runs(row, by, SIZES.get(row, 2_000_000))
 
 
-def material_of(
+def advice(
     tables: dict[str, ResultsTable], records: Sequence[Record] = (), timings: Sequence[TimingRecord] = ()
-) -> Material:
-    """What the table is made of."""
-    return gather(tables, records, PROFILES, timings=timings)
+) -> Advice:
+    """What the records say to do."""
+    return compute(gather(tables, records, PROFILES, timings)).advice
 
 
-def told(material: Material, question: str) -> str:
-    """The line of a question."""
-    return line("\n\n".join(advice(material)), f"| **{question}** |")
+def answered(found: Advice, kind: str) -> KindAnswer:
+    """The only answer on nets made smaller in one way."""
+    ((profile, answer),) = dict(found.smaller)[kind]
+    assert profile == "small"
+    return answer
 
 
-def raced(int8: float) -> Comparison:
+def shown(found: Advice, question: str) -> str:
+    """What the table answers to a question."""
+    return line(section_advice(found), **{"": question}).cells["answer"]
+
+
+def raced(int8: float) -> Race:
     """A whole net and its half in fp32, the half twice as fast, and the whole one in int8."""
     medians = {"paddle-inference fp32 1": 0.8, "paddle-inference fp32 1/2": 0.4, "onnxruntime int8 1": int8}
-    return replace(comparison(32, medians), batch=32)
+    return replace(race(32, medians), batch=32)
 
 
 def test_nothing_run_is_said_of_each_question(tables: dict[str, ResultsTable]) -> None:
     """Without records every question that rows ask says not-run; without such rows there is no question."""
+    found = advice(tables)
+    assert [one.answer for one in found.augment] == ["not-run"]
+    # Each kind under the first profile that would run it.
+    assert [(kind, [answer.lead for _, answer in answers]) for kind, answers in found.smaller] == [
+        ("pruned", ["not-run"]),
+        ("distilled", ["not-run"]),
+    ]
+    assert found.precision == ()
     for question in ("Augment?", "Prune?", "Distil?"):
-        assert "| **not-run** | `" in told(material_of(tables), question)
-    assert "precision" not in "".join(advice(material_of(tables)))
-    article = gather({"article": tables["article"]}, [], PROFILES)
-    assert "Augment?" not in "".join(advice(article))
+        assert shown(found, question) == "not-run"
+    assert advice({"article": tables["article"]}).augment == ()
     bare = replace(tables["article"], rows=(tables["article"].row("svm"),), claims=())
-    assert advice(gather({"article": bare}, [], PROFILES)) == []
+    assert section_advice(advice({"article": bare})) == []
 
 
-@pytest.mark.parametrize(
-    ("by", "answer"),
-    [
-        (UP, "**Some ways help.** Over training on the lines as they are: `masked` (+0.0650)."),
-        (SAME, "**No.** 1 way of augmenting all lines: each gains less than 0.03."),
-        (WIDE, "**No gain is shown.** Of 1 way of augmenting all lines none is shown to help."),
-    ],
-)
+@pytest.mark.parametrize(("by", "answer"), [(UP, "some help"), (SAME, "none helps"), (WIDE, "open")])
 def test_augment(tables: dict[str, ResultsTable], by: tuple[int, ...], answer: str) -> None:
     """The answer is that of the section on augmentation."""
-    found = told(material_of(tables, seeds("base") + seeds("masked", by)), "Augment?")
-    assert answer in found
-    assert found.endswith("| `small` |")
+    found = advice(tables, seeds("base") + seeds("masked", by))
+    (study,) = found.augment
+    assert (study.profile.id, study.answer, len(study.ways)) == ("small", answer, 1)
+    assert shown(found, "Augment?") == plain(augmentation.in_short(study))
 
 
 @pytest.mark.parametrize(
-    ("by", "answer"),
+    ("by", "lead", "word"),
     [
-        (UP, "**Yes.** `half` gains: +0.0650 (0.0593 to 0.0707) accuracy over `base`, with 65% of its parameters."),
-        (SAME, "**Yes.** `half` keeps: "),
-        (DOWN, "**Only at a price.** `half` loses: -0.0650 (-0.0707 to -0.0593)"),
-        (WIDE, "**That it costs no accuracy is not shown.** `half` not distinguishable: "),
+        (UP, "kept", "gains"),
+        (SAME, "kept", "keeps"),
+        (DOWN, "at a price", "loses"),
+        (WIDE, "open", "not distinguishable"),
     ],
 )
-def test_prune(tables: dict[str, ResultsTable], by: tuple[int, ...], answer: str) -> None:
+def test_prune(tables: dict[str, ResultsTable], by: tuple[int, ...], lead: str, word: str) -> None:
     """Each answer comes from seeds that call for it; a control is no pruned row, but what is claimed over it counts."""
     records = seeds("base") + seeds("half", by)
-    found = told(material_of(tables, records), "Prune?")
-    assert answer in found
-    assert "Of 2 rows: " in found
-    assert "controls" not in found
-    found = told(material_of(tables, [*records, *seeds("labels", DOWN)]), "Prune?")
-    assert "Of 2 rows: " in found
-    assert "Claims that it beats its controls: 1 " in found
+    answer = answered(advice(tables, records), "pruned")
+    assert answer.told is not None
+    assert (answer.lead, answer.told.row.id, answer.told.word) == (lead, "half", word)
+    # The article's own pruned row is the other one.
+    assert [one.row.id for one in answer.rows] == ["prune", "half"]
+    assert answer.told.share == 0.65
+    assert [one.verdict.status for one in answer.against_controls] == ["not-run"]
+    answer = answered(advice(tables, [*records, *seeds("labels", DOWN)]), "pruned")
+    assert [one.row.id for one in answer.rows] == ["prune", "half"]
+    assert [one.verdict.status for one in answer.against_controls] != ["not-run"]
 
 
 def test_what_else_was_shown_is_told(tables: dict[str, ResultsTable]) -> None:
-    """A claim about the rows, over no control, is told in its own words where the seeds show it, and only then."""
-    for of_student, wanted in ((DOWN, True), (UP, False)):
+    """A claim about the rows, over no control, is told on the front page where the seeds show it, and only then."""
+    for of_student, wanted in ((DOWN, ["better"]), (UP, [])):
         records = seeds("base") + seeds("half", UP) + seeds("student", of_student)
-        found = told(material_of(tables, records), "Prune?")
-        assert (" Shown beside: Pruning beats distilling." in found) == wanted
-        assert "Shown beside" not in told(material_of(tables, records), "Distil?")
+        findings = compute(gather(tables, records, PROFILES))
+        assert [one.claim.id for one in findings.advice.shown] == wanted
+        assert findings.answer.shown == findings.advice.shown
+        assert answered(findings.advice, "distilled").shown == ()
+        told = words(section_answer(findings.answer))
+        assert ("Pruning beats distilling. Shown under small: accuracy +0.1300 (" in told) == bool(wanted)
 
 
 def test_distil_names_the_smallest_that_keeps(tables: dict[str, ResultsTable]) -> None:
     """Speed is not told where it was not measured."""
-    found = told(material_of(tables, seeds("base") + seeds("student", SAME) + seeds("hard", DOWN)), "Distil?")
-    assert "**Yes.** `student` keeps: " in found
-    assert "with 25% of its parameters. Of 1 row: 1 keeps. Claims that it beats its controls: 1 supported." in found
-    assert "times as fast" not in found
+    found = advice(tables, seeds("base") + seeds("student", SAME) + seeds("hard", DOWN))
+    answer = answered(found, "distilled")
+    assert answer.told is not None
+    assert (answer.lead, answer.told.row.id, answer.told.word, answer.told.share) == ("kept", "student", "keeps", 0.25)
+    assert [one.verdict.status for one in answer.against_controls] == ["supported"]
+    assert answer.told.latency is None
+    assert "times as fast" not in shown(found, "Distil?")
 
 
-@pytest.mark.parametrize(
-    ("int8", "word"),
-    [
-        (0.2, "More speed than pruning."),
-        (0.7, "Less speed than pruning."),
-        (0.4, "Its speed is not told apart from that of pruning."),
-    ],
-)
-def test_lower_precision(tables: dict[str, ResultsTable], int8: float, word: str) -> None:
+@pytest.mark.parametrize(("int8", "beside"), [(0.2, "more"), (0.7, "less"), (0.4, "alike")])
+def test_lower_precision(tables: dict[str, ResultsTable], int8: float, beside: str) -> None:
     """The word follows from the intervals of both ratios, each with its figures."""
-    found = told(material_of(tables, timings=[example(raced(int8))]), "Lower precision instead?")
-    assert f"**{word}** Times as fast as the whole " in found
-    assert f"int8 in `onnxruntime` {0.8 / int8:.2f} (" in found
-    assert "2.00 (2.00 to 2.00) with " in found
-    assert found.endswith("| `cpu-2` |")
-
-
-def test_every_link_of_the_report_leads_somewhere() -> None:
-    """Each anchor of the real report is one of its headings, and each link to records a folder or file of them."""
-    profiles = {name: load_profile(name) for name in profile_ids()}
-    timings = load_timings(MEASURED / TIMING)
-    text = render(load_tables(EXPECTED), load_records(MEASURED), profiles, timings=timings)
-    anchors = Anchors()
-    headings = {anchors.of(plain(one)) for one in re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)}
-    targets = set(re.findall(r"\]\(([^)\s]+)\)", text))
-    assert len([one for one in targets if one.startswith("#")]) > 15
-    for target in targets:
-        if target.startswith("#"):
-            assert target[1:] in headings
-        elif ":" not in target:
-            assert (MEASURED.parent / target).exists(), target
+    found = advice(tables, timings=[example(raced(int8))])
+    (one,) = found.precision
+    (way,) = one.nets.less_precise
+    assert (one.record, way.precision, way.runtime, way.beside) == ("cpu-2", "int8", "onnxruntime", beside)
+    assert way.ratio.median == pytest.approx(0.8 / int8)
+    told = shown(found, "Lower precision instead?")
+    assert f"int8 in onnxruntime {0.8 / int8:.2f} (" in told
+    assert "2.00 (2.00 to 2.00) with " in told

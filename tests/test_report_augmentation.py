@@ -1,8 +1,8 @@
-"""The report's section on augmentation, from made-up rows and records."""
+"""What the records say of augmentation, and the section that shows it, from made-up rows and records."""
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,43 +11,27 @@ from typing import get_args
 import pytest
 
 from replicate.common.errors import UserError
-from replicate.findings.augmentation import Contrast, Word, ablation
-from replicate.findings.evidence import Material
+from replicate.findings.augmentation import (
+    Ablation,
+    AugmentationFinding,
+    Contrast,
+    compute_augmentation,
+)
+from replicate.findings.compute import compare_all, compute
+from replicate.findings.evidence import gather
+from replicate.findings.rows import RowResult, difference_of
+from replicate.findings.training_sets import Copies, TrainingSet
 from replicate.records.run import Record
-from replicate.report.build import gather, render
-from replicate.report.pictures.picture import Picture
+from replicate.report.blocks import Block
+from replicate.report.pages import project_pages
 from replicate.report.sections.augmentation import section_augmentation
-from replicate.tables.file import load_tables
+from replicate.report.spans import plain
 from replicate.tables.table import EFFECTS, ResultsTable
+from replicate.verdicts.effects import Effect
 from replicate.verdicts.equivalence import holm
-from tests.synthetic import PAPER, SMALL, TABLE, failure, line, record
+from tests.shown import headings, line, lines, pictures, words
+from tests.synthetic import DOWN, PAPER, SAME, SMALL, STUDY, UP, WIDE, failure, study_runs, study_tables
 
-HEAD = """
-schema = 1
-id = "study"
-title = "What copies do"
-neighbours = ["Somebody gained 0.8 points"]
-[provenance]
-source = "an article"
-published = "2022"
-language = "English"
-retrieved = "2026-01-01"
-protocol_known = ["one row"]
-protocol_unknown = ["the rest"]
-[dataset]
-name = "CORPUS"
-split = "dev"
-examples = 100
-[statistics]
-alpha = { value = "0.05", reason = "usual" }
-minimum_seeds = { value = "3", reason = "few" }
-[tolerances]
-accuracy = { value = "0.03", reason = "A smaller gain is none" }
-[[rows]]
-id = "base"
-title = "base"
-recipe = [{ stage = "finetune", select = "accuracy" }]
-"""
 ROWS = {
     "again": '{ stage = "duplicate", copies = 4 }',
     "mixed": '{ stage = "augment" }',
@@ -71,20 +55,19 @@ PROFILE = replace(
     options={"augment": {"copies": 4, "mix": {"unk": 0.5, "truncate": 0.5}}},
 )
 PROFILES = {"paper": PAPER, "small": PROFILE}
-BASE = [20, 22, 21, 20, 22, 21]
+LEVEL = (0,) * 6
+MIX = (("truncate", 0.5), ("unk", 0.5))
 
 
 def tables_of(
     folder: Path, rows: Mapping[str, str] = ROWS, more: str = "", finetune: str = 'select = "accuracy"'
 ) -> dict[str, ResultsTable]:
     """The article's table and one of measured rows, through the real loader."""
-    (folder / "article.toml").write_text(TABLE, encoding="utf-8")
     written = [
         f'[[rows]]\nid = "{row}"\ntitle = "{row}"\nrecipe = [{steps}, {{ stage = "finetune", {finetune} }}]\n'
         for row, steps in rows.items()
     ]
-    (folder / "study.toml").write_text(HEAD + "".join(written) + more, encoding="utf-8")
-    return load_tables(folder)
+    return study_tables(folder, STUDY + "".join(written) + more)
 
 
 @pytest.fixture
@@ -93,51 +76,43 @@ def tables(tmp_path: Path) -> dict[str, ResultsTable]:
     return tables_of(tmp_path)
 
 
-def seeds(row: str, wrongs: Sequence[int], examples: int = 60) -> list[Record]:
-    """One run a seed, each with the number of examples that it gets wrong."""
-    made = []
-    for seed, wrong in enumerate(wrongs, start=1):
-        one = record(row, seed, wrong, profile="small")
-        summary = {"steps": 10, "examples": examples}
-        made.append(replace(one, table="study", stages=({**one.stages[0], "summary": summary},)))
-    return made
+def seeds(row: str, by: Sequence[int] = LEVEL, examples: int = 60) -> list[Record]:
+    """One run a seed that differs from the base's by so many right examples."""
+    return study_runs(row, by, summary={"steps": 10, "examples": examples})
 
 
-def moved(*by: int) -> list[int]:
-    """The wrong examples of a row whose seeds differ from those of `base` by so many right ones."""
-    return [wrong - right for wrong, right in zip(BASE, by, strict=False)]
+def computed(tables: Mapping[str, ResultsTable], records: Sequence[Record] = ()) -> AugmentationFinding:
+    """The finding."""
+    evidence = gather(tables, records, PROFILES)
+    return compute_augmentation(evidence, compare_all(evidence))
 
 
-def material_of(tables: Mapping[str, ResultsTable], records: Sequence[Record]) -> Material:
-    """What the section is made of."""
-    return gather(tables, records, PROFILES)
+def ablation(tables: Mapping[str, ResultsTable], records: Sequence[Record] = ()) -> Ablation:
+    """What is found of the study."""
+    (found,) = computed(tables, records).ablations
+    return found
 
 
 def contrast(tables: Mapping[str, ResultsTable], records: Sequence[Record], row: str, control: str) -> Contrast:
     """The comparison of two rows of the study."""
-    found = ablation(material_of(tables, records), tables["study"], PROFILE).contrast_of(row, control)
+    found = ablation(tables, records).contrast_of(row, control)
     assert found is not None
     return found
 
 
-def section(tables: Mapping[str, ResultsTable], records: Sequence[Record]) -> str:
-    """The section's text, without its pictures."""
-    blocks = section_augmentation(material_of(tables, records))
-    return "\n\n".join(block for block in blocks if isinstance(block, str))
+def section(tables: Mapping[str, ResultsTable], records: Sequence[Record] = ()) -> list[Block]:
+    """What the section shows."""
+    return section_augmentation(computed(tables, records))
 
 
-def ablated(tables: Mapping[str, ResultsTable], records: Sequence[Record]) -> str:
-    """The section without the learning curve."""
-    return section(tables, records).partition("### From which")[0]
+def ablated(tables: Mapping[str, ResultsTable], records: Sequence[Record] = ()) -> list[Block]:
+    """What it shows before the learning curve."""
+    blocks = section(tables, records)
+    first = next((one for one in headings(blocks) if one.id.endswith("-sizes")), None)
+    return blocks[: blocks.index(first)] if first else blocks
 
 
-def pictures(tables: Mapping[str, ResultsTable], records: Sequence[Record]) -> list[Picture]:
-    """The section's pictures."""
-    return [one for one in section_augmentation(material_of(tables, records)) if isinstance(one, Picture)]
-
-
-UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
-BELOW, WIDE = (-9, -1, -1, -7, 2, -2), (12, -12, 9, -9, 3, -3)
+BELOW = (-9, -1, -1, -7, 2, -2)
 CASES = {
     "helps": UP,
     "hurts": DOWN,
@@ -153,37 +128,40 @@ def test_each_word_comes_from_seeds_that_call_for_it(
     tables: dict[str, ResultsTable], word: str, by: tuple[int, ...]
 ) -> None:
     """Every word is reached, with a reason, and stands in the table; the words are those that a conclusion may name."""
-    records = seeds("base", BASE) + seeds("mixed", moved(*by))
+    records = seeds("base") + seeds("mixed", by)
     found = contrast(tables, records, "mixed", "base")
     assert found.word == word
     assert found.reason
-    assert f"**{word}**" in line(ablated(tables, records), "`mixed` minus `base`", found.reason)
-    assert set(CASES) == set(get_args(Word)) == {*EFFECTS, "not-run"}
+    shown = line(ablated(tables, records), difference="mixed minus base")
+    assert shown.cells["verdict"] == f"{word}: {found.reason}"
+    assert set(CASES) == set(get_args(Effect)) == {*EFFECTS, "not-run"}
 
 
 def test_few_or_broken_seeds_decide_nothing(tables: dict[str, ResultsTable]) -> None:
     """Two pairs, however far apart, and a seed that diverged leave a row not distinguishable, with that reason."""
-    two = contrast(tables, seeds("base", BASE) + seeds("mixed", moved(9, 9)), "mixed", "base")
-    assert (two.word, two.reason) == ("not distinguishable", "2 of the 3 seeds that a verdict takes")
+    two = contrast(tables, seeds("base") + seeds("mixed", (9, 9)), "mixed", "base")
+    assert two.word == "not distinguishable"
+    assert two.reason.startswith("2 of the 3 seeds ")
     gone = replace(failure("mixed", 6, "diverged", profile="small"), table="study")
-    broken = contrast(tables, [*seeds("base", BASE), *seeds("mixed", moved(*UP[:5])), gone], "mixed", "base")
-    assert (broken.word, broken.reason) == ("not distinguishable", "a seed gave no number")
+    broken = contrast(tables, [*seeds("base"), *seeds("mixed", UP[:5]), gone], "mixed", "base")
+    assert broken.word == "not distinguishable"
+    assert broken.reason.endswith(" no number")
+    assert math.isnan(broken.p)
 
 
 def test_a_shown_difference_may_be_smaller_than_the_tolerance(tables: dict[str, ResultsTable]) -> None:
     """A small but sure gain helps, and its reason says that it is small."""
-    found = contrast(tables, seeds("base", BASE) + seeds("mixed", moved(1, 1, 1, 2, 1, 1)), "mixed", "base")
+    found = contrast(tables, seeds("base") + seeds("mixed", (1, 1, 1, 2, 1, 1)), "mixed", "base")
     assert found.word == "helps"
-    assert "by less than 0.03" in found.reason
+    assert found.reason.endswith(", by less than 0.03")
 
 
 def test_p_is_corrected_over_the_rows_of_a_column(tables: dict[str, ResultsTable]) -> None:
     """Holm's correction runs over every row on all lines, the ones not run included, and over drawn lines apart."""
-    records = seeds("base", BASE) + seeds("mixed", moved(3, 1, 4, 0, 3, 4)) + seeds("masks", moved(2, 0, 3, 1, -1, 2))
-    found = ablation(material_of(tables, records), tables["study"], PROFILE)
-    whole = [one for one in found.against_plain if one.arm.training.lines is None]
+    records = seeds("base") + seeds("mixed", (3, 1, 4, 0, 3, 4)) + seeds("masks", (2, 0, 3, 1, -1, 2))
+    whole = [one for one in ablation(tables, records).against_plain if one.arm.is_whole]
     assert [one.arm.row.id for one in whole] == ["again", "mixed", "masks", "once"]
-    raw = [one.comparison.p if one.comparison else float("nan") for one in whole]
+    raw = [one.difference.found.p if one.difference else float("nan") for one in whole]
     assert [one.p for one in whole] == pytest.approx(list(holm(raw)), nan_ok=True)
     assert whole[1].p == pytest.approx(4 * raw[1])
     assert raw[1] < 0.05 < whole[1].p
@@ -193,8 +171,7 @@ def test_p_is_corrected_over_the_rows_of_a_column(tables: dict[str, ResultsTable
 def test_controls_are_found_by_recipe(tmp_path: Path) -> None:
     """Whatever rows are called, each meets its lines without copies, and as many duplicates where a row has them."""
     names = {row: f"x{n}" for n, row in enumerate(ROWS)}
-    tables = tables_of(tmp_path, {names[row]: steps for row, steps in ROWS.items()})
-    found = ablation(material_of(tables, []), tables["study"], PROFILE)
+    found = ablation(tables_of(tmp_path, {names[row]: steps for row, steps in ROWS.items()}))
     back = {new: old for old, new in names.items()} | {"base": "base"}
     pairs = [
         [(back[one.arm.row.id], back[one.control.row.id]) for one in contrasts]
@@ -213,26 +190,28 @@ def test_controls_are_found_by_recipe(tmp_path: Path) -> None:
 
 def test_nothing_run(tables: dict[str, ResultsTable]) -> None:
     """Without records every row prints not-run, nothing is answered and nothing is drawn."""
-    text = section(tables, [])
-    assert "**Not known yet.** None of 3 ways of augmenting all lines has been run together with its control." in text
-    assert "not-run" in line(text, "| `masks`", "4 × unk")
-    assert "4 × truncate 0.5, unk 0.5" in line(text, "| `mixed` |")
-    assert "Over mere duplicates: not run yet." in text
-    assert pictures(tables, []) == []
-    assert "Does augmentation help?" in render(tables, [], PROFILES)
+    found, blocks = ablation(tables), section(tables)
+    assert (found.answer, len(found.ways)) == ("not-run", 3)
+    assert found.over_plain.pattern == found.over_duplicates.pattern == "not-run"
+    assert "Not known yet." in words(blocks)
+    shown = {one.cells["row"]: one.cells for one in lines(ablated(tables), "steps")}
+    assert {one["accuracy"] for one in shown.values()} == {"not-run"}
+    assert shown["masks"]["copies of each line"] == "4 × unk"
+    assert shown["mixed"]["copies of each line"] == "4 × truncate 0.5, unk 0.5"
+    assert pictures(blocks) == []
     del tables["study"]
-    assert "Does augmentation help?" not in render(tables, [], PROFILES)
+    assert section(tables) == []
 
 
 @pytest.mark.parametrize(
-    ("mixed", "masks", "once", "answer"),
+    ("mixed", "masks", "once", "answer", "hurt"),
     [
-        (UP, DOWN, SAME, "**Some ways help.** Over training on the lines as they are: `mixed` (+0.0650). Of these,"),
-        (UP, DOWN, SAME, "Of these, over mere duplicates: `mixed` not-run. Worse than"),
-        (SAME, DOWN, BELOW, "**No.** 3 ways of augmenting all lines: each gains less than 0.03. Worse than"),
-        (SAME, SAME, SAME, "**No.** 3 ways of augmenting all lines: each gains less than 0.03. Against"),
-        (SAME, SAME, WIDE, "**No gain is shown.** Of 3 ways of augmenting all lines none is shown to help."),
-        (SAME, (), (), "**No gain is shown.** Of 3 ways"),
+        (UP, DOWN, SAME, "some help", ["masks"]),
+        (SAME, DOWN, BELOW, "none helps", ["masks"]),
+        (SAME, SAME, SAME, "none helps", []),
+        (SAME, SAME, WIDE, "open", []),
+        (SAME, (), (), "open", []),
+        ((), (), (), "not-run", []),
     ],
 )
 def test_the_answer_follows_from_the_words(
@@ -241,11 +220,27 @@ def test_the_answer_follows_from_the_words(
     masks: tuple[int, ...],
     once: tuple[int, ...],
     answer: str,
+    hurt: list[str],
 ) -> None:
-    """The first sentences change with the seeds."""
+    """It changes with the seeds; rows that help or hurt are named with their gains, and the others are not."""
     rows = {"mixed": mixed, "masks": masks, "once": once}
-    records = seeds("base", BASE) + [one for row, by in rows.items() for one in seeds(row, moved(*by))]
-    assert answer in section(tables, records)
+    records = seeds("base") + [one for row, by in rows.items() for one in seeds(row, by)]
+    found = ablation(tables, records)
+    assert found.answer == answer
+    assert [one.arm.row.id for one in found.ways if one.word == "hurts"] == hurt
+    told, *_ = words(section(tables, records)).splitlines()
+    assert ("mixed (+0.0650)" in told) == (answer == "some help")
+    assert ("masks (-0.0650)" in told) == bool(hurt)
+
+
+def test_the_largest_gain_left_open(tables: dict[str, ResultsTable]) -> None:
+    """It is the highest end of an interval of the ways, and of the rows over duplicates their own."""
+    records = seeds("base") + seeds("mixed", UP) + seeds("masks", SAME) + seeds("again", DOWN)
+    found = ablation(tables, records)
+    tops = [one.difference.found.ci[1] for one in found.ways if one.difference]
+    assert found.most == max(tops)
+    assert found.most_over_duplicates > found.most
+    assert math.isnan(ablation(tables).most)
 
 
 @pytest.mark.parametrize(
@@ -267,54 +262,80 @@ def test_a_clause_holds_by_what_its_rows_leave_possible(
 ) -> None:
     """A ruled-out gain proves no harm and no absence of it, but that nothing helps by as much."""
     tables = tables_of(tmp_path, more=CONCLUSION.format(row="masks", expects=expects))
-    text = section(tables, seeds("base", BASE) + seeds("masks", moved(*by)))
-    assert f"- Masking adds noise. **{verdict}**: against `base`, `masks` " in text
+    records = seeds("base") + seeds("masks", by)
+    (clause,) = ablation(tables, records).clauses
+    assert clause.verdict == verdict
+    assert [(one.arm.row.id, one.control.row.id) for one in clause.contrasts] == [("masks", clause.against)]
+    assert f"Masking adds noise. {verdict}: against base, masks " in words(section(tables, records))
 
 
 def test_a_clause_about_rows_that_are_not_compared_is_refused(tmp_path: Path) -> None:
     """A conclusion that names no control of its row is an error, not a clause that is never run."""
     tables = tables_of(tmp_path, more=CONCLUSION.format(row="few-mixed", expects='"helps"'))
     with pytest.raises(UserError, match="compares 'few-mixed' with 'base'"):
-        section(tables, [])
+        computed(tables)
+
+
+def test_a_study_needs_a_tolerance(tables: dict[str, ResultsTable]) -> None:
+    """Its own or the main table's; without either, the error names the table."""
+    borrowing = replace(tables["study"], tolerances={})
+    assert ablation({**tables, "study": borrowing}).tolerance == tables["article"].tolerances["accuracy"]
+    article = replace(tables["article"], tolerances={})
+    with pytest.raises(UserError, match="table study: states no tolerance of accuracy"):
+        computed({"article": article, "study": borrowing})
 
 
 @pytest.mark.parametrize(
-    ("few", "whole", "told"),
+    ("few", "whole", "pattern", "helped"),
     [
-        (UP, SAME, "it helps up to 20 lines and no longer from 60 lines on"),
-        (UP, UP, "it helps at every size tried"),
-        (SAME, DOWN, "it helps at no size tried, not even at 20 lines"),
-        (SAME, UP, "its effect does not follow the size"),
-        (UP, WIDE, "it helps up to 20 lines; for more, these seeds can't tell"),
-        (WIDE, SAME, "these seeds can't tell from where on it stops helping"),
-        ((), SAME, "these seeds can't tell from where on it stops helping"),
+        (UP, SAME, "until", 1),
+        (UP, UP, "always", 2),
+        (SAME, DOWN, "never", 0),
+        (SAME, UP, "no order", 0),
+        (UP, WIDE, "until, then open", 1),
+        (WIDE, SAME, "open", 0),
+        ((), SAME, "open", 0),
+        ((), (), "not-run", 0),
     ],
 )
 def test_the_learning_curve_says_where_it_stops(
-    tables: dict[str, ResultsTable], few: tuple[int, ...], whole: tuple[int, ...], told: str
+    tables: dict[str, ResultsTable], few: tuple[int, ...], whole: tuple[int, ...], pattern: str, helped: int
 ) -> None:
-    """The sentence follows from the words along the sizes, and both controls have their own."""
-    records = seeds("base", BASE) + seeds("few", BASE, 20)
-    records += seeds("mixed", moved(*whole)) + seeds("few-mixed", moved(*few))
-    text = section(tables, records)
-    assert f"Over training on the lines as they are: {told} (" in text
-    assert "Over mere duplicates: not run yet." in text
-    assert "- Somebody gained 0.8 points." in text
-    assert "0.7900" in line(text, "| 60 lines")
+    """It follows from the words along the sizes, and both controls have their own."""
+    records = seeds("base") + seeds("few", examples=20) + seeds("mixed", whole) + seeds("few-mixed", few)
+    found = ablation(tables, records)
+    assert (found.over_plain.pattern, found.over_plain.helped) == (pattern, helped)
+    assert [size.lines for size, _ in found.over_plain.compared] == [20, 60]
+    assert found.over_duplicates.pattern == "not-run"
+    blocks = section(tables, records)
+    (sizes,) = headings(blocks)
+    assert (sizes.id, sizes.profiles) == ("augmentation-study-small-sizes", ("small",))
+    assert ("up to 20 lines" in words(blocks)) == pattern.startswith("until")
+    assert "Somebody gained 0.8 points." in words(blocks).splitlines()
+    shown = line(blocks, trained_on="60 lines")
+    assert shown.cells["as they are"] == "0.7900 ± 0.0089 (6)"
+    assert shown.rows == ("base", "again", "mixed")
+    assert shown.links[0] == "measured/small/study/base"
 
 
 def test_settings_that_differ_are_told(tmp_path: Path) -> None:
     """Where rows with copies are also chosen otherwise than their control, the report says how."""
-    assert "more than their data" not in section(tables_of(tmp_path), [])
+    alike = tables_of(tmp_path)
+    assert not any(one.choices for one in ablation(alike).against_plain)
     changed = tables_of(tmp_path, finetune='select = "f1", evaluations_per_epoch = 5')
-    text = section(changed, [])
-    assert "`evaluations_per_epoch` 5 against unset, `select` f1 against accuracy (`again`, `mixed`" in text
-    assert "Differences to duplicates are free of that." in text
+    found = ablation(changed)
+    differing = {one.arm.row.id: one.choices for one in found.against_plain}
+    choices = (("evaluations_per_epoch", 5, None), ("select", "f1", "accuracy"))
+    assert {differing[row] for row in ("again", "mixed", "masks", "once")} == {choices}
+    assert not any(one.choices for one in found.against_duplicates)
+    told = "evaluations_per_epoch 5 against unset, select f1 against accuracy (again, mixed"
+    assert told in words(section(changed))
+    assert told not in words(section(alike))
 
 
 def test_copies_that_changed_nothing_are_counted(tables: dict[str, ResultsTable]) -> None:
     """Shares of copies equal to their original and of empty ones, over all seeds."""
-    made = seeds("masks", moved(*SAME))
+    made = seeds("masks", SAME)
     counted = [
         replace(one, stages=({**one.stages[0], "stage": "augment", "summary": summary}, one.stages[0]))
         for one, summary in zip(
@@ -323,63 +344,109 @@ def test_copies_that_changed_nothing_are_counted(tables: dict[str, ResultsTable]
             strict=True,
         )
     ]
-    text = section(tables, counted)
-    assert re.search(r"\| 100 +\| 25\.0% +\| 4\.8%", line(text, "| `masks`", "25.0%"))
-    assert "equal to their original" not in section(tables, made)
+    copies = {arm.row.id: arm.copies for arm in ablation(tables, counted).arms}
+    assert copies["masks"] == Copies(per_seed=100, unchanged=150 / 600, dropped=30 / 630)
+    assert copies["mixed"] is None
+    (shown,) = lines(section(tables, counted), "copies a seed")
+    assert list(shown.cells.values()) == ["masks", "4 × unk", "100", "25.0%", "4.8%"]
+    assert lines(section(tables, made), "copies a seed") == []
 
 
 def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> None:
-    """Scores, steps, differences and links are those of the records, its control's included."""
-    text = ablated(tables, seeds("base", BASE) + seeds("mixed", moved(*UP)))
-    line(text, "| `base`", "0.7900 ± 0.0089 (6)", " 10 ")
-    line(text, "| `mixed`", "0.8550")
-    assert "| [`mixed`](measured/small/study/mixed) minus [`base`](measured/small/study/base) |" in text
-    assert "0.0593 to 0.0707" in line(text, "| `mixed` minus `base`", "+0.0650 ± 0.0055 (6)")
+    """Scores, steps, differences and links are those of the records, its control's included; means have their seeds."""
+    blocks = ablated(tables, seeds("base") + seeds("mixed", UP))
+    shown = {one.cells["row"]: one for one in lines(blocks, "steps")}
+    base, mixed = shown["base"], shown["mixed"]
+    assert (base.cells["accuracy"], base.cells["steps"]) == ("0.7900 ± 0.0089 (6)", "10")
+    assert mixed.values["accuracy"] == pytest.approx(0.855)
+    runs = base.runs["accuracy"]
+    assert runs is not None
+    assert dict(runs.scores) == pytest.approx({1: 0.80, 2: 0.78, 3: 0.79, 4: 0.80, 5: 0.78, 6: 0.79})
+    assert (mixed.rows, mixed.profiles) == (("mixed",), ("small",))
+    difference = line(blocks, difference="mixed minus base")
+    assert difference.links == ("measured/small/study/mixed", "measured/small/study/base")
+    assert difference.cells["mean (pairs)"] == "+0.0650 ± 0.0055 (6)"
+    assert difference.cells["interval"] == "0.0593 to 0.0707"
+    pairs = difference.runs["mean (pairs)"]
+    assert pairs is not None
+    assert dict(pairs.scores) == pytest.approx({seed: right / 100 for seed, right in enumerate(UP, start=1)})
+    assert difference.rows == ("mixed", "base")
+
+
+def test_every_mean_has_its_seeds(tables: dict[str, ResultsTable]) -> None:
+    """Each cell of each table that shows a number of seeds or pairs has as many behind it."""
+    records = [one for row in ("base", *ROWS) for one in seeds(row, SAME if row == "mixed" else LEVEL)]
+    found = 0
+    for shown in lines(section(tables, records)):
+        for head, cell in shown.cells.items():
+            runs = shown.runs[head]
+            assert (runs is not None) == cell.endswith("(6)"), (head, cell)
+            found += runs is not None
+    assert found > 20
+
+
+def test_training_sets_are_told_apart(tables: dict[str, ResultsTable]) -> None:
+    """What the profile says holds where the row says nothing."""
+    found = {arm.row.id: arm.training for arm in ablation(tables).arms}
+    assert found["base"] == TrainingSet(None, 0, ())
+    assert found["again"] == TrainingSet(None, 4, ())
+    assert found["few-mixed"] == TrainingSet(20, 4, MIX)
 
 
 def test_pictures_are_there_where_there_is_something_to_draw(tables: dict[str, ResultsTable]) -> None:
     """A forest takes one comparison, a curve two sizes; their text alternatives state what was found."""
-    base, mixed = seeds("base", BASE), seeds("mixed", moved(*UP))
-    assert pictures(tables, base) == []
-    (forest,) = pictures(tables, base + mixed)
+    base, mixed = seeds("base"), seeds("mixed", UP)
+    assert pictures(section(tables, base)) == []
+    (forest,) = pictures(section(tables, base + mixed))
     assert forest.path == "docs/figures/augmentation-small.svg"
-    assert "1 helps, 3 not-run" in forest.finding
-    forest, curve = pictures(tables, base + mixed + seeds("few", moved(*DOWN), 20))
-    assert "as they are, 0.725 with 20 lines, 0.790 with 60 lines" in curve.finding
+    assert "1 of 4 rows helps" in forest.finding
+    forest, curve = pictures(section(tables, base + mixed + seeds("few", DOWN, 20)))
+    assert "0.725 with 20 lines, 0.790 with 60 lines" in curve.finding
     assert ">few<" not in forest.svg()
     assert ">mixed<" in forest.svg()
     assert ">60<" in curve.svg()
 
 
-def test_rows_of_the_study_stand_in_no_other_section(tables: dict[str, ResultsTable]) -> None:
-    """The first table stays the published one, and measured rows are not listed a second time."""
-    text = render(tables, seeds("base", BASE) + seeds("mixed", moved(*UP)), PROFILES)
-    assert "Does the table of *A table | of three rows* hold" in text
-    assert "## What copies do" not in text
-    assert text.index("## A table") < text.index("## Does augmentation help?") < text.index("## `small`")
-    line(text, "| study/mixed")
+def test_rows_of_the_study_stand_on_no_other_page(tables: dict[str, ResultsTable]) -> None:
+    """The main table stays the published one, and measured rows are shown a second time only where all records are."""
+    records = seeds("base") + seeds("mixed", UP)
+    findings = compute(gather(tables, records, PROFILES))
+    assert findings.answer.table.id == "article"
+    pages = {page.path: page.blocks for page in project_pages(findings)}
+    titles = [plain(block.words) for blocks in pages.values() for block in headings(blocks)]
+    assert not any(tables["study"].title in title for title in titles)
+    shown = [path for path, blocks in pages.items() if any("mixed" in one.rows for one in lines(blocks))]
+    assert shown == ["docs/report/augmentation.md", "docs/report/method.md"]
+    del tables["study"]
+    assert shown[0] not in [page.path for page in project_pages(compute(gather(tables, [], PROFILES)))]
 
 
 def test_only_profiles_that_run_the_study_show_it(tables: dict[str, ResultsTable]) -> None:
     """A profile that does not name the study, or runs on other data, is not asked."""
-    records = [replace(one, profile="paper") for one in seeds("base", BASE)]
-    assert "Under `paper`" not in section(tables, records)
+    records = [replace(one, profile="paper") for one in seeds("base")]
+    assert [one.profile.id for one in computed(tables, records).ablations] == ["small"]
     elsewhere = {**PROFILES, "small": replace(PROFILE, dataset="generated")}
-    assert section_augmentation(gather(tables, records, elsewhere)) == []
+    evidence = gather(tables, records, elsewhere)
+    assert section_augmentation(compute_augmentation(evidence, compare_all(evidence))) == []
 
 
 def test_seeds_that_started_from_different_nets_are_no_pair(tables: dict[str, ResultsTable]) -> None:
     """Another machine pretrains another net, whose difference is none of the row's; the other pairs stay."""
-
-    def started(one: Record, weights: str) -> Record:
-        pretrain = {**one.stages[0], "stage": "pretrain", "summary": {"weights": weights}}
-        return replace(one, stages=(pretrain, *one.stages))
-
-    base = [started(one, "here") for one in seeds("base", BASE)]
-    mixed = [started(one, "here" if one.seed > 2 else "elsewhere") for one in seeds("mixed", moved(*UP))]
-    comparison = contrast(tables, base + mixed, "mixed", "base").comparison
-    assert comparison is not None
-    assert comparison.n == 4
-    assert len(contrast(tables, base + mixed, "mixed", "base").differences) == 4
-    everywhere = contrast(tables, base + [started(one, "elsewhere") for one in mixed], "mixed", "base")
+    base = [replace(one, pretrained="here") for one in seeds("base")]
+    mixed = [replace(one, pretrained="here" if one.seed > 2 else "elsewhere") for one in seeds("mixed", UP)]
+    a, b = (RowResult(tables["study"].row(row), "small", tuple(of)) for row, of in (("mixed", mixed), ("base", base)))
+    difference = difference_of(a, b, "accuracy")
+    assert difference is not None
+    assert difference.found.n == 4
+    assert list(difference.by_seed) == [3, 4, 5, 6]
+    everywhere = contrast(tables, base + [replace(one, pretrained="elsewhere") for one in mixed], "mixed", "base")
     assert everywhere.word == "not-run"
+    assert everywhere.difference is None
+
+
+def test_seeds_of_a_row_from_different_nets_are_refused(tables: dict[str, ResultsTable]) -> None:
+    """A mean over two nets would be the score of neither; the message names both files."""
+    base = [replace(one, pretrained="here" if one.seed > 2 else "elsewhere") for one in seeds("base")]
+    files = r"^small/study/base/seed-3\.json: made with another pretrained net than small/study/base/seed-1\.json; "
+    with pytest.raises(UserError, match=files):
+        contrast(tables, base, "mixed", "base")

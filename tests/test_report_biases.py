@@ -1,22 +1,28 @@
-"""The report's section on the two biases of the protocol, from small synthetic records."""
+"""The two biases of the protocol, and the tests beside a difference, from small synthetic records."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from replicate.findings.apart import TableApart
+from replicate.findings.biases import Biases, evaluations
+from replicate.findings.compute import compute
+from replicate.findings.evidence import gather
 from replicate.findings.rows import compare, judge_row_against_baseline, row_result, together
 from replicate.records.run import Record
-from replicate.report.build import render
-from replicate.report.sections.biases import evaluations
+from replicate.report.sections.apart import section_apart
+from replicate.report.sections.biases import section_biases
 from replicate.scores.packing import pack_bits
 from replicate.tables.file import load_table
 from replicate.tables.table import ResultsTable
 from replicate.verdicts.published import Status
-from tests.synthetic import PROFILES, TABLE, failure, line, record, runs
+from tests.shown import line
+from tests.synthetic import PROFILES, TABLE, failure, record, runs
 
 TWIN = """
 [[rows]]
@@ -51,29 +57,45 @@ def test_evaluations_are_those_of_the_last_stage() -> None:
     assert evaluations(failure("base", 1, "diverged")) is None
 
 
+def of_small(table: ResultsTable, records: Sequence[Record]) -> TableApart:
+    """What there is to say of the table's rows under the profile that is not comparable."""
+    (apart,) = compute(gather({table.id: table}, records, PROFILES)).apart
+    return apart.tables[0]
+
+
 def test_the_gain_from_choosing_is_shown_for_rows_with_a_history(table: ResultsTable) -> None:
     """A clearly best evaluation is best on both halves: no gain, the number of evaluations and seeds beside it."""
     records = [with_history(one, [30, 20, 10]) for one in runs("base", [10, 11, 12], "small")]
-    text = render({table.id: table}, records, PROFILES).partition("### Two biases of the protocol")[2]
-    assert "| 3.0 " in line(text, "| `base`", "(3)")
-    assert "0.90" in line(text, "| `base`", "(3)")
-    assert "Two biases" not in render({table.id: table}, runs("base", [10, 11, 12], "small"), PROFILES)
+    found = of_small(table, records).biases
+    (selection,) = found.selections
+    assert (selection.result.row.id, selection.found.evaluations, selection.found.seeds) == ("base", 3.0, 3)
+    assert selection.found.other_half == pytest.approx(0.9, abs=0.01)
+    assert list(selection.by_seed) == [1, 2, 3]
+    shown = line(section_biases(found, "name", "small"), row="base")
+    assert shown.cells["evaluations"] == "3.0"
+    assert shown.cells["gain from choosing (seeds)"].endswith("(3)")
+    assert of_small(table, runs("base", [10, 11, 12], "small")).biases == Biases((), ())
+    assert section_biases(Biases((), ()), "name", "small") == []
 
 
 def test_rows_that_differ_in_importance_only_are_paired(table: ResultsTable) -> None:
     """The control stands against the row whose recipe is its own but for the importance."""
     records = runs("prune", [20, 21, 25], "small") + runs("prune-train", [18, 20, 22], "small")
-    text = render({table.id: table}, records, PROFILES).partition("### Two biases of the protocol")[2]
-    assert "+0.0200 (3)" in line(text, "`prune-train` minus `prune`", "| accuracy")
+    found = of_small(table, records).biases
+    (both,) = found.importance
+    assert (both["accuracy"].a.row.id, both["accuracy"].b.row.id) == ("prune-train", "prune")
+    assert both["accuracy"].found.difference == pytest.approx(0.02)
+    shown = line(section_biases(found, "name", "small"), difference="prune-train minus prune")
+    assert (shown.cells["metric"], shown.cells["mean (pairs)"]) == ("accuracy", "+0.0200 (3)")
 
 
 def test_a_row_of_some_profiles_stays_out_of_the_published_table(table: ResultsTable) -> None:
     """A control that the comparable profile does not run is not listed beside the published rows."""
-    records = runs("prune-train", [18, 20, 22], "small")
-    first, _, rest = render({table.id: table}, records, PROFILES).partition("## `small`: not a replication")
-    assert "prune-train" not in first
-    of_profile, _, _ = rest.partition("\n## ")
-    assert "0.8000 ± 0.0200 (3)" in line(of_profile, "| `prune-train`", "importance train")
+    findings = compute(gather({table.id: table}, runs("prune-train", [18, 20, 22], "small"), PROFILES))
+    assert "prune-train" not in [row.id for row, _ in findings.published[0].rows]
+    shown = line(section_apart(findings.apart[0]), row="prune-train")
+    assert shown.cells["stages"].endswith("importance train")
+    assert shown.cells["accuracy"] == "0.8000 ± 0.0200 (3)"
 
 
 @pytest.mark.parametrize(("p", "status"), [(0.012, "lower"), (0.013, "inconclusive")])
@@ -117,12 +139,14 @@ def test_new_seeds_against_the_accepted_ones(table: ResultsTable, metrics: tuple
 def test_paired_differences_name_every_test(table: ResultsTable) -> None:
     """The t-test, the sign flip, the resampled interval and McNemar's p of each seed stand beside a difference."""
     records = runs("base", [18, 20, 25], "small") + runs("prune", [20, 23, 29], "small")
-    text = render({table.id: table}, records, PROFILES)
-    shown = line(text, "`prune` minus `base` | accuracy", "| 0.12 to 0.5 |")
+    (apart,) = compute(gather({table.id: table}, records, PROFILES)).apart
+    shown = line(section_apart(apart), difference="prune minus base", metric="accuracy").cells
     prune, base = (row_result(records, table.row(name), "small") for name in ("prune", "base"))
     found = compare(prune, base, "accuracy")
     assert found is not None
-    assert f"{found.p:.4f}" in shown
-    assert f"{found.p_sign_flip:.4f}" in shown
-    assert f"{found.bootstrap_ci[0]:.4f} to {found.bootstrap_ci[1]:.4f}" in shown
-    assert f"{min(one.p for one in found.mcnemar):.2g} to " in shown
+    assert shown["p, paired t"] == f"{found.p:.4f}"
+    assert shown["p, sign flip"] == f"{found.p_sign_flip:.4f}"
+    resampled = f"{found.bootstrap_ci[0]:.4f} to {found.bootstrap_ci[1]:.4f}"
+    assert shown["interval, seeds and examples resampled"] == resampled
+    assert shown["p, McNemar, one a seed"] == "0.12 to 0.5"
+    assert min(one.p for one in found.mcnemar) == pytest.approx(0.125)

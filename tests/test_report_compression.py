@@ -1,27 +1,31 @@
-"""The report's section on compression, from made-up rows, records and timings."""
+"""What the records say of compression, and the section that shows it, from made-up rows, records and timings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from replicate.findings.compression import compressed_rows, latency_of, parent_of, pareto
-from replicate.findings.evidence import Material
+from replicate.findings.compressed import Compressed, latency_of, parent_of
+from replicate.findings.compression import Compression, CompressionFinding, compute_compression
+from replicate.findings.compute import compare_all
+from replicate.findings.evidence import gather
+from replicate.findings.planes import pareto
 from replicate.records.run import Record
-from replicate.records.timing import Comparison, TimingRecord
-from replicate.report import build as report
-from replicate.report.build import gather, render
-from replicate.report.pictures.picture import Picture
-from replicate.report.sections.compression import section_compression
-from replicate.report.sections.tables import section_profiles
+from replicate.records.timing import Race, TimingRecord
+from replicate.report.blocks import Block
+from replicate.report.sections.compression import LATER, PREDICATES, section_compression
+from replicate.report.sections.paired import counted
+from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
+from replicate.verdicts.effects import Cost
 from replicate.verdicts.equivalence import holm
-from tests.synthetic import PAPER, SMALL, line, study_runs, study_tables
-from tests.test_report_augmentation import HEAD
-from tests.test_timing import comparison, example
+from tests.shown import headings, line, lines, pictures, words
+from tests.synthetic import DOWN, PAPER, SAME, SMALL, STUDY, UP, WIDE, study_runs, study_tables
+from tests.synthetic_timing import example, race
 
 ROWS = """
 [[rows]]
@@ -32,6 +36,7 @@ recipe = [{ stage = "prune", width = "1/2", engine = "native" }]
 [[rows]]
 id = "other-half"
 title = "no parent is named, but its stages are"
+role = "control"
 recipe = [{ stage = "finetune", select = "accuracy" }, { stage = "prune", width = "1/2", targets = "labels" }]
 [[rows]]
 id = "student"
@@ -52,42 +57,55 @@ provenance = "ours"
 """
 PROFILE = replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), tables=("article", "study"))
 PROFILES = {"paper": PAPER, "small": PROFILE}
-NEAR = (0, 1, 0, -1, 1, -1)
-UP, DOWN, SAME = (6, 7, 6, 7, 6, 7), (-6, -7, -6, -7, -6, -7), (1, -1, 0, 0, 1, -1)
-SLIGHTLY_DOWN, WIDE = (-1, -1, -1, -2, -1, -1), (12, -12, 9, -9, 3, -3)
+NEAR, LEVEL = (0, 1, 0, -1, 1, -1), (0,) * 6
+SLIGHTLY_DOWN = (-1, -1, -1, -2, -1, -1)
 SIZES = {"base": 2_000_000, "half": 1_300_000, "other-half": 1_300_001, "student": 500_000, "orphan": 1_300_002}
 
 
 @pytest.fixture
 def tables(tmp_path: Path) -> dict[str, ResultsTable]:
     """The article's table and one of measured rows."""
-    return study_tables(tmp_path, HEAD + ROWS)
+    return study_tables(tmp_path, STUDY + ROWS)
 
 
-def seeds(row: str, by: Sequence[int] = (0,) * 6) -> list[Record]:
+def seeds(row: str, by: Sequence[int] = LEVEL) -> list[Record]:
     """One run a seed that differs from the base's by so many right examples."""
     return study_runs(row, by, SIZES[row])
 
 
-def material_of(
+def computed(
+    tables: Mapping[str, ResultsTable],
+    records: Sequence[Record] = (),
+    timings: Sequence[TimingRecord] = (),
+    profiles: Mapping[str, Profile] = PROFILES,
+) -> CompressionFinding:
+    """The finding."""
+    evidence = gather(tables, records, profiles, timings)
+    return compute_compression(evidence, compare_all(evidence))
+
+
+def small(
     tables: Mapping[str, ResultsTable], records: Sequence[Record] = (), timings: Sequence[TimingRecord] = ()
-) -> Material:
-    """What the section is made of."""
-    return gather(tables, records, PROFILES, timings=timings)
+) -> Compression:
+    """What is found under the profile that runs the study."""
+    (found,) = (one for one in computed(tables, records, timings).profiles if one.profile.id == "small")
+    return found
 
 
-def section(material: Material) -> str:
-    """The section's text, without its pictures."""
-    return "\n\n".join(block for block in section_compression(material) if isinstance(block, str))
+def rows_of(found: Compression) -> dict[str, Compressed]:
+    """The study's rows by their ids."""
+    return {one.row.id: one for one in found.rows if one.table.id == "study"}
 
 
-def pictures(material: Material) -> list[Picture]:
-    """The section's pictures."""
-    return [block for block in section_compression(material) if isinstance(block, Picture)]
+def section(
+    tables: Mapping[str, ResultsTable], records: Sequence[Record] = (), timings: Sequence[TimingRecord] = ()
+) -> list[Block]:
+    """What the section shows."""
+    return section_compression(computed(tables, records, timings))
 
 
-def sized(one: Comparison, sizes: Mapping[str, int]) -> Comparison:
-    """The comparison with other numbers of parameters."""
+def sized(one: Race, sizes: Mapping[str, int]) -> Race:
+    """The race with other numbers of parameters."""
     contestants = tuple(replace(each, parameters=sizes.get(each.label, each.parameters)) for each in one.contestants)
     return replace(one, contestants=contestants)
 
@@ -99,7 +117,7 @@ BOTH = {
 }
 
 
-def timed(length: int = 32, batch: int = 32) -> Comparison:
+def timed(length: int = 32, batch: int = 32) -> Race:
     """The base and its half in two runtimes, of which the second is the faster; two others lack one of them."""
     medians = {
         "dygraph fp32 1": 2.0,
@@ -110,7 +128,7 @@ def timed(length: int = 32, batch: int = 32) -> Comparison:
         "pytorch fp32 1": 0.1,
     }
     sizes = {label: SIZES["base" if label.endswith(" 1") else "half"] for label in medians}
-    return replace(sized(comparison(length, medians), sizes), batch=batch)
+    return replace(sized(race(length, medians), sizes), batch=batch)
 
 
 def test_parents_are_found_by_stages(tables: dict[str, ResultsTable]) -> None:
@@ -127,22 +145,36 @@ def test_parents_are_found_by_stages(tables: dict[str, ResultsTable]) -> None:
 
 def test_nothing_run(tables: dict[str, ResultsTable]) -> None:
     """Without records the rows are named as not-run, nothing is answered and nothing is drawn."""
-    text = section(material_of(tables))
-    assert "**Not known yet.** None of 5 compressed rows has been run" in text
-    assert "Rows of *What copies do*, **not-run**: `half`, `other-half`, `student`, `orphan`." in text
-    assert pictures(material_of(tables)) == []
+    found, blocks = small(tables), section(tables)
+    assert {one.word for one in found.rows} == {"not-run"}
+    assert len(found.rows) == 5
+    assert (found.smallest, found.fastest, found.planes) == (None, None, ())
+    assert {one.kind: (one.lead, one.told) for one in found.kinds} == dict.fromkeys(
+        ("pruned", "distilled"), ("not-run", None)
+    )
+    assert ": half, other-half, student, orphan." in words(blocks)
+    assert lines(blocks) == []
+    assert pictures(blocks) == []
     del tables["study"]
-    assert "What copies do" not in section(material_of(tables))
+    assert [one.table.id for one in small(tables).tables] == ["article"]
 
 
 def test_rows_without_records_stand_beside_the_others(tables: dict[str, ResultsTable]) -> None:
     """As soon as one row of a table was run, the others print not-run, and so does what is claimed of them."""
-    text = section(material_of(tables, seeds("half", SAME)))
-    line(text, "| `student` ", "distill student bow", "not-run")
-    line(text, "| `half` ", "prune engine native width 1/2", "0.79")
-    line(text, "| `half` minus `base`", "**not-run**")
-    line(text, "| `orphan`, no row is its parent", "**not-run**")
-    line(text, "| Labels do as well. ", "**not-run**")
+    blocks = section(tables, seeds("half", SAME))
+    student = line(blocks, row="student").cells
+    assert (student["made by"], student["accuracy"], student["times as fast"]) == (
+        "distill student bow",
+        "not-run",
+        "not-run",
+    )
+    assert line(blocks, row="half").cells["made by"] == "prune engine native width 1/2"
+    for difference in ("half minus base", "orphan, no row is its parent"):
+        shown = line(blocks, difference=difference)
+        assert shown.cells["mean (pairs)"] == "not-run"
+        assert shown.cells["verdict"].startswith("not-run: ")
+        assert shown.values["p"] is None
+    assert line(blocks, claim="Labels do as well.").cells["verdict"] == "not-run"
 
 
 @pytest.mark.parametrize(
@@ -153,88 +185,140 @@ def test_each_word_comes_from_seeds_that_call_for_it(
     tables: dict[str, ResultsTable], by: tuple[int, ...], word: str
 ) -> None:
     """Every word is reached, with a reason, and stands in the table."""
-    material = material_of(tables, seeds("base") + seeds("half", by))
-    found = {one.row.id: one for one in compressed_rows(material, tables["study"], PROFILE)}
+    records = seeds("base") + seeds("half", by)
+    found = rows_of(small(tables, records))
     assert found["half"].word == word
-    assert f"**{word}**: {found['half'].reason}" in line(section(material), "`half` minus `base`", "±")
+    shown = line(section(tables, records), difference="half minus base")
+    assert shown.cells["verdict"] == f"{word}: {found['half'].reason}"
     assert found["student"].word == "not-run"
+    assert word in get_args(Cost)
 
 
 def test_few_seeds_decide_nothing(tables: dict[str, ResultsTable]) -> None:
     """Two pairs, however far apart, leave a row not distinguishable."""
-    (half, *_) = compressed_rows(material_of(tables, seeds("base") + seeds("half", (9, 9))), tables["study"], PROFILE)
-    assert (half.word, half.reason) == ("not distinguishable", "2 of the 3 seeds that a verdict takes")
+    half = rows_of(small(tables, seeds("base") + seeds("half", (9, 9))))["half"]
+    assert half.word == "not distinguishable"
+    assert half.reason.startswith("2 of the 3 seeds ")
 
 
 def test_p_is_corrected_over_the_rows(tables: dict[str, ResultsTable]) -> None:
     """Holm's correction runs over every compressed row of the table, the ones not run included."""
     records = seeds("base") + seeds("half", (3, 1, 4, 0, 3, 4)) + seeds("student", (2, 0, 3, 1, -1, 2))
-    found = compressed_rows(material_of(tables, records), tables["study"], PROFILE)
-    raw = [one.comparison.p if one.comparison else float("nan") for one in found]
+    found = list(rows_of(small(tables, records)).values())
+    raw = [one.difference.found.p if one.difference else float("nan") for one in found]
     assert [one.p for one in found] == pytest.approx(list(holm(raw)), nan_ok=True)
     assert raw[0] < 0.05 < found[0].p
     assert found[0].word != "gains"
 
 
 def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> None:
-    """Scores, sizes, shares and links are the records'; the claims are judged on them."""
-    text = section(material_of(tables, seeds("base") + seeds("half", UP) + seeds("other-half", UP)))
-    line(text, "| `half` ", "0.8550 ± ", "1,300,000", "5.20", "65%", "not-run")
-    assert "| [`half`](measured/small/study/half) | prune" in text
-    line(text, "| `base` ", "0.7900 ± 0.0089 (6)", "2,000,000", "8.00")
-    line(text, "| Labels do as well. ", "**supported**", "accuracy +0.0000")
-    assert "Of 5 compressed rows" in text
-    assert "The smallest that is not worse by the tolerance: `study/half`, 65% of" in text
-    assert "How fast they are: **not-run**." in text
+    """Scores, sizes, shares and links are the records'; the claims are judged on them; means have their seeds."""
+    records = seeds("base") + seeds("half", UP) + seeds("other-half", UP)
+    blocks, found = section(tables, records), small(tables, records)
+    half = line(blocks, row="half")
+    assert half.cells["accuracy"].startswith("0.8550 ± ")
+    assert [half.cells[name] for name in ("parameters", "MB", "share of parameters", "times as fast")] == [
+        "1,300,000",
+        "5.20",
+        "65%",
+        "not-run",
+    ]
+    assert half.links == ("measured/small/study/half",)
+    assert (half.rows, half.profiles) == (("half",), ("small",))
+    base = line(blocks, row="base")
+    assert (base.cells["accuracy"], base.cells["parameters"], base.cells["MB"]) == (
+        "0.7900 ± 0.0089 (6)",
+        "2,000,000",
+        "8.00",
+    )
+    claim = line(blocks, claim="Labels do as well.")
+    assert (claim.cells["verdict"], claim.cells["metric"]) == ("supported", "accuracy")
+    assert claim.cells["mean (pairs)"].startswith("+0.0000 ± ")
+    difference = line(blocks, difference="half minus base", verdict=f"gains: {rows_of(found)['half'].reason}")
+    pairs = "mean (pairs)"
+    for shown, head in ((half, "accuracy"), (half, "F1 of class 1"), (claim, pairs), (difference, pairs)):
+        runs = shown.runs[head]
+        assert runs is not None
+        assert list(runs.scores) == [1, 2, 3, 4, 5, 6]
+        value = shown.values[head]
+        assert value is not None
+        assert sum(runs.scores.values()) / 6 == pytest.approx(value, abs=1e-12)
+    assert found.smallest is not None
+    assert (found.smallest.row.full_id, found.smallest.share) == ("study/half", 0.65)
+    assert found.fastest is None
 
 
 def test_claims_tell_their_p_alone_and_corrected(tmp_path: Path) -> None:
     """The same claim twice is corrected over two, and the verdict goes by that."""
-    twice = HEAD + ROWS + ROWS[ROWS.index("[[claims]]") :].replace('"alike"', '"again"').replace("well.", "well still.")
-    text = section(
-        material_of(study_tables(tmp_path, twice), seeds("base") + seeds("half") + seeds("other-half", NEAR))
+    claim = ROWS[ROWS.index("[[claims]]") :]
+    twice = STUDY + ROWS + claim.replace('"alike"', '"again"').replace("well.", "well still.")
+    blocks = section(study_tables(tmp_path, twice), seeds("base") + seeds("half") + seeds("other-half", NEAR))
+    for text in ("Labels do as well.", "Labels do as well still."):
+        shown = line(blocks, claim=text)
+        alone, corrected = shown.values["p"], shown.values["p, corrected"]
+        assert shown.cells["verdict"] == "supported"
+        assert alone is not None
+        assert corrected is not None
+        assert 0 < corrected == pytest.approx(2 * alone)
+    assert "all 2 (Holm)" in words(blocks)
+
+
+def test_a_claim_over_two_metrics_has_a_line_for_each(tmp_path: Path) -> None:
+    """The verdict stands on the first line alone; each metric has its own difference."""
+    both = STUDY.replace("accuracy = {", 'f1 = { value = "0.03", reason = "same" }\naccuracy = {') + ROWS.replace(
+        'metrics = ["accuracy"]', 'metrics = ["accuracy", "f1"]'
     )
-    for claim in ("Labels do as well.", "Labels do as well still."):
-        cells = [cell.strip() for cell in line(text, f"| {claim} ").split("|")]
-        assert cells[2] == "**supported**"
-        assert 0 < float(cells[4]) == pytest.approx(2 * float(cells[3]), rel=0.1)
-    assert "corrected over all 2 (Holm)" in text
+    blocks = section(study_tables(tmp_path, both), seeds("base") + seeds("half") + seeds("other-half", NEAR))
+    first, second = lines(blocks, "claim")
+    assert (first.cells["claim"], first.cells["metric"]) == ("Labels do as well.", "accuracy")
+    assert (second.cells["claim"], second.cells["verdict"], second.cells["metric"]) == ("", "", "F1 of class 1")
+    assert first.rows == second.rows == ("other-half", "half")
+    assert first.cells["difference"] == second.cells["difference"] == "other-half minus half"
+    assert first.runs["mean (pairs)"] is not None
+    assert second.runs["mean (pairs)"] is not None
 
 
 def test_speed_is_measured_or_not_run(tables: dict[str, ResultsTable]) -> None:
     """A ratio is of nets of both sizes, each in its fastest runtime; it never follows from sizes."""
     records = seeds("base") + seeds("half", SAME) + seeds("student", SAME)
-    text = section(material_of(tables, records, [example(timed(), timed(length=128))]))
-    line(text, "| `half` ", "2.00 (2.00 to 2.00)")
-    assert "and their differences. `times as fast`: 32 × 32, `paddle-inference`, `cpu-2`." in text
-    line(text, "| `student` ", "25%", "not-run")
-    assert "The fastest of them: `study/half`, 2.00 (2.00 to 2.00) times as fast." in text
+    timings = [example(timed(), timed(length=128))]
+    found, blocks = small(tables, records, timings), section(tables, records, timings)
+    assert line(blocks, row="half").cells["times as fast"] == "2.00 (2.00 to 2.00)"
+    assert line(blocks, row="half").values["times as fast"] == pytest.approx(2)
+    assert "32 × 32, paddle-inference, cpu-2." in words(blocks)
+    student = line(blocks, row="student").cells
+    assert (student["share of parameters"], student["times as fast"]) == ("25%", "not-run")
+    assert found.fastest is not None
+    assert found.fastest.row.full_id == "study/half"
     large = latency_of([example(timed(), timed(batch=64))], SIZES["half"], SIZES["base"])
     assert large is not None
-    assert large.comparison.batch == 64
+    assert large.batch == 64
     assert latency_of([example(timed())], SIZES["student"], SIZES["base"]) is None
-    other = sized(comparison(32, {"dygraph fp32 1": 2.0, "onnxruntime fp32 1": 1.0, "dygraph fp32 1/2": 0.5}), BOTH)
-    text = section(material_of(tables, records, [example(other)]))
-    assert "`times as fast`: 32 × 32, `dygraph` over `onnxruntime`, `cpu-2`." in text
-    line(text, "| `half` ", "2.00 (2.00 to 2.00)")
+    other = sized(race(32, {"dygraph fp32 1": 2.0, "onnxruntime fp32 1": 1.0, "dygraph fp32 1/2": 0.5}), BOTH)
+    blocks = section(tables, records, [example(other)])
+    assert "32 × 32, dygraph over onnxruntime, cpu-2." in words(blocks)
+    assert line(blocks, row="half").cells["times as fast"] == "2.00 (2.00 to 2.00)"
     assert latency_of([example(timed())], None, None) is None
 
 
 def test_picture_is_of_latency_where_it_was_measured(tables: dict[str, ResultsTable]) -> None:
     """Milliseconds of the rows that took turns, and megabytes where some did not; it says that speed was not run."""
     records = seeds("base") + seeds("half", UP) + seeds("student", DOWN)
-    (by_size,) = pictures(material_of(tables, records))
+    (by_size,) = pictures(section(tables, records))
     assert by_size.path == "docs/figures/compression-small.svg"
-    assert "megabytes of fp32 weights; speed: not-run" in by_size.finding
-    assert "on the Pareto front: student 0.725 at 2, half 0.855 at 5.2." in by_size.finding
+    assert "; speed: not-run" in by_size.finding
+    assert by_size.finding.endswith(": student 0.725 at 2, half 0.855 at 5.2.")
     assert all(f">{kind}<" in by_size.svg() for kind in ("whole", "pruned", "distilled", "student", "half"))
-    (by_time, too) = pictures(material_of(tables, records, [example(timed())]))
-    assert "ms for 32 texts of 32 tokens (cpu-2)" in by_time.finding
-    assert by_time.finding.endswith("on the Pareto front: half 0.855 at 400.")
-    assert by_time.title == "Accuracy by latency: whole and pruned nets"
+    timings = [example(timed())]
+    latency, size = small(tables, records, timings).planes
+    assert (latency.by, list(latency.kinds)) == ("latency", ["whole", "pruned"])
+    assert [(place.row, round(place.cost)) for place in latency.front] == [("half", 400)]
+    assert (size.by, list(size.kinds)) == ("size", ["whole", "pruned", "distilled"])
+    by_time, too = pictures(section(tables, records, timings))
+    assert by_time.finding.endswith(": half 0.855 at 400.")
+    assert "32 texts of 32 tokens (cpu-2)" in by_time.finding
     assert too.path == "docs/figures/compression-small-size.svg"
-    assert too.title == "Accuracy by size: whole, pruned and distilled nets"
-    (alone,) = pictures(material_of(tables, seeds("base") + seeds("half", UP), [example(timed())]))
+    (alone,) = pictures(section(tables, seeds("base") + seeds("half", UP), timings))
     assert alone == replace(by_time, draw=alone.draw)
 
 
@@ -244,13 +328,55 @@ def test_the_front_is_what_nothing_beats() -> None:
     assert pareto(points) == {(1.0, 0.5), (2.0, 0.7), (4.0, 0.9)}
 
 
-def test_section_stands_after_the_profiles(tables: dict[str, ResultsTable]) -> None:
-    """Figures of a profile that replicates nothing stand after the published table; the section is there once."""
-    assert report.SECTIONS.index(section_profiles) + 1 == report.SECTIONS.index(section_compression)
-    assert render(tables, [], PROFILES).count("## What compression costs and buys") == 1
+@pytest.mark.parametrize(
+    ("half", "other", "lead", "told"),
+    [
+        (SAME, (), "kept", "half"),
+        (DOWN, DOWN, "at a price", "half"),
+        (DOWN, WIDE, "at a price", "half"),
+        (WIDE, (), "open", "half"),
+        ((), UP, "not-run", None),
+    ],
+)
+def test_the_answer_for_a_kind(
+    tables: dict[str, ResultsTable], half: tuple[int, ...], other: tuple[int, ...], lead: str, told: str | None
+) -> None:
+    """It is told of rows that are no controls: `other-half` learns from labels, so it is one."""
+    found = small(tables, seeds("base") + seeds("half", half) + seeds("other-half", other))
+    pruned, distilled = found.kinds
+    assert (pruned.lead, pruned.told.row.id if pruned.told else None) == (lead, told)
+    assert "other-half" not in {one.row.id for one in pruned.rows}
+    assert (distilled.kind, distilled.lead) == ("distilled", "not-run")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (["keeps", "gains", "keeps"], "1 of 3 rows gains accuracy and 2 keep it"),
+        (
+            ["keeps", "loses", "loses", "loses little"],
+            "1 of 4 rows keeps its accuracy, 1 loses a little and 2 lose some",
+        ),
+        (["not-run"], "the only row has not been run"),
+        ([], ""),
+    ],
+)
+def test_words_are_counted_in_a_sentence(found: list[str], told: str) -> None:
+    """The first predicate names what the others mean by `it`, and says of how many rows."""
+    assert counted(found, PREDICATES, later=LATER) == told
+    assert set(PREDICATES) == set(get_args(Cost))
+
+
+def test_parts_are_by_profile(tables: dict[str, ResultsTable]) -> None:
+    """Each profile has a heading that a link finds, comparable profiles first."""
+    found = headings(section(tables))
+    assert [(one.id, one.profiles) for one in found] == [
+        ("compression-paper", ("paper",)),
+        ("compression-small", ("small",)),
+    ]
 
 
 def test_only_profiles_on_the_same_data_show_it(tables: dict[str, ResultsTable]) -> None:
     """A profile that does not name the study, or runs on other data, is not asked."""
     elsewhere = {"small": replace(PROFILE, dataset="generated")}
-    assert section_compression(gather(tables, [], elsewhere)) == []
+    assert section_compression(computed(tables, profiles=elsewhere)) == []

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from replicate.findings.nets import Nets, confusion, nets_of, reliability
+from replicate.findings.rows import RowResult, row_result
 from replicate.records.run import Record
-from replicate.report.build import gather
-from replicate.report.pictures.picture import Picture
-from replicate.report.sections.nets import mean_confusion, nets, reliability
+from replicate.report.sections.nets import section_nets
 from replicate.scores.packing import pack_confidence
 from replicate.tables.table import ResultsTable
-from tests.synthetic import GOLD, PROFILES, SMALL, article, record, runs
+from tests.shown import line, pictures
+from tests.synthetic import GOLD, article, record, runs
 
 
 @pytest.fixture
@@ -39,16 +40,15 @@ def trained(run: Record, accuracies: Sequence[float]) -> Record:
     return replace(run, stages=({**run.stages[0], "summary": summary},))
 
 
-def of(table: ResultsTable, records: Sequence[Record]) -> tuple[str, dict[str, Picture]]:
-    """The blocks' text, and the pictures by name."""
-    blocks = nets(gather({table.id: table}, records, PROFILES), table, SMALL)
-    text = "\n\n".join(block for block in blocks if isinstance(block, str))
-    return text, {block.name: block for block in blocks if isinstance(block, Picture)}
+def of(table: ResultsTable, records: Sequence[Record]) -> Nets:
+    """What is known of the nets of the table's rows."""
+    return nets_of(table.id, "small", [row_result(records, row, "small") for row in table.rows])
 
 
 def test_nothing_without_records(table: ResultsTable) -> None:
     """A table that nobody ran has no such blocks."""
-    assert of(table, []) == ("", {})
+    assert of(table, []) == Nets("article", "small", (), (), None)
+    assert section_nets(of(table, [])) == []
 
 
 def test_reliability_by_hand() -> None:
@@ -72,22 +72,44 @@ def test_reliability_counts_certainty() -> None:
 
 
 def test_confusion_is_the_mean_over_seeds(table: ResultsTable) -> None:
-    """Counts are averaged, the picture's class names are the labels, and the most frequent confusion is told."""
-    records = runs("base", [10, 20], "small")
-    counts = mean_confusion(records)
-    assert counts is not None
-    np.testing.assert_array_equal(counts, [[25, 0, 15], [0, 30, 0], [0, 0, 30]])
-    text, pictures = of(table, records)
-    assert pictures["confusion-article-small"].finding.endswith("diagnosis taken for other 15.0 times.")
-    assert "| 1 | treatment | 30 | 1.0000 | 1.0000 | 1.0000 |" in text
-    assert "| 0 | diagnosis | 40 | 1.0000 | 0.6250 |" in text
+    """Counts are averaged, classes have their labels, and the most frequent confusion is told."""
+    found = of(table, runs("base", [10, 20], "small"))
+    mean = found.confusion
+    assert mean is not None
+    np.testing.assert_array_equal(mean.counts, [[25, 0, 15], [0, 30, 0], [0, 0, 30]])
+    assert mean.most == ((15.0, 0, 2),)
+    assert mean.labels == ("diagnosis", "treatment", "other")
+    blocks = section_nets(found)
+    (picture,) = pictures(blocks)
+    assert (picture.name, "diagnosis taken for other 15.0 times" in picture.finding) == (
+        "confusion-article-small",
+        True,
+    )
+    treatment, diagnosis = (line(blocks, label=label) for label in ("treatment", "diagnosis"))
+    assert [treatment.cells[head] for head in ("class", "dev examples", "F1")] == ["1", "30", "1.0000"]
+    assert [diagnosis.values[head] for head in ("class", "dev examples", "precision", "recall")] == [0, 40, 1, 0.625]
+    assert diagnosis.runs["recall"] is not None
+    assert diagnosis.runs["recall"].scores == {1: 0.75, 2: 0.5}
     assert int(np.sum(GOLD == 0)) == 40
+
+
+def test_confusion_needs_the_same_labels(table: ResultsTable) -> None:
+    """Seeds with other label lists are not added up."""
+    first, second = runs("base", [10, 20], "small")
+    assert confusion(RowResult(table.row("base"), "small", (first, second))) is not None
+    other = replace(second, labels=("a", "b", "c"))
+    assert confusion(RowResult(table.row("base"), "small", (first, other))) is None
 
 
 def test_training_curves(table: ResultsTable) -> None:
     """First and best accuracy are means over seeds; steps are those of the records, with links."""
     records = [trained(record("base", 1, 10, profile="small"), [0.5, 0.7]), record("svm", 1, 10, profile="small")]
     records.append(trained(record("base", 2, 10, profile="small"), [0.6, 0.9, 0.8]))
-    text, pictures = of(table, records)
-    assert "base from 0.550 to 0.800" in pictures["training-article-small"].finding
-    assert "| [`base`](measured/small/article/base) | finetune | 20 to 30 | 20 | 0.5500 | 0.8000 |" in text
+    found = of(table, records)
+    (course,) = found.courses
+    assert (course.firsts, course.tops) == ({1: 0.5, 2: 0.6}, {1: 0.7, 2: 0.9})
+    assert (course.steps, course.kept_at, course.kept) == ((20, 30), (20, 20), ((1.0, 0.7), (1.0, 0.9)))
+    shown = line(section_nets(found), row="base", last_stage="finetune")
+    assert shown.links == ("measured/small/article/base",)
+    assert [shown.cells[head] for head in ("steps", "first evaluation", "best")] == ["20 to 30", "0.5500", "0.8000"]
+    assert "base from 0.550 to 0.800" in pictures(section_nets(found))[0].finding

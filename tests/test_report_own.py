@@ -12,11 +12,12 @@ from replicate.commands.main import main
 from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
 from replicate.corpus.formats import Dataset, Split
+from replicate.findings.own import OwnFindings, compute_own, own_evidence
 from replicate.records.run import Record, write_record
 from replicate.report import build as report
-from replicate.report.sections.own import own_material, section_own_answer
 from replicate.tables.file import load_tables
-from tests.synthetic import GOLD, PROFILES, plain, runs
+from replicate.tables.profile import load_profile
+from tests.synthetic import GOLD, PROFILES, runs
 
 LABELS = ("diagnosis", "treatment", "other")
 TEXTS = tuple(f"text {n}" for n in range(len(GOLD)))
@@ -31,48 +32,61 @@ def records(dataset: Dataset = DATA) -> list[Record]:
     return [replace(one, table="ernie3_kuake_qic", digests=digests, stages=stages) for one in made]
 
 
+def found(own: list[Record], dataset: Dataset = DATA) -> OwnFindings:
+    """What the records say, under a profile that exists."""
+    profiles = {"smoke": load_profile("smoke")}
+    return compute_own(own_evidence(load_tables(EXPECTED), own, profiles, dataset))
+
+
 def test_full_report_without_published_values(tmp_path: Path) -> None:
-    """REPORT.md, its pictures and the page are beside the records; no published figure is in them."""
+    """Pages, pictures and the HTML file are beside the records; no published figure is in them."""
     for one in records():
         write_record(one, tmp_path)
     path = report.write_own(tmp_path, DATA)
-    text = path.read_text(encoding="utf-8")
-    assert text.startswith("# The rows on `mine`\n")
-    assert "**0.9000 ± 0.0000 (3)**" in text
-    assert "F1 of class 1 is that of treatment" in text
-    assert "[1](./smoke/ernie3_kuake_qic/base/seed-1.json)" in text
+    pages = [path, *(tmp_path / "docs" / "report").glob("*.md")]
+    assert {"REPORT.md", "smoke.md", "method.md"} <= {one.name for one in pages}
+    text = "".join(one.read_text(encoding="utf-8") for one in pages)
+    assert text.startswith("# The rows on “mine”\n")
     for row in load_tables(EXPECTED)["ernie3_kuake_qic"].rows:
         assert not [value.printed for value in row.published.values() if value.printed in text]
-    assert "published |" not in text
     assert (tmp_path / "docs" / "figures" / "confusion-ernie3_kuake_qic-smoke.svg").is_file()
+    for page in pages:
+        targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+        assert targets
+        for target in targets:
+            assert (page.parent / target.partition("#")[0]).exists(), (page, target)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "text 17" not in html
     report.write_own(tmp_path, DATA, tmp_path / "with" / "texts.html", texts=True)
     assert '"text 17"' in (tmp_path / "with" / "texts.html").read_text(encoding="utf-8")
 
 
-def test_claims_and_what_to_do(tmp_path: Path) -> None:
-    """The article's claims are judged on these data, and what to do is told of them; every link leads somewhere."""
+def test_claims_and_what_to_do() -> None:
+    """The article's claims are judged on these data, and what to do is told of them."""
     rows = {"base": [20, 22, 21, 20], "augment": [26, 29, 27, 27], "prune-1-2": [26, 28, 28, 27]}
-    of_row = {row: runs(row, wrongs, "smoke") for row, wrongs in rows.items()}
-    for one in (one for made in of_row.values() for one in made):
-        write_record(replace(one, table="ernie3_kuake_qic", digests=DATA.digests), tmp_path)
-    text = report.write_own(tmp_path, DATA).read_text(encoding="utf-8")
-    words = plain(text)
-    assert "| Data augmentation lowers accuracy and F1. | **not distinguishable**: -0.0650 (" in words
-    assert "| **Augment?** | **No.** 1 way of augmenting all lines" in words
-    assert "| **Prune?** | **Yes.** `prune-1-2` keeps: +0.0000 (" in words
-    assert text.index("### Rows of *ernie3_kuake_qic*") < text.index("## What compression costs and buys")
-    assert "What others have published" not in text
-    assert "which has 676" not in text
-    for target in re.findall(r"\]\(([^)\s#]+)\)", text):
-        assert (tmp_path / target).exists(), target
+    own = [
+        replace(one, table="ernie3_kuake_qic", digests=DATA.digests)
+        for row, wrongs in rows.items()
+        for one in runs(row, wrongs, "smoke")
+    ]
+    findings = found(own)
+    lowered = next(results for claim, results in findings.answer.claims if claim.row == "augment")
+    assert [one.verdict.status for one in lowered] == ["not distinguishable"]
+    assert lowered[0].differences["accuracy"].found.difference == pytest.approx(-0.065)
+    (augment,) = findings.advice.augment
+    assert (augment.answer, len(augment.ways)) == ("none helps", 1)
+    ((profile, answer),) = dict(findings.advice.smaller)["pruned"]
+    assert (profile, answer.lead) == ("smoke", "kept")
+    assert answer.told is not None
+    assert (answer.told.row.id, answer.told.word) == ("prune-1-2", "keeps")
+    assert all(not one.table.neighbours for one in findings.augmentation.ablations)
+    assert findings.answer.facts.positive_examples == DATA.dev.labels.count(1)
 
 
 def test_records_of_another_version_of_the_data_are_left_out(tmp_path: Path) -> None:
     """A dev set that was changed since is another data set."""
     changed = replace(DATA, dev=Split((*TEXTS[:-1], "another"), DATA.dev.labels))
-    assert own_material(load_tables(EXPECTED), records(), PROFILES, changed).records == ()
+    assert own_evidence(load_tables(EXPECTED), records(), PROFILES, changed).records == ()
     for one in records():
         write_record(one, tmp_path)
     with pytest.raises(UserError, match="no records of these data; `replicate run --dataset_dir` makes them"):
@@ -83,11 +97,15 @@ def test_records_of_another_version_of_the_data_are_left_out(tmp_path: Path) -> 
 def test_answer_names_best_row_and_baseline() -> None:
     """The highest mean stands first, with the baseline beside it where that is another row."""
     better = [replace(one, row="base") if one.row == "svm" else replace(one, row="svm") for one in records()]
-    profiles = {"smoke": replace(PROFILES["small"], id="smoke")}
-    material = own_material(load_tables(EXPECTED), better, profiles, DATA)
-    text = plain("\n".join(str(block) for block in section_own_answer(material)))
-    assert "`base`: **0.9000 ± 0.0000 (3)**" in text
-    assert "the linear baseline `svm` has 0.7900 ± 0.0100 (3)" in text
+    (best,) = found(better).answer.best
+    assert best.row is not None
+    assert best.baseline is not None
+    assert (best.row.row.id, best.baseline.row.id) == ("base", "svm")
+    assert best.row.summary("accuracy")[0] == pytest.approx(0.9)
+    assert best.baseline.summary("accuracy")[0] == pytest.approx(0.79)
+    (best,) = found(records()).answer.best
+    assert best.row is not None
+    assert (best.row.row.id, best.baseline) == ("svm", None)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from replicate.corpus.formats import Dataset
 from replicate.inference.export import export
 from replicate.inference.exported import COMPANIONS, GRAPHS, MANIFEST
 from replicate.inference.runtime import open_runtime, silenced
-from tests.test_augment_lac import MKL
+from tests.mkl import MKL, needs_mkl
 from tests.tiny import Made
 
 # Threads before and after a batch in Paddle Inference.
@@ -229,10 +229,10 @@ def test_silence_ends(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("before\nafter\n", "")
 
 
-@pytest.mark.skipif(not (MKL / "libmklml_intel.so").exists(), reason="this Paddle has no MKL to ask")
+@needs_mkl
 def test_paddle_inference_gives_threads_back(exports: dict[str, Path]) -> None:
     """What comes after it in the same process has as many threads as before; left alone it has one."""
-    command = [sys.executable, "-c", THREADS, str(MKL / "libmklml_intel.so"), str(exports["paddle"])]
+    command = [sys.executable, "-c", THREADS, str(MKL), str(exports["paddle"])]
     output = subprocess.check_output(command, env=os.environ | {"OMP_NUM_THREADS": "3"}, text=True)
     before, after = json.loads(output.splitlines()[-1])
     assert after == before

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from replicate.common.paths import ROOT
-from tests.test_faults import Run, contents
+from tests.killable import Run, contents
 
 # Between them they have every stage, both engines of pruning and each kind of transfer text.
 ROWS = (

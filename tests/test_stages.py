@@ -13,6 +13,8 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset, read_split
+from replicate.nets.classifier import load_classifier
+from replicate.nets.folder import digest_of, weights_of
 from replicate.scores.packing import unpack_predictions
 from replicate.stages.kind import Inputs
 from replicate.stages.registry import KINDS
@@ -199,6 +201,20 @@ def test_distil_draws_from_both_sources(dataset: Dataset, finetuned: Made, tmp_p
     assert (tmp_path / "config.json").is_file()
 
 
+@pytest.mark.parametrize("start", ["model", "scratch"])
+def test_named_net_is_told_without_its_head(dataset: Dataset, pretrained: Made, tmp_path: Path, start: str) -> None:
+    """A net that a profile names has one digest whatever the seed, which draws its head; one of the store has none."""
+    options = {"start": start, "epochs": 1, "batch_size": 64, "learning_rate": 3e-3, "max_seq_length": 48}
+    net = digest_of(weights_of(load_classifier(pretrained.folder, dataset.labels).network.base_model))
+    summaries: list[dict[str, Any]] = []
+    for seed, model in ((1, str(pretrained.folder)), (2, str(pretrained.folder)), (1, pretrained.folder)):
+        folder = tmp_path / str(len(summaries))
+        summaries.append(run("finetune", dataset, folder, options, model=model, seed=seed))
+    assert [summary.get("pretrained") for summary in summaries] == [net, net, None]
+    assert summaries[0]["weights_step0"] != summaries[1]["weights_step0"]
+    assert summaries[0]["weights"] == summaries[2]["weights"]
+
+
 def test_distil_wants_a_teacher(dataset: Dataset, tmp_path: Path) -> None:
     """Without a model there is nobody to learn from."""
     with pytest.raises(UserError, match="there is no teacher"):
@@ -217,4 +233,4 @@ def test_baseline_is_evaluated_like_the_rest(dataset: Dataset, tmp_path: Path) -
     predicted = unpack_predictions(evaluation["predictions"])
     right = sum(p == gold for p, gold in zip(predicted, dataset.dev.labels, strict=True))
     assert sum(row[i] for i, row in enumerate(evaluation["counts"]["confusion"])) == right
-    assert evaluation["confidence"] == ""
+    assert evaluation["confidence"] == evaluation["probabilities"] == ""

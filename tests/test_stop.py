@@ -21,8 +21,7 @@ from replicate.common.progress import Progress
 from replicate.corpus.formats import write_dataset
 from replicate.corpus.generated import generate
 from replicate.training.checkpoint import Checkpoint
-from tests.test_commands import PROFILE
-from tests.tiny import Made
+from tests.tiny import PROFILE, Made
 
 # A shell's background job ignores SIGINT, and so would what it starts.
 HEEDS = """
@@ -63,7 +62,7 @@ def test_stopped_command_goes_on(
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (code, "")
     last = err.splitlines()[-1]
-    assert last == f"replicate: stopped by {number.name}; the same command goes on from there"
+    assert last == f"replicate: {Stopped(number, saved=True)}"
     assert "Traceback" not in err
     assert not stopped.exists()
     assert names(tmp_path / f".{stopped.name}.partial") == {CHECKPOINT}
@@ -133,9 +132,8 @@ def test_every_training_command_stops(
         else:
             patched.setattr(Progress, "step", stopping_too)
         assert main([*words, str(tmp_path / "one" / "new")]) == code
-    then = "goes on from there" if TRAININGS[line] else "begins this stage again"
     told = capsys.readouterr().err
-    assert told == f"replicate: stopped by {number.name}; the same command {then}\n"
+    assert told == f"replicate: {Stopped(number, saved=bool(TRAININGS[line]))}\n"
     left = [path.name for path in (tmp_path / "one").rglob("*") if path.is_file()]
     assert left == [CHECKPOINT] * TRAININGS[line]
     for name in ("one", "two"):
@@ -163,7 +161,7 @@ def test_stop_outside_training(tmp_path: Path) -> None:
             [sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, cwd=ROOT, check=False
         )
         assert done.returncode == 128 + number
-        assert done.stderr == f"replicate: stopped by {number.name}; the same command begins this stage again\n"
+        assert done.stderr == f"replicate: {Stopped(number)}\n"
 
 
 def test_folder_of_a_stopped_training(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def waiting(root: Path, log: Path, pause: float) -> list[subprocess.Popen[str]]:
     found = [worker(root, log, pause) for _ in range(7)]
     for process in found:
         assert process.stderr
-        assert process.stderr.readline().startswith("waiting for another process to finish finetune-")
+        assert re.match(r"waiting .* finetune-", process.stderr.readline())
     return found
 
 

@@ -24,22 +24,15 @@ from replicate.nets.student_net import DEFAULT_SHAPES, STUDENTS, StudentConfig, 
 from replicate.nets.students import build_student, start_from_teacher
 from replicate.nets.tokens import encode
 from replicate.timing.contestants import describe
-from tests.test_export import check_agreement
-from tests.tiny import Made, run_finetune
-
-SMALL: dict[str, dict[str, Any]] = {
-    "bow": {"embedding_size": 24, "hidden_size": 24},
-    "cnn": {"embedding_size": 24, "hidden_size": 24, "filters": 12},
-    "bilstm": {"embedding_size": 24, "hidden_size": 24, "lstm_size": 16, "num_layers": 2},
-    "ernie": {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 24},
-}
+from tests.agreement import check_agreement
+from tests.tiny import STUDENT_SHAPES, Made, run_finetune
 
 
 def student_of(kind: str, teacher: Path, **shape: Any) -> Classifier:
     """A student with random weights of seed 5, in evaluation mode."""
     parent = load_classifier(teacher)
     seed_everything(5)
-    student = build_student(kind, {**SMALL[kind], **shape}, parent)
+    student = build_student(kind, {**STUDENT_SHAPES[kind], **shape}, parent)
     # Paddle's own first weights are so small that every text would get nearly the same logits.
     for parameter in student.network.parameters():
         parameter.set_value(parameter * 3)
@@ -180,7 +173,7 @@ def test_teachers_layers_are_taken_evenly(dataset: Dataset, finetuned: Made, tmp
     """Of four layers a student of two has the first and the third; the rest of its weights are the teacher's too."""
     teacher = student_of("ernie", finetuned.folder, num_hidden_layers=4)
     seed_everything(6)
-    student = build_student("ernie", {**SMALL["ernie"], "num_hidden_layers": 2}, teacher)
+    student = build_student("ernie", {**STUDENT_SHAPES["ernie"], "num_hidden_layers": 2}, teacher)
     start_from_teacher(student, teacher)
     ours, theirs = weights_of(student.network), weights_of(teacher.network)
     layers = "ernie.encoder.layers."
@@ -202,7 +195,7 @@ def test_teacher_must_fit(kind: str, shape: dict[str, Any], words: str, finetune
     """A student that can't have the teacher's layers is refused in one line."""
     teacher = load_classifier(finetuned.folder)
     with pytest.raises(UserError, match=words):
-        start_from_teacher(build_student(kind, {**SMALL[kind], **shape}, teacher), teacher)
+        start_from_teacher(build_student(kind, {**STUDENT_SHAPES[kind], **shape}, teacher), teacher)
 
 
 @pytest.mark.parametrize(

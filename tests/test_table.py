@@ -12,6 +12,7 @@ from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.table import ResultsTable
+from tests.synthetic import STUDY, TABLE
 
 ARTICLE = EXPECTED / "ernie3_kuake_qic.toml"
 
@@ -96,6 +97,42 @@ def test_the_claims_of_the_article(article: ResultsTable) -> None:
     assert claims["prune-2-3-raises"] == ("raises", "prune-2-3", "augment")
 
 
+CONTROLS = {
+    "augmentation": {"duplicate-1", "duplicate-4", "lines-500-duplicate", "lines-2000-duplicate"},
+    "compression": {"labels-1-2", "labels-2-3", "scratch-1-2", "scratch-2-3"},
+    "distillation": {"bow-hard", "cnn-hard", "bilstm-hard", "ernie-hard"},
+    "ernie3_kuake_qic": {"scratch"},
+    "paddlenlp_multi_class": set[str](),
+}
+
+
+@pytest.mark.parametrize("table", sorted(CONTROLS))
+def test_controls_are_marked(table: str) -> None:
+    """What a report counts as a control is stated, and nothing else is; the one baseline is the SVM."""
+    rows = load_tables()[table].rows
+    assert {row.id for row in rows if row.role == "control"} == CONTROLS[table]
+    baselines = {row.full_id for row in rows if row.role == "baseline"}
+    assert baselines == ({"ernie3_kuake_qic/svm"} if table == "ernie3_kuake_qic" else set())
+
+
+def test_rows_say_what_they_are_compared_with() -> None:
+    """Each training set with the same lines without copies; a smaller net with the one that it was made from."""
+    tables = load_tables()
+    against = {row.id: row.compared_with for row in tables["augmentation"].rows}
+    for plain in ("lines-500", "lines-2000"):
+        assert {row for row, other in against.items() if other == plain} == {f"{plain}-duplicate", f"{plain}-mix"}
+    assert {row for row, other in against.items() if other is None} == {"plain", "lines-500", "lines-2000"}
+    assert len([row for row, other in against.items() if other == "plain"]) == 11
+    for table, root in (("compression", "parent"), ("distillation", "teacher")):
+        assert {row.compared_with for row in tables[table].rows if row.id != root} == {root}
+    article = tables["ernie3_kuake_qic"]
+    assert [article.row(row).compared_with for row in ("augment", "scratch", "prune-1-2")] == [
+        "base",
+        "base",
+        "augment",
+    ]
+
+
 def test_an_unknown_row_is_answered_with_the_rows_there_are(article: ResultsTable) -> None:
     """A user who mistypes a row reads which ones there are."""
     with pytest.raises(UserError, match="no row 'bas'.*base, augment"):
@@ -114,7 +151,21 @@ def test_an_unknown_row_is_answered_with_the_rows_there_are(article: ResultsTabl
         ('id = "augment"', 'id = "Aug ment"', "rows.Aug ment.id: not an identifier"),
         ('id = "prune-1-2-keeps"', 'id = "augment-lowers"', "claims.augment-lowers.id: duplicate id"),
         ('parent = "augment"', 'parent = "augmented"', "rows.prune-1-2.parent: no row 'augmented'"),
-        ('against = "base"', 'against = "bass"', "claims.augment-lowers.against: 'bass' is none of"),
+        (
+            'row = "augment"\nagainst = "base"',
+            'row = "augment"\nagainst = "bass"',
+            "claims.augment-lowers.against: 'bass'",
+        ),
+        ('against = "base"', 'against = "bass"', "rows.augment.against: no row 'bass'"),
+        ('against = "base"', 'against = "augment"', "rows.augment.against: the same row"),
+        ('against = "base"', 'against = ""', "rows.augment.against: empty"),
+        (
+            'parent = "augment"',
+            'parent = "augment"\nagainst = "augment"',
+            "rows.prune-1-2.against: 'augment' is its parent",
+        ),
+        ('role = "control"', 'role = "controls"', "rows.scratch.role: 'controls' is none of control, baseline"),
+        ('role = "control"', 'roll = "control"', "rows.scratch.roll: unknown key"),
         ('kind = "lowers"', 'kind = "sinks"', "claims.augment-lowers.kind: 'sinks' is none of"),
         ("correct = 1569", "correct = 1568", "rows.base.published.accuracy: printed 0.8025575447570332"),
         ("fp = 45", "fp = 46", "rows.base.published.precision: printed"),
@@ -222,8 +273,9 @@ def test_a_conclusion_about_unknown_rows_or_effects_is_refused(tmp_path: Path, c
     text = (EXPECTED / "augmentation.toml").read_text(encoding="utf-8")
     path = tmp_path / "augmentation.toml"
     path.write_text(f'{text}\n[[conclusions]]\ntext = "x"\n{clause}', encoding="utf-8")
+    (tmp_path / ARTICLE.name).write_bytes(ARTICLE.read_bytes())
     with pytest.raises(UserError, match=complaint):
-        load_table(path)
+        load_tables(tmp_path)
 
 
 def test_claims_are_those_of_rows_that_a_profile_runs() -> None:
@@ -233,3 +285,73 @@ def test_claims_are_those_of_rows_that_a_profile_runs() -> None:
     assert table.claims_under("smoke") == ()
     article = load_tables()["ernie3_kuake_qic"]
     assert article.claims_under("smoke") == article.claims
+
+
+def test_what_a_source_tells_of_latency_stands_apart(article: ResultsTable, edited: Callable[[str, str], Path]) -> None:
+    """The report shows it beside published milliseconds; most sources print none."""
+    assert (article.provenance.latency_known, article.provenance.latency_unknown) == ((), ())
+    timed = load_tables()["paddlenlp_multi_class"].provenance
+    assert not {*timed.latency_known, *timed.latency_unknown} & {*timed.protocol_known, *timed.protocol_unknown}
+    assert [len(timed.latency_known), len(timed.latency_unknown)] == [1, 1]
+    with pytest.raises(UserError, match="latency_known: not a list of texts"):
+        load_table(edited("[provenance]", '[provenance]\nlatency_known = "at batch 32"'))
+
+
+OF, NEXT = 'study_of = "article"', "[tolerances]"
+
+
+def with_study(folder: Path, *changes: tuple[str, str], name: str = "study") -> Path:
+    """A folder with the article's table and a study of it, whose text is changed."""
+    (folder / "article.toml").write_text(TABLE, encoding="utf-8")
+    head, _, tail = STUDY.partition("[dataset]")
+    text = head.replace('id = "study"', f'id = "{name}"\nstudy_of = "article"') + tail[tail.index("[tolerances]") :]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / f"{name}.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_study_has_the_data_and_statistics_of_its_table(tmp_path: Path) -> None:
+    """They are stated once, with the table that the study is of; so in `expected/`, where one table is the main one."""
+    with_study(tmp_path)
+    for tables, of in ((load_tables(tmp_path), "article"), (load_tables(EXPECTED), "ernie3_kuake_qic")):
+        studies = [table for table in tables.values() if table.study_of]
+        assert studies
+        assert [table.id for table in tables.values() if table.main] == [of]
+        for study in studies:
+            assert study.study_of == of
+            assert (study.dataset, study.statistics) == (tables[of].dataset, tables[of].statistics)
+            assert not study.is_published
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ((OF, 'study_of = "nothing"'), "study_of: no such table beside this one: 'nothing'; there are: article"),
+        ((NEXT, f"[dataset]\n{NEXT}"), "dataset: a study has that of the table that it is of"),
+        ((NEXT, f"[statistics]\n{NEXT}"), "statistics: a study has that of the table that it is of"),
+        ((OF, f"{OF}\nmain = 1"), "main: not true or false: 1"),
+        ((OF, f"{OF}\nmain = true"), "study_of: a study is not the main table"),
+    ],
+)
+def test_a_study_that_is_none(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    """The message names the file and the key."""
+    path = with_study(tmp_path, change)
+    with pytest.raises(UserError) as caught:
+        load_tables(tmp_path)
+    assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_one_main_table_a_folder(tmp_path: Path) -> None:
+    """A second one is refused, and so is a study of a study."""
+    with_study(tmp_path)
+    second = tmp_path / "second.toml"
+    second.write_text(TABLE.replace('id = "article"', 'id = "second"'), encoding="utf-8")
+    with pytest.raises(UserError, match="second.toml: main: another table of this folder is the main one"):
+        load_tables(tmp_path)
+    second.unlink()
+    with_study(tmp_path, ('study_of = "article"', 'study_of = "study"'), name="third")
+    with pytest.raises(UserError, match="third.toml: study_of: no such table beside this one: 'study'"):
+        load_tables(tmp_path)

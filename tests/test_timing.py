@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,12 @@ import numpy as np
 import pytest
 
 from replicate.common.errors import UserError
-from replicate.records.timing import (
-    Comparison,
-    Contestant,
-    DatasetComparison,
-    ServiceComparison,
-    TimingRecord,
-    load_timings,
-    read_timing,
-    write_timing,
-)
+from replicate.records.timing_file import load_timings, read_timing, write_timing
 from replicate.timing import race as racing
-from replicate.timing.goals import BATCH, GOALS, SHAPE, goals, pick
+from replicate.timing.goals import GOALS, goals, net_name, pick
 from replicate.timing.goals import Pick as P
-from replicate.timing.pruned import net_name
 from replicate.timing.summary import dataset_rows, rows_of, service_rows, shown
+from tests.synthetic_timing import FULL, example, race
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8])
@@ -96,102 +87,13 @@ def test_instability(samples: list[float], expected: bool) -> None:
     assert racing.unstable(samples) is expected
 
 
-def contestant(runtime: str, precision: str = "fp32", width: str = "1") -> Contestant:
-    """A contestant of Base."""
-    share = {"1": 1.0, "2/3": 2 / 3, "1/2": 0.5}[width]
-    label = f"{runtime} {precision} {width}"
-    return Contestant(label, SHAPE, runtime, precision, width, 10**8, 4 * 10**8, int(6e11 * share), "")
-
-
-def comparison(length: int, medians: Mapping[str, float], left_out: Mapping[str, str] | None = None) -> Comparison:
-    """A comparison at batch 32 of contestants called `runtime precision width`; rounds differ a little."""
-    wander = (0.98, 0.99, 1.0, 1.0, 1.0, 1.01, 1.02)
-    return Comparison(
-        shape=SHAPE,
-        weights="random",
-        batch=BATCH,
-        length=length,
-        rounds=len(wander),
-        warmups=2,
-        pause=0.25,
-        contestants=tuple(contestant(*label.split()) for label in medians),
-        seconds={label: tuple(value * factor for factor in wander) for label, value in medians.items()},
-        left_out=left_out or {},
-    )
-
-
-FULL = {
-    "dygraph fp32 1": 2.0,
-    "paddle-inference fp32 1": 0.8,
-    "paddle-inference fp32 2/3": 0.55,
-    "paddle-inference fp32 1/2": 0.4,
-    "onnxruntime fp32 1": 1.4,
-    "onnxruntime fp32 1/2": 0.1,
-    "onnxruntime int8 1": 0.4,
-    "onnxruntime int8 1/2": 0.3,
-    "dygraph-as-installed fp32 1": 4.0,
-    "pytorch fp32 1": 0.7,
-}
-
-
-def example(*comparisons: Comparison, **changes: Any) -> TimingRecord:
-    """A record of two CPU threads, with one data set."""
-    one = replace(contestant("paddle-inference"), flops=0)
-    dataset = DatasetComparison(
-        "generated",
-        "ab",
-        "trained",
-        70,
-        32,
-        128,
-        2,
-        1,
-        0.25,
-        (one,),
-        {one.label: {"file order": (2.0, 2.2), "by length": (1.0, 1.1)}},
-        {one.label: {"file order": 0.5, "by length": 0.125}},
-        " ".join(["0", "1"] * 35),
-        {one.label: " ".join(["0"] * 70)},
-    )
-    service = ServiceComparison(
-        shape="ernie-3.0-base",
-        weights="random",
-        clients=4,
-        requests=4,
-        length=32,
-        max_batch=4,
-        rounds=2,
-        warmups=1,
-        pause=0.25,
-        contestants=(one, replace(one, label="half", width="1/2")),
-        seconds={one.label: (0.4, 0.4), "half": (0.2, 0.2)},
-        latencies={one.label: (0.1, 0.2, 0.3, 0.4) * 2, "half": (0.1,) * 7 + (1.0,)},
-    )
-    whole = TimingRecord(
-        name="cpu-2",
-        started="2026-01-01T00:00:00+00:00",
-        finished="2026-01-01T00:15:00+00:00",
-        commit="0" * 40,
-        dirty=False,
-        command=("replicate", "time", "--grid", "full"),
-        machine={"cpu": "a processor", "cores": 2},
-        device={"kind": "cpu", "name": "a processor", "threads": 2},
-        threads=2,
-        versions={"numpy": "1.26.4"},
-        comparisons=comparisons,
-        datasets=(dataset,),
-        services=(service,),
-    )
-    return replace(whole, **changes)
-
-
 def test_goals_are_judged_with_the_best_runtime() -> None:
     """The runtime with the fastest Base is the best one at every width, though another is faster at width 1/2."""
-    found = {(one.goal.id, one.length): one for one in goals(example(comparison(32, FULL)))}
+    found = {(one.goal.id, one.length): one for one in goals(example(race(32, FULL)))}
     assert len(found) == sum(len(goal.lengths) for goal in GOALS) == 11
     half = found["half", 32]
     assert half.status == "reached"
-    assert half.words == "paddle-inference fp32 1/2 over paddle-inference fp32 1"
+    assert half.words.split(" over ") == ["paddle-inference fp32 1/2", "paddle-inference fp32 1"]
     assert half.found is not None
     assert half.found.median == pytest.approx(2)
     reached = {key for key, one in found.items() if one.status == "reached"}
@@ -202,7 +104,7 @@ def test_goals_are_judged_with_the_best_runtime() -> None:
 
 def test_goal_needs_its_whole_interval() -> None:
     """An interval with the goal inside leaves it undecided."""
-    wide = comparison(32, {"paddle-inference fp32 1": 0.8, "pytorch fp32 1": 0.8})
+    wide = race(32, {"paddle-inference fp32 1": 0.8, "pytorch fp32 1": 0.8})
     seconds = {**wide.seconds, "pytorch fp32 1": tuple(0.8 * factor for factor in (0.5, 0.6, 0.9, 1, 1.1, 1.5, 2))}
     result = next(one for one in goals(example(replace(wide, seconds=seconds))) if one.goal.id == "pytorch")
     assert result.status == "undecided"
@@ -214,23 +116,25 @@ def test_what_was_not_measured_is_said() -> None:
     """Without a contestant, a comparison, or two threads of a CPU a goal has no verdict and no figure, but a reason."""
     without = {key: value for key, value in FULL.items() if not key.startswith("pytorch")}
     left_out = {"pytorch fp32 1": "no Python is named"}
-    found = {(one.goal.id, one.length): one for one in goals(example(comparison(32, without, left_out)))}
+    found = {(one.goal.id, one.length): one for one in goals(example(race(32, without, left_out)))}
     assert found["pytorch", 32].status == "not measured"
     assert found["pytorch", 32].found is None
-    assert found["pytorch", 32].words == "pytorch fp32 1 was left out: no Python is named"
-    assert found["pytorch", 128].words == "no comparison of ernie-3.0-base at 32 × 128"
+    ((label, why),) = left_out.items()
+    assert found["pytorch", 32].words.startswith(f"{label} ")
+    assert found["pytorch", 32].words.endswith(f": {why}")
+    assert found["pytorch", 128].words.endswith("ernie-3.0-base at 32 × 128")
     assert found["half", 32].status == "reached"
-    only = goals(example(comparison(32, {"paddle-inference fp32 1": 0.8})))
+    only = goals(example(race(32, {"paddle-inference fp32 1": 0.8})))
     assert {one.status for one in only} == {"not measured"}
     assert next(one for one in only if one.goal.id == "int8").words == "no best int8 1"
     for changes in ({"threads": 4}, {"device": {"kind": "gpu", "name": "a GPU"}}):
-        assert {one.status for one in goals(example(comparison(32, FULL), **changes))} == {"not measured"}
-    assert pick(comparison(32, {"pytorch fp32 1": 0.1}), P("best", "fp32", "1")) is None
+        assert {one.status for one in goals(example(race(32, FULL), **changes))} == {"not measured"}
+    assert pick(race(32, {"pytorch fp32 1": 0.1}), P("best", "fp32", "1")) is None
 
 
 def test_a_student_is_no_whole_net() -> None:
     """The best runtime is that of the first net, however fast a student is in another one."""
-    found = comparison(32, {"paddle-inference fp32 1": 0.8, "onnxruntime fp32 1": 1.4, "onnxruntime int8 1": 0.01})
+    found = race(32, {"paddle-inference fp32 1": 0.8, "onnxruntime fp32 1": 1.4, "onnxruntime int8 1": 0.01})
     student = replace(found.contestants[2], precision="fp32", model="bow")
     found = replace(found, contestants=(*found.contestants[:2], student))
     best = pick(found, P("best", "fp32", "1"))
@@ -240,7 +144,7 @@ def test_a_student_is_no_whole_net() -> None:
 
 def test_record_round_trip(tmp_path: Path) -> None:
     """What is written reads back the same, under its name, and is the same bytes when written again."""
-    record = example(comparison(32, FULL), comparison(128, {"dygraph fp32 1": 3.0}, {"pytorch fp32 1": "no"}))
+    record = example(race(32, FULL), race(128, {"dygraph fp32 1": 3.0}, {"pytorch fp32 1": "no"}))
     path = write_timing(record, tmp_path)
     assert path == tmp_path / "cpu-2.json"
     assert read_timing(path) == record
@@ -312,7 +216,7 @@ LABEL = "dygraph fp32 1"
 )
 def test_damaged_record_is_refused(change: Callable[[Any], object], complaint: str, tmp_path: Path) -> None:
     """A record that was changed by hand is refused in one line that names file and key."""
-    path = write_timing(example(comparison(32, {"dygraph fp32 1": 2.0})), tmp_path)
+    path = write_timing(example(race(32, {"dygraph fp32 1": 2.0})), tmp_path)
     value = json.loads(path.read_text(encoding="utf-8"))
     change(value)
     path.write_text(json.dumps(value), encoding="utf-8")
@@ -322,7 +226,7 @@ def test_damaged_record_is_refused(change: Callable[[Any], object], complaint: s
 
 def test_bad_record_is_not_written(tmp_path: Path) -> None:
     """A record without all its seconds, or with a name that is no file name, leaves nothing behind."""
-    short = comparison(32, {"dygraph fp32 1": 2.0})
+    short = race(32, {"dygraph fp32 1": 2.0})
     for record in (example(replace(short, seconds={LABEL: (1.0,)})), example(short, name="a/b")):
         with pytest.raises(UserError):
             write_timing(record, tmp_path)
@@ -331,7 +235,7 @@ def test_bad_record_is_not_written(tmp_path: Path) -> None:
 
 def test_another_shape_has_no_ideal() -> None:
     """A student that took turns with a whole net has its own name and a speed-up, and nothing that FLOPs promise."""
-    found = comparison(32, FULL)
+    found = race(32, FULL)
     label = "paddle-inference fp32 1/2"
     student = replace(
         next(one for one in found.contestants if one.label == label), label="student", model="bow", width="1"
@@ -347,7 +251,7 @@ def test_another_shape_has_no_ideal() -> None:
 
 def test_rows() -> None:
     """A contestant is compared with the whole net in its own runtime, and with the first of all; padding is told."""
-    rows = {(row["runtime"], row["precision"], row["width"]): row for row in rows_of(comparison(32, FULL))}
+    rows = {(row["runtime"], row["precision"], row["width"]): row for row in rows_of(race(32, FULL))}
     half = rows["paddle-inference", "fp32", "1/2"]
     assert half["ms"] == 400
     assert half["ideal"] == 2

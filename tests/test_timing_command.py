@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,15 +15,16 @@ import numpy as np
 import pytest
 
 from replicate.commands import time as cli
-from replicate.commands import time_arguments as arguments
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
-from replicate.records.timing import BATCHINGS, read_timing
-from replicate.timing import contestants, session
+from replicate.records.timing import BATCHINGS
+from replicate.records.timing_file import read_timing
+from replicate.timing import contestants
 from replicate.timing.contestants import TORCH_PYTHON, Child, Entrant, Models, describe, opened, shape_name
 from replicate.timing.dataset import batches_of, label_texts, padded_share
 from replicate.timing.grid import SMALL, Heat, compare, cross, field_of, grid
 from replicate.timing.random_net import SHAPES, encoder_flops
+from tests.command_line import ran
 from tests.tiny import ARCHITECTURE, Made
 
 TINY = {**ARCHITECTURE, "vocab_size": 100, "max_position_embeddings": 64}
@@ -60,9 +60,7 @@ def models(tmp_path: Path) -> Models:
 
 def run(*words: str | Path, accept: bool = False) -> int:
     """`replicate time` with these words."""
-    parser = argparse.ArgumentParser()
-    arguments.add_time_arguments(parser)
-    return cli.time_command(parser.parse_args([*map(str, words), "--quiet"]))
+    return ran(cli, *words, "--quiet")
 
 
 def test_models_in_every_runtime(finetuned: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +94,7 @@ def test_accepted_record_is_kept(
 ) -> None:
     """With --accept the record is in measured/timing/ and the report is written; --json prints the table's rows."""
     written: list[int] = []
-    monkeypatch.setattr(session, "MEASURED", tmp_path / "measured")
+    monkeypatch.setattr("replicate.commands.session.MEASURED", tmp_path / "measured")
     monkeypatch.setattr("replicate.report.build.write", lambda: written.append(1))
     words = ("--runtimes=dygraph", "--batch=2", "--length=4", "--rounds=2", "--name=mine", "--accept", "--json")
     assert run(finetuned.folder, *words) == 0
@@ -258,7 +256,7 @@ def test_grids(models: Models) -> None:
                 assert heat.entrants[0].model == "1"
                 assert heat.rounds >= 6
     full = {heat.id: heat for heat in grid("full", "cpu")}
-    assert {entrant.runtime for entrant in full["ernie-3.0-base-32x32"].entrants} == set(arguments.ALL_RUNTIMES)
+    assert {entrant.runtime for entrant in full["ernie-3.0-base-32x32"].entrants} == set(cli.ALL_RUNTIMES)
     assert {entrant.precision for entrant in grid("full", "gpu")[0].entrants} == {"fp32", "fp16"}
     assert shape_name(SHAPES["medium"]) == "ernie-3.0-medium"
     assert shape_name(SMALL) == "2 x 768"

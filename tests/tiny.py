@@ -27,6 +27,31 @@ ARCHITECTURE = {
     "intermediate_size": 48,
     "initializer_range": 0.2,
 }
+# A profile of one's own, with a net that is made in a second.
+PROFILE = """
+schema = 1
+id = "tiny"
+question = "Does it run?"
+comparable = false
+reason = "a test"
+device = "cpu"
+dataset = "generated"
+seeds = [1]
+tables = ["ernie3_kuake_qic"]
+unlabelled = "generated"
+
+[pretrain]
+architecture = { hidden_size = 24, num_hidden_layers = 1, num_attention_heads = 6, intermediate_size = 24 }
+passes = 50
+max_seq_length = 48
+"""
+# A student of each kind, tiny too.
+STUDENT_SHAPES: dict[str, dict[str, Any]] = {
+    "bow": {"embedding_size": 24, "hidden_size": 24},
+    "cnn": {"embedding_size": 24, "hidden_size": 24, "filters": 12},
+    "bilstm": {"embedding_size": 24, "hidden_size": 24, "lstm_size": 16, "num_layers": 2},
+    "ernie": {"hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 3, "intermediate_size": 24},
+}
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 UNK_TOKEN = "\N{SMILING FACE WITH OPEN MOUTH AND SMILING EYES}"
 REDRAWS = 20
+# Of a line, as in `data_aug.py`.
+COPIES = 4
 # Of a line; more is a slip that would fill the memory.
 MOST_COPIES = 1000
 
-Row = tuple[str, ...]
+Columns = tuple[str, ...]
 
 
 class Options(TypedDict, total=False):
@@ -64,7 +66,7 @@ class Augmented:
 
 
 def augment_texts(
-    texts: Sequence[str], mix: Mapping[str, float], copies: int = 4, *, seed: int, **options: Unpack[Options]
+    texts: Sequence[str], mix: Mapping[str, float], copies: int = COPIES, *, seed: int, **options: Unpack[Options]
 ) -> Augmented:
     """Change each text `copies` times; see `augment_rows`."""
     rows, summary = augment_rows([(text,) for text in texts], mix, copies, seed=seed, **options)
@@ -72,7 +74,7 @@ def augment_texts(
 
 
 def augment_split(
-    split: Split, mix: Mapping[str, float], copies: int = 4, *, seed: int, **options: Unpack[Options]
+    split: Split, mix: Mapping[str, float], copies: int = COPIES, *, seed: int, **options: Unpack[Options]
 ) -> tuple[Split, Summary]:
     """The examples of `split`, each followed by its copies with the same label; see `augment_rows`."""
     augmented = augment_texts(split.texts, mix, copies, seed=seed, **options)
@@ -85,9 +87,9 @@ def augment_split(
 
 
 def augment_rows(
-    rows: Sequence[Row],
+    rows: Sequence[Columns],
     mix: Mapping[str, float],
-    copies: int = 4,
+    copies: int = COPIES,
     *,
     seed: int,
     lac: Tagger | None = None,
@@ -96,7 +98,7 @@ def augment_rows(
     model: str | Path | MaskedModel | None = None,
     article: bool = False,
     per_copy: bool = False,
-) -> tuple[tuple[tuple[Row, ...], ...], Summary]:
+) -> tuple[tuple[tuple[Columns, ...], ...], Summary]:
     """Change rows of one or more texts, all texts of a row together, by one strategy a row (`per_copy`: one a copy).
 
     A copy that is empty or like its original is drawn again, `REDRAWS` times at most, and is the original after that.
@@ -157,13 +159,13 @@ class _Copy:
     """A changed row, and the lookups without which it can't be told yet."""
 
     strategy: str
-    row: Row
+    row: Columns
     redraws: int
     missing: frozenset[Lookup[Any, Any]] = frozenset()
 
 
 def _copy(
-    name: str, change: Sequence[Strategy], original: Row, lines: Sequence[Line], random: Random, redraws: int
+    name: str, change: Sequence[Strategy], original: Columns, lines: Sequence[Line], random: Random, redraws: int
 ) -> _Copy:
     for redraw in range(redraws + 1):
         results = [strategy(line, random) for strategy, line in zip(change, lines, strict=True)]
@@ -179,8 +181,8 @@ def _copy(
 
 
 def _collect(
-    rows: Sequence[Row], made: Sequence[Sequence[_Copy]], names: Sequence[str]
-) -> tuple[tuple[tuple[Row, ...], ...], Summary]:
+    rows: Sequence[Columns], made: Sequence[Sequence[_Copy]], names: Sequence[str]
+) -> tuple[tuple[tuple[Columns, ...], ...], Summary]:
     """The copies that can be kept, and the counts."""
     strategies = dict.fromkeys(names, 0)
     redrawn = unchanged = dropped = 0
@@ -196,7 +198,7 @@ def _collect(
     return tuple(augmented), Summary(len(rows), sum(map(len, augmented)), strategies, redrawn, unchanged, dropped)
 
 
-def _emptied(copy: Row, original: Row) -> bool:
+def _emptied(copy: Columns, original: Columns) -> bool:
     return any(new != old and not _usable(new) for new, old in zip(copy, original, strict=True))
 
 
@@ -205,7 +207,7 @@ def _usable(text: str) -> bool:
     return bool(text.strip()) and not text.startswith("\ufeff")
 
 
-def _columns(rows: Sequence[Row], with_words: bool, lac: Tagger | None) -> list[list[Line]]:
+def _columns(rows: Sequence[Columns], with_words: bool, lac: Tagger | None) -> list[list[Line]]:
     if not with_words or not rows:
         return [[Line(text) for text in column] for column in zip(*rows, strict=True)]
     words = (lac or Tagger()).tag(text for row in rows for text in row)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from replicate.augment.engine import Options, Row, Summary, augment_rows
+from replicate.augment.engine import COPIES, Columns, Options, Summary, augment_rows
 from replicate.augment.lac import Tagger
 from replicate.augment.masked_model import load_masked_model
 from replicate.augment.registry import STRATEGIES
@@ -17,14 +17,17 @@ from replicate.corpus.formats import read_lines
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+# From 1: as `data_aug.py` has it, the first.
+TEXT_COLUMNS = (1,)
+
 
 def augment_path(
     source: Path,
     target: Path,
     mix: Mapping[str, float],
-    copies: int = 4,
+    copies: int = COPIES,
     *,
-    columns: Sequence[int] = (1,),
+    columns: Sequence[int] = TEXT_COLUMNS,
     seed: int,
     **options: Unpack[Options],
 ) -> dict[Path, Summary]:
@@ -98,7 +101,7 @@ def sources(source: Path) -> list[Path]:
     return files
 
 
-def read_table(path: Path, columns: Sequence[int]) -> list[Row]:
+def read_table(path: Path, columns: Sequence[int]) -> list[Columns]:
     """The lines of a file of TAB-separated columns; each must have a text in each of `columns` (from 1).
 
     Raises:
@@ -116,7 +119,7 @@ def read_table(path: Path, columns: Sequence[int]) -> list[Row]:
     return table
 
 
-def _with_texts(row: Row, columns: Sequence[int], texts: Row) -> Row:
+def _with_texts(row: Columns, columns: Sequence[int], texts: Columns) -> Columns:
     changed = list(row)
     for column, text in zip(columns, texts, strict=True):
         changed[column - 1] = text

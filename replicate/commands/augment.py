@@ -11,12 +11,19 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from replicate.augment.engine import UNK_TOKEN
-from replicate.augment.files import augment_path, columns_of
+from replicate.augment.files import TEXT_COLUMNS, augment_path, columns_of
 from replicate.augment.nlpcda import NLPCDA
 from replicate.augment.registry import STRATEGIES
 from replicate.augment.vectors import load_vectors
+from replicate.commands.flags import Flag, Offer, add_json, add_options, settings_in
 from replicate.common.errors import UserError
+from replicate.stages.augment import AugmentOptions
+
+OFFER = Offer(
+    AugmentOptions,
+    flags={"copies": Flag("aug_times", "-n", "N"), "unk_token": Flag(metavar="T")},
+    withheld={"mix": "each strategy has a flag of its own, or is named with --nlpcda"},
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, help="a file of TAB-separated columns, or a folder of .txt files")
     add("output", type=Path, help="the folder for NAME_aug.txt, made if need be")
-    add("-n", "--aug_times", type=int, default=4, metavar="N", help="copies of each line (default: %(default)s)")
-    add("-c", "--column_number", default="1", metavar="C", help="text columns, such as 1 or 1,2 (default: %(default)s)")
+    add_options(parser, OFFER)
+    add_columns_and_seed(parser)
     for name, kind in STRATEGIES.items():
         if name not in NLPCDA:
             default = f"{kind.weight}, or 0 without --{kind.needs}" if kind.needs else kind.weight
@@ -39,17 +46,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=P",
         help=f"probability of one of nlpcda's, again for each. {known}",
     )
-    add("--unk_token", default=UNK_TOKEN, metavar="T", help="what unk writes for a character (default: %(default)s)")
     add("--vectors", type=Path, metavar="FILE", help="word vectors for w2v_replace, word2vec text or binary")
     add(
         "--model",
         metavar="M",
         help="masked language model for ernie_replace: a folder of pretrain's or a PaddleNLP name",
     )
-    add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
-    add("--article", action="store_true", help="no repairs: unchanged copies stay, emptied ones are dropped")
-    add("--per_copy", action="store_true", help="draw a strategy for each copy, not for each line")
-    add("--json", action="store_true", help="print the counts as JSON")
+    add_json(parser, "print the counts as JSON")
+
+
+def add_columns_and_seed(parser: argparse.ArgumentParser) -> None:
+    """What `augment` and `vectors` both ask about a file of TAB-separated columns and their draws."""
+    default = ",".join(map(str, TEXT_COLUMNS))
+    what = "text columns, such as 1 or 1,2 (default: %(default)s)"
+    parser.add_argument("-c", "--column_number", default=default, metavar="C", help=what)
+    what = "the same seed gives the same bytes (default: %(default)s)"
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help=what)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,15 +72,11 @@ def run(args: argparse.Namespace) -> int:
     summaries = augment_path(
         args.input,
         args.output,
-        mix,
-        args.aug_times,
         columns=columns_of(args.column_number),
         seed=args.seed,
-        unk_token=args.unk_token,
         vectors=load_vectors(args.vectors) if args.vectors and mix["w2v_replace"] > 0 else None,
         model=args.model,
-        article=args.article,
-        per_copy=args.per_copy,
+        **vars(AugmentOptions(mix, **settings_in(args, OFFER))),
     )
     rows = [
         {"file": path, "lines": counts.lines, "copies": counts.copies}

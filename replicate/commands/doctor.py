@@ -1,7 +1,8 @@
-"""What this machine has and lacks for a profile, and the command that mends each lack."""
+"""`replicate doctor`: what this machine has and lacks for a profile, and the command that mends each lack."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from replicate.commands.flags import add_json, add_profile
 from replicate.common.cores import cores
 from replicate.common.errors import UserError
 from replicate.common.paths import ROOT
@@ -81,18 +83,23 @@ def doctor(profile: Profile) -> list[Check]:
     ]
 
 
-def main(name: str) -> int:
-    """Print what a profile needs and finds; 0 where it can run, else 1.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `replicate doctor`."""
+    add_profile(parser, "what should be able to run")
+    add_json(parser)
 
-    Raises:
-        UserError: there is no such profile.
-    """
-    profile = load_profile(name)
+
+def run(args: argparse.Namespace) -> int:
+    """`replicate doctor`: what a profile needs and finds; 0 where it can run, else 1."""
+    profile = load_profile(args.profile)
     checks = doctor(profile)
     able = all(check.ok for check in checks)
-    print(describe(checks))
-    print(f"{profile.id} {'can' if able else 'can not'} run here")
-    return 0 if able else 1
+    if args.json:
+        print(json.dumps([vars(check) for check in checks], ensure_ascii=False, indent=1))
+    else:
+        print(describe(checks))
+        print(f"{profile.id} {'can' if able else 'can not'} run here")
+    return int(not able)
 
 
 def describe(checks: Sequence[Check]) -> str:

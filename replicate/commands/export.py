@@ -10,14 +10,14 @@ from replicate.corpus.formats import read_lines
 from replicate.inference.export import KINDS, export
 
 
-def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `replicate export`."""
     parser.add_argument(
         "checkpoint", type=Path, metavar="CKPT", help="model folder that finetune, prune or distill wrote"
     )
     parser.add_argument("folder", type=Path, metavar="OUT", help="new or empty folder")
     parser.add_argument(
-        "--format", dest="kind", choices=KINDS, default="paddle", help="for Paddle Inference or ONNX Runtime"
+        "--format", dest="kind", choices=KINDS, default=KINDS[0], help="for Paddle Inference or ONNX Runtime"
     )
     parser.add_argument("--int8", action="store_true", help="matrix products in 8 bits")
     parser.add_argument(
@@ -28,7 +28,7 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def export_command(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """`replicate export`."""
     if args.calibration and not args.int8:
         raise UserError("--calibration is for --int8")

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO
 
+from replicate.commands.flags import add_device, add_json
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.paths import store_root
@@ -28,7 +29,7 @@ TEXT_COLUMNS = 60
 _BOM = "\ufeff"
 
 
-def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate predict`."""
     parser.add_argument(
         "model", nargs="?", metavar="MODEL", help="folder that finetune, prune or export wrote (default: see below)"
@@ -44,13 +45,13 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     # As an option it may stand anywhere, which an optional second positional may not.
     source.add_argument("-", dest="stdin", action="store_true", help="predict standard input, one text a line")
     parser.add_argument("--runtime", choices=RUNTIMES, help="default: the one that the folder is made for")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    add_device(parser)
     parser.add_argument("--max_seq_length", type=int, default=MAX_LENGTH, help="tokens; longer texts are cut")
     parser.add_argument("--batch_size", type=int, default=BATCH, help="texts that are computed at once")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    add_json(parser, "one JSON object a line")
 
 
-def predict_command(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """`replicate predict`."""
     if args.model and args.params_path:
         raise UserError("MODEL and --params_path both name a model", hint="name it once")

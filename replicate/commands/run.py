@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
-from replicate.common.paths import MEASURED, REPORT, store_root
-from replicate.common.progress import watch
+from replicate.common.paths import REPORT, store_root
 from replicate.records.run import Record
-from replicate.report import build as report
 from replicate.runs.runner import Runner, selected
 from replicate.runs.store import Store
 from replicate.scores.metrics import scores
@@ -20,33 +21,61 @@ from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
 from replicate.tables.table import ResultsTable
 
+if TYPE_CHECKING:
+    from replicate.commands.session import Session
+
 HEAD = ("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds")
 
 
-def run_command(args: argparse.Namespace) -> int:
-    """`replicate run`: 0 where every run ended well."""
-    if args.accept and args.dataset_dir:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `replicate run`."""
+    add = parser.add_argument
+    add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
+    add_profile(parser, "paper, small or smoke")
+    add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
+    add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
+    add("--dry-run", action="store_true", help="list what would run and what is kept")
+    add(
+        "--accept",
+        action="store_true",
+        help="also keep the records in measured/, as the baseline of later runs, and rewrite REPORT.md; a row that "
+        "differs from its own baseline, or failed, is refused by name",
+    )
+    add("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
+    add_offline(parser)
+    add("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
+    add_visualdl(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """`replicate run`: 0 where every run ended well, and every row was accepted that should have been."""
+    accepting = args.accept or args.accept_changed
+    if accepting and args.dataset_dir:
         raise UserError("--accept is for the profile's own data", hint="records of other data stay in the store")
     profile = load_profile(args.profile).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
-    rows = list(selected(load_tables(), profile, tuple(args.rows)))
+    tables = load_tables()
+    rows = list(selected(tables, profile, tuple(args.rows)))
     if args.dry_run:
         _tell(_planned(runner, rows), args.json)
         return 0
-    # Faults of the data and the settings are told before anything runs.
-    for table, row in rows:
-        runner.planned(table, row, profile.seeds[0])
-    records = []
-    for table, row in watch(rows, lambda one: one[1], args.quiet):
-        for seed in watch(profile.seeds, f"{row} · seed {{}}".format, args.quiet, log=True):
-            record = runner.run(table, row, seed)
-            runner.keep(record, MEASURED if args.accept else None)
-            records.append(record)
-    _tell([_result(record) for record in records], args.json)
-    where = _report(runner, args.accept, bool(args.dataset_dir))
+    # The report's imports are many, and --help and --dry-run need none of them.
+    from replicate.commands.session import Session, refusal
+    from replicate.report import build as report
+
+    session = Session(runner, tables)
+    session.run(table.row(row) for table, row in rows)
+    _tell([_result(record) for record in session.records], args.json)
+    own = report.write_own(runner.records, runner.dataset) if args.dataset_dir else None
+    decision = session.accept(args.accept_changed) if accepting else None
     if not args.json:
-        print(where)
-    return int(any(record.status != "ok" for record in records))
+        print(_where(session, own, accepting))
+    if decision and decision.refused:
+        print(refusal(decision), file=sys.stderr)
+        return 1
+    return int(any(record.status != "ok" for record in session.records))
 
 
 def _planned(runner: Runner, rows: list[tuple[ResultsTable, str]]) -> list[dict[str, Any]]:
@@ -79,12 +108,11 @@ def _tell(lines: list[dict[str, Any]], as_json: bool) -> None:
         print(tabulate(lines, headers="keys", disable_numparse=True))
 
 
-def _report(runner: Runner, accepted: bool, own: bool) -> str:
-    """Writes the report that the records belong in; says where everything is."""
+def _where(session: Session, own: Path | None, accepting: bool) -> str:
+    """Where everything is: records, the report on own data, what was accepted."""
+    records = f"records in {session.runner.records}"
     if own:
-        path = report.write_own(runner.records, runner.dataset)
-        return f"records in {runner.records}; report in {path} and {path.with_name('report.html')}"
-    if accepted:
-        report.write()
-        return f"records in {MEASURED / runner.profile.id}; report in {REPORT}"
-    return f"records in {runner.records}; `--accept` keeps them in measured/ and rewrites REPORT.md"
+        return f"{records}; report in {own} and {own.with_name('report.html')}"
+    if accepting:
+        return f"{records}; accepted into {session.measured / session.profile.id}; report in {REPORT}"
+    return f"{records}; `--accept` keeps them in measured/ and rewrites REPORT.md"

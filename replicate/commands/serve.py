@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from replicate.commands.flags import add_device
 from replicate.common.checks import check_positive
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
@@ -22,13 +23,13 @@ DRAIN = 30.0
 LAST = 5.0
 
 
-def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate serve`."""
     parser.add_argument("model", type=Path, metavar="MODEL", help="folder that finetune, prune or export wrote")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, reached from this machine only")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
     parser.add_argument("--runtime", choices=RUNTIMES, help="default: the one that the folder is made for")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or gpu")
+    add_device(parser)
     parser.add_argument("--threads", type=int, help="CPU threads that compute (default: all cores)")
     parser.add_argument("--max_seq_length", type=int, default=MAX_LENGTH, help="tokens; longer texts are cut")
     parser.add_argument("--max_batch", type=int, default=32, help="most texts that are computed at once")
@@ -46,7 +47,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def serve_command(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """`replicate serve`: until SIGTERM or SIGINT, and then 0 once every request that was taken has its answer."""
     numbers = ["max_batch", "queue", "max_body", "read_timeout", "connections"]
     check_positive(args, *numbers, *(["threads"] if args.threads is not None else []))

@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from replicate.commands.flags import add_json
 from replicate.common.paths import MEASURED, store_root
 from replicate.runs.store import Store
 
 
-def add_store_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`verify` and `gc` with their options."""
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION", dest="action")
     verify = actions.add_parser("verify", help="read every artefact and compare it with its digests; 1 if one differs")
@@ -23,10 +24,10 @@ def add_store_arguments(parser: argparse.ArgumentParser) -> None:
         help="also checkpoints, and artefacts that no record names",
     )
     for action in (verify, gc):
-        action.add_argument("--json", action="store_true", help="as JSON")
+        add_json(action)
 
 
-def store_command(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run `replicate store verify` or `replicate store gc`."""
     store = Store(store_root())
     return _verify(store, args.json) if args.action == "verify" else _gc(store, args.delete, args.unused, args.json)
@@ -76,10 +77,10 @@ def _garbage(store: Store, unused: bool) -> Iterator[tuple[str, Path]]:
 
 def _named(store: Store) -> set[str]:
     """Keys of the stages that a record names: accepted ones, the store's own, and those of other data."""
-    from replicate.records.run import load_records
+    from replicate.records.run import read_records
 
     folders = [MEASURED, store.root / "records", *(store.root / "records-of").glob("*")]
-    records = (record for folder in folders if folder.is_dir() for record in load_records(folder))
+    records = (record for folder in folders if folder.is_dir() for record in read_records(folder))
     return {str(stage["key"]) for record in records for stage in record.stages}
 
 

@@ -1,36 +1,105 @@
-"""The `replicate time` command: who races, and what is printed."""
+"""`replicate time`: who races, and what is printed."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from replicate.commands.flags import add_json
 from replicate.common.cores import cores
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT
 from replicate.common.progress import Progress
 from replicate.corpus import load_dataset
+from replicate.inference.runtime import DEVICES, PRECISIONS, RUNTIMES
 from replicate.nets.shape import kept_shape, parse_width
-from replicate.records.timing import Comparison, DatasetComparison, TimingRecord, check_name
-from replicate.report import build
-from replicate.timing.contestants import Subject, describe
+from replicate.records.facts import now
+from replicate.records.timing import DatasetRace, Race, TimingRecord
+from replicate.records.timing_file import check_name
+from replicate.timing.contestants import DEFAULT, INSTALLED, PYTORCH, Subject, describe
 from replicate.timing.dataset import MAX_LENGTH, compare_dataset
-from replicate.timing.goals import goals
-from replicate.timing.grid import Heat, compare, cross, grid
+from replicate.timing.grid import GRIDS, Heat, compare, cross, grid
 from replicate.timing.random_net import SHAPES
-from replicate.timing.session import field_for, keep_record, now, record_of
-from replicate.timing.summary import dataset_rows, goal_table, rows_of, shown
+from replicate.timing.session import field_for, keep_record, record_of
 
+ALL_RUNTIMES = (*RUNTIMES, DEFAULT, INSTALLED, PYTORCH)
 DATASET_BATCH = 32
+ROUNDS = 9
+# Without models.
+SHAPE = "base"
+WIDTHS = "1,2/3,1/2"
 
 
-def time_command(args: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `replicate time`."""
+    add = parser.add_argument
+    add("models", nargs="*", type=Path, metavar="MODEL", help="model folders, the first of which is the base")
+    add("--grid", choices=GRIDS, help="the comparisons of bench/test_inference.py, and the goals")
+    what = f"without MODEL: random weights of this published shape (default: {SHAPE})"
+    add("--shape", choices=tuple(SHAPES), help=what)
+    add("--widths", metavar=WIDTHS, help="without MODEL: its widths, the first of which is the base")
+    add(
+        "--runtimes",
+        type=_choices(ALL_RUNTIMES),
+        default="paddle-inference",
+        metavar="R,…",
+        help=f"of {', '.join(ALL_RUNTIMES)} (default: %(default)s)",
+    )
+    what = f"of {', '.join(PRECISIONS)} (default: %(default)s)"
+    add("--precision", type=_choices(PRECISIONS), default=PRECISIONS[0], metavar="P,…", help=what)
+    add("--batch", type=_numbers, default="1,32", metavar="N,…", help="texts a call (default: %(default)s)")
+    add("--length", type=_numbers, default="32,128", metavar="N,…", help="tokens a text (default: %(default)s)")
+    add("--rounds", type=_positive, metavar="N", help=f"in each of which everyone runs once (default: {ROUNDS})")
+    what = "rounds before them that don't count (default: %(default)s)"
+    add("--warmups", type=int, default=Heat.warmups, metavar="N", help=what)
+    add("--threads", type=_positive, metavar="N", help="default: OMP_NUM_THREADS, or every core")
+    add("--device", choices=DEVICES, default=DEVICES[0], help="cpu (default) or gpu")
+    add(
+        "--dataset",
+        metavar="D",
+        help="kuake-qic, generated or a folder: time its dev texts end to end instead, in file order and by length",
+    )
+    add("--limit", type=_positive, metavar="N", help="with --dataset: the first N texts only")
+    add("--name", metavar="NAME", help="of the record (default: device and threads, such as cpu-2)")
+    add("--accept", action="store_true", help="keep the record in measured/timing/ and rewrite REPORT.md")
+    add_json(parser, "print the table as JSON")
+    add("--quiet", action="store_true", help="show no progress")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        found = (0,)
+    if min(found) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of positive whole numbers such as 1,32")
+    return found
+
+
+def _choices(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def parse(text: str) -> tuple[str, ...]:
+        found = tuple(text.split(","))
+        if unknown := [one for one in found if one not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return tuple(dict.fromkeys(found))
+
+    return parse
+
+
+def _positive(text: str) -> int:
+    return _numbers(text)[0]
+
+
+def run(args: argparse.Namespace) -> int:
     """`replicate time`: 0 where everything asked for was timed."""
+    from replicate.commands.session import accept_timing
+    from replicate.timing.summary import dataset_rows, rows_of
+
     if args.models and (args.shape or args.widths or args.grid):
         raise UserError("--shape, --widths and --grid are for random weights", hint="leave them out, or the models")
     if args.grid and args.dataset:
@@ -45,8 +114,8 @@ def time_command(args: argparse.Namespace) -> int:
     check_name(name)
     subjects = _subjects(args.models)
     heats = _heats(args, subjects)
-    comparisons: list[Comparison] = []
-    datasets: list[DatasetComparison] = []
+    comparisons: list[Race] = []
+    datasets: list[DatasetRace] = []
     data = load_dataset(args.dataset) if args.dataset else None
     started = now()
     with field_for(args.device, threads, args.quiet, subjects) as field:
@@ -62,10 +131,9 @@ def time_command(args: argparse.Namespace) -> int:
                 progress.close()
             # What is timed so far is not lost with what comes.
             record = record_of(name, started, _command(args, subjects), args.device, threads, comparisons, datasets)
-            keep_record(record, False)
-    path = keep_record(record, args.accept)
+            path = keep_record(record)
     if args.accept:
-        build.write()
+        path = accept_timing(record)
     rows = [row for one in comparisons for row in rows_of(one)] + [row for one in datasets for row in dataset_rows(one)]
     if args.json:
         print(json.dumps(rows, ensure_ascii=False, indent=1))
@@ -100,10 +168,10 @@ def _heats(args: argparse.Namespace, subjects: Mapping[str, Subject]) -> tuple[H
     if args.grid:
         return grid(args.grid, args.device)
     base = next(iter(subjects.values()), None)
-    architecture = SHAPES[args.shape or "base"] if base is None else base.architecture
-    models = tuple(subjects) or _widths(args.widths or "1,2/3,1/2", architecture)
+    architecture = SHAPES[args.shape or SHAPE] if base is None else base.architecture
+    models = tuple(subjects) or _widths(args.widths or WIDTHS, architecture)
     entrants = cross(args.runtimes, args.precision, models)
-    rounds = args.rounds or 9
+    rounds = args.rounds or ROUNDS
     if args.dataset:
         return (Heat(architecture, DATASET_BATCH, MAX_LENGTH, entrants, rounds, args.warmups),)
     positions = min([int(one.architecture["max_position_embeddings"]) for one in subjects.values()] or [10**9])
@@ -122,6 +190,9 @@ def _widths(text: str, architecture: Any) -> tuple[str, ...]:
 
 def _print(record: TimingRecord, rows: Sequence[dict[str, Any]]) -> None:
     from tabulate import tabulate
+
+    from replicate.timing.goals import goals
+    from replicate.timing.summary import goal_table, shown
 
     print(f"{record.device['name']}, {record.threads} threads; intervals of 95 % unless they say less")
     print(

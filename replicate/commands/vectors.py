@@ -7,6 +7,7 @@ from pathlib import Path
 
 from replicate.augment.files import columns_of, read_table, sources
 from replicate.augment.train_vectors import EPOCHS, MIN_COUNT, SIZE, train_vectors
+from replicate.commands.augment import add_columns_and_seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,14 +15,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("input", type=Path, help="a file of TAB-separated columns, or a folder of .txt files")
     add("output", type=Path, help="a new file, word2vec text, for `replicate augment --vectors`")
-    add("-c", "--column_number", default="1", metavar="C", help="text columns, such as 1 or 1,2 (default: %(default)s)")
+    add_columns_and_seed(parser)
     add("--size", type=int, default=SIZE, metavar="N", help="numbers of a vector (default: %(default)s)")
     add("--min_count", type=int, default=MIN_COUNT, metavar="N", help="leave out rarer words (default: %(default)s)")
     add("--epochs", type=int, default=EPOCHS, metavar="N", help="how often the texts are read (default: %(default)s)")
-    add("--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default: %(default)s)")
 
 
-def vectors_command(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Train word vectors on the texts of `args.input` and write them to `args.output`; 0 where they are written."""
     columns = columns_of(args.column_number)
     texts = [row[column - 1] for path in sources(args.input) for row in read_table(path, columns) for column in columns]

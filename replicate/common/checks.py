@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import fields
 from typing import Any
 
 from replicate.common.errors import UserError
@@ -16,6 +17,13 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuse a value that is not one of the choices (UserError)."""
     if value not in choices:
         raise UserError(f"{name} is {value!r}", hint=f"choose one of {', '.join(choices)}")
+
+
+def check_choices(options: Any) -> None:
+    """Refuse a setting that is none of the `choices` in its field's metadata (UserError)."""
+    for field in fields(options):
+        if "choices" in field.metadata:
+            check_choice(field.name, getattr(options, field.name), field.metadata["choices"])
 
 
 def check_positive(options: Any, *names: str) -> None:

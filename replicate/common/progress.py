@@ -20,21 +20,19 @@ def watch(
     label: Callable[[T], str],
     quiet: bool = False,
     stream: TextIO | None = None,
-    log: bool = False,
 ) -> Iterator[T]:
-    """Goes through `items` under a bar of their own, below the bars that are open already.
+    """Goes through `items` under a bar of their own; where there is no terminal, a line tells of each that begins.
 
     Args:
         items: what is gone through, in order.
         label: of the item that runs now.
         quiet: show nothing.
         stream: where to write; standard error without it.
-        log: where there is no terminal, print a line when an item begins.
     """
     stream = stream or sys.stderr
     if quiet or not stream.isatty():
         for number, item in enumerate(items, start=1):
-            if log and not quiet:
+            if not quiet:
                 print(f"{label(item)} ({number} of {len(items)})", file=stream, flush=True)
             yield item
         return

@@ -19,7 +19,7 @@ else:
 
 
 @dataclass(frozen=True)
-class Section:
+class TomlTable:
     """A TOML table that knows its place in its file, so that every complaint names file and key."""
 
     path: Path
@@ -88,6 +88,13 @@ class Section:
             raise self.fault(key, f"not a finite number: {value!r}")
         return number
 
+    def flag(self, key: str) -> bool:
+        """True or false; false without the key."""
+        value = self.data.get(key, False)
+        if not isinstance(value, bool):
+            raise self.fault(key, f"not true or false: {value!r}")
+        return value
+
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts with at least one."""
         values = self.get(key, list, "a list of texts")
@@ -95,31 +102,33 @@ class Section:
             raise self.fault(key, "not a list of texts, or empty")
         return tuple(values)
 
-    def section(self, key: str) -> Section:
+    def section(self, key: str) -> TomlTable:
         """A required table."""
-        return Section(self.path, f"{self.place}.{key}" if self.place else key, self.get(key, dict, "a table"))
+        return TomlTable(self.path, f"{self.place}.{key}" if self.place else key, self.get(key, dict, "a table"))
 
-    def optional_section(self, key: str) -> Section:
+    def optional_section(self, key: str) -> TomlTable:
         """A table, empty without the key."""
-        return self.section(key) if key in self.data else Section(self.path, key, {})
+        return self.section(key) if key in self.data else TomlTable(self.path, key, {})
 
-    def sections(self, key: str) -> list[Section]:
+    def sections(self, key: str) -> list[TomlTable]:
         """The tables of an array, each placed by its `id` (or, without one, by its number)."""
         entries = self.get(key, list, "a list of tables") if key in self.data else []
         if not all(isinstance(entry, dict) for entry in entries):
             raise self.fault(key, "not a list of tables")
         place = f"{self.place}.{key}" if self.place else key
-        return [Section(self.path, f"{place}.{entry.get('id', n)}", entry) for n, entry in enumerate(entries, start=1)]
+        return [
+            TomlTable(self.path, f"{place}.{entry.get('id', n)}", entry) for n, entry in enumerate(entries, start=1)
+        ]
 
 
-def read_toml(path: Path) -> Section:
+def read_toml(path: Path) -> TomlTable:
     """The top level of a TOML file.
 
     Raises:
         UserError: it can't be read or is not TOML.
     """
     try:
-        return Section(path, "", tomllib.loads(path.read_text(encoding="utf-8")))
+        return TomlTable(path, "", tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"can't be read: {error}", path=path) from None
     except tomllib.TOMLDecodeError as error:

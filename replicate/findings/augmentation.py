@@ -3,104 +3,98 @@
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
-from replicate.findings.evidence import Material
-from replicate.findings.rows import RowResult, compare, paired_seeds
+from replicate.common.errors import UserError
+from replicate.findings.compared import AllCompared, Compared
+from replicate.findings.evidence import Evidence
+from replicate.findings.rows import Difference
+from replicate.findings.training_sets import METRIC, Arm, TrainingSet, arm_from, controls_of, training_of
 from replicate.tables.profile import Profile
-from replicate.tables.table import ResultsTable, Row, Setting
-from replicate.verdicts.equivalence import holm
-from replicate.verdicts.pairs import RowComparison
+from replicate.tables.table import Conclusion, ResultsTable, Setting
+from replicate.verdicts.claims import ClaimStatus
+from replicate.verdicts.effects import (
+    NO_HELP,
+    NOT_RUN,
+    Effect,
+    Pattern,
+    judge_clause,
+    judge_effects,
+    where_it_stops,
+)
 
-METRIC = "accuracy"
-Word = Literal["helps", "hurts", "no difference", "no gain", "not distinguishable", "not-run"]
-# The stages that make a training set, in every order that a row here may have them.
-_CHAINS = ((), ("sample",), ("duplicate",), ("augment",), ("sample", "duplicate"), ("sample", "augment"))
-
-
-@dataclass(frozen=True)
-class Training:
-    """A training set: lines drawn by the seed (None: all there are), copies of each, and what made them.
-
-    `mix` holds the weight of each strategy; copies without any are mere duplicates.
-    """
-
-    lines: int | None
-    copies: int
-    mix: tuple[tuple[str, float], ...]
-
-    @property
-    def made(self) -> str:
-        """The copies in words."""
-        if not self.copies:
-            return "none"
-        how = "duplicates"
-        if self.mix:
-            how = self.mix[0][0] if len(self.mix) == 1 else ", ".join(f"{name} {weight:g}" for name, weight in self.mix)
-        return f"{self.copies} × {how}"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A row with its training set and its seeds."""
-
-    row: Row
-    training: Training
-    result: RowResult
-    finetune: tuple[tuple[str, Any], ...]
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """The accuracy of each seed that gave one."""
-        return tuple(score[METRIC] for score in self.result.scores.values())
-
-    def of_training(self, key: str) -> float:
-        """Mean over seeds of what the last stage counted, `steps` or `examples`; NaN where no record says."""
-        found = [record.stages[-1]["summary"].get(key, math.nan) for record in self.result.records if record.counts]
-        return statistics.fmean(found) if found else math.nan
+Answer = Literal["not-run", "some help", "none helps", "open"]
+# A setting of fine-tuning, with its value in a row and in the row's control; None where one leaves it unset.
+Choice = tuple[str, Any, Any]
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """An arm minus its control: the paired difference in accuracy, its p corrected over its family, and its word."""
+    """An arm minus its control.
+
+    Attributes:
+        arm: the row.
+        control: the row that it is compared with.
+        difference: in accuracy, paired by seed; None without pairs.
+        p: of it, corrected over its family (Holm).
+        word: what the seeds show.
+        reason: why that word.
+        choices: in which settings of fine-tuning the two differ besides.
+    """
 
     arm: Arm
     control: Arm
-    comparison: RowComparison | None
+    difference: Difference | None
     p: float = math.nan
-    word: Word = "not-run"
-    reason: str = "there are no records of both rows over the same seeds"
+    word: Effect = "not-run"
+    reason: str = NOT_RUN
+    choices: tuple[Choice, ...] = ()
 
-    @property
-    def differences(self) -> tuple[float, ...]:
-        """One a pair of seeds that gave scores, in the order of the seeds: those of the comparison."""
-        a, b = self.arm.result.scores, self.control.result.scores
-        pairs = paired_seeds(self.arm.result, self.control.result)
-        return tuple(a[seed][METRIC] - b[seed][METRIC] for seed in pairs if seed in a and seed in b)
+
+@dataclass(frozen=True)
+class Clause:
+    """A clause of the source's conclusion, the comparisons that it rests on, and what they come to."""
+
+    text: str
+    against: str
+    contrasts: tuple[Contrast, ...]
+    verdict: ClaimStatus
 
 
 @dataclass(frozen=True)
 class Size:
-    """One place of the learning curve; what is None has no row."""
+    """One place of the learning curve; what is None has no row.
 
+    Attributes:
+        lines: training lines before copies; NaN for all of them where no record has counted them.
+        plain: the lines as they are.
+        duplicates: with as many mere duplicates as the augmented row has copies.
+        augmented: with copies made by strategies.
+        contrasts: augmented minus plain, augmented minus duplicates, duplicates minus plain, as far as they are there.
+    """
+
+    lines: float
     plain: Arm
     duplicates: Arm | None
     augmented: Arm | None
+    contrasts: tuple[Contrast, ...]
 
-    @property
-    def lines(self) -> float:
-        """Training lines before copies; NaN for all of them where no record has counted them."""
-        drawn = self.plain.training.lines
-        return self.plain.of_training("examples") if drawn is None else drawn
 
-    @property
-    def name(self) -> str:
-        """The number of lines in words."""
-        return f"{self.lines:,.0f} lines" if math.isfinite(self.lines) else "all lines"
+@dataclass(frozen=True)
+class Stop:
+    """From which size on augmentation stops helping over one control.
+
+    Attributes:
+        pattern: how the words follow each other.
+        helped: at how many sizes it helps, from the first on.
+        compared: each size where both rows are there, rising, with its comparison.
+    """
+
+    pattern: Pattern
+    helped: int
+    compared: tuple[tuple[Size, Contrast], ...]
 
 
 @dataclass(frozen=True)
@@ -110,6 +104,23 @@ class Ablation:
     Each row is compared with the one on the same lines without copies, and with the one on as many mere duplicates.
     Four families of comparisons are corrected apart (Holm): either control, for all lines and for drawn ones. So each
     comparison has one p and one word, wherever it is shown.
+
+    Attributes:
+        table: with the rows.
+        profile: under which they ran.
+        alpha: level of the tests; intervals have 1 - alpha.
+        tolerance: a smaller gain is none.
+        arms: every row.
+        against_plain: each row with copies minus the same lines without.
+        against_duplicates: each row with strategies minus as many mere duplicates.
+        ways: the ways of augmenting all lines, each minus no copies.
+        answer: what those come to.
+        most: the largest gain that an interval of `ways` allows; NaN without any.
+        most_over_duplicates: the same over mere duplicates, of rows on all lines.
+        clauses: of the source's conclusion.
+        curve: the sizes of the training set, rising, with the way of augmenting that was tried on drawn lines.
+        over_plain: where augmentation stops helping over the lines as they are.
+        over_duplicates: where it stops helping over mere duplicates.
     """
 
     table: ResultsTable
@@ -119,137 +130,183 @@ class Ablation:
     arms: tuple[Arm, ...]
     against_plain: tuple[Contrast, ...]
     against_duplicates: tuple[Contrast, ...]
-
-    @cached_property
-    def curve(self) -> tuple[Size, ...]:
-        """The sizes of the training set, rising, with the way of augmenting that was tried on drawn lines."""
-        drawn = [arm.training for arm in self.arms if arm.training.lines is not None and arm.training.mix]
-        if not drawn:
-            return ()
-        one = drawn[0]
-        plain = [arm for arm in self.arms if not arm.training.copies]
-        # All lines are more than any number drawn from them.
-        plain.sort(key=lambda arm: math.inf if arm.training.lines is None else arm.training.lines)
-        return tuple(
-            Size(
-                arm,
-                self._arm(replace(one, lines=arm.training.lines, mix=())),
-                self._arm(replace(one, lines=arm.training.lines)),
-            )
-            for arm in plain
-        )
-
-    @property
-    def ways(self) -> tuple[Contrast, ...]:
-        """The ways of augmenting all lines, each beside no copies."""
-        whole = (one for one in self.against_plain if one.arm.training.lines is None)
-        return tuple(one for one in whole if one.arm.training.mix)
-
-    def contrast(self, arm: Arm | None, control: Arm | None) -> Contrast | None:
-        """The comparison of these two; None where one is missing, or where they are not compared."""
-        return self.contrast_of(arm.row.id, control.row.id) if arm and control else None
+    ways: tuple[Contrast, ...]
+    answer: Answer
+    most: float
+    most_over_duplicates: float
+    clauses: tuple[Clause, ...]
+    curve: tuple[Size, ...]
+    over_plain: Stop
+    over_duplicates: Stop
 
     def contrast_of(self, row: str, control: str) -> Contrast | None:
         """The comparison of the rows of these ids; None where they are not compared."""
-        both = (*self.against_plain, *self.against_duplicates)
-        return next((one for one in both if (one.arm.row.id, one.control.row.id) == (row, control)), None)
-
-    def _arm(self, training: Training) -> Arm | None:
-        return next((arm for arm in self.arms if arm.training == training), None)
+        return _between((*self.against_plain, *self.against_duplicates), row, control)
 
 
-def training_of(table: ResultsTable, row: Row, profile: Profile) -> Training | None:
-    """What a row is fine-tuned on; None for a row that is not only a training set and one fine-tuning."""
-    *made, last = table.chain(row.id) or (None,)
-    if last is None or last.stage != "finetune" or tuple(step.stage for step in made) not in _CHAINS:
-        return None
-    found = Training(None, 0, ())
-    for step in made:
-        options = {**profile.options.get(step.stage, {}), **step.options}
-        if step.stage == "sample":
-            found = replace(found, lines=int(options["examples"]))
-        else:
-            mix = tuple((name, float(weight)) for name, weight in sorted(options.get("mix", {}).items()))
-            found = replace(found, copies=int(options["copies"]), mix=mix)
-    return found
+@dataclass(frozen=True)
+class AugmentationFinding:
+    """Every table that nobody published whose rows differ in their training set, under every profile that runs it."""
+
+    ablations: tuple[Ablation, ...]
 
 
-def ablation(material: Material, table: ResultsTable, profile: Profile) -> Ablation:
-    """Compares the rows of a table that differ in their training set.
+def compute_augmentation(evidence: Evidence, compared: AllCompared) -> AugmentationFinding:
+    """Whether augmentation helps.
 
-    Level and fewest seeds are the table's own; the tolerance is its own or, where it states none, the first table's.
+    Args:
+        evidence: tables, profiles and records.
+        compared: the rows of each table under each profile, those of `control_pairs` among the pairs.
+
+    Raises:
+        UserError: a clause of a conclusion compares rows that are not compared here.
     """
+    return AugmentationFinding(
+        tuple(
+            found
+            for table in evidence.tables
+            if not table.is_published
+            for profile in evidence.profiles
+            if table.id in profile.tables and evidence.same_data(table, profile)
+            if (found := ablation(evidence, compared[table.id, profile.id], profile))
+        )
+    )
+
+
+def ablation(evidence: Evidence, compared: Compared, profile: Profile) -> Ablation | None:
+    """Compares the rows of a table that differ in their training set; None where no row has copies and a control.
+
+    Level and fewest seeds are the table's own; the tolerance is its own or, where it states none, the main table's.
+
+    Raises:
+        UserError: no table states a tolerance, or a clause compares rows that are not compared here.
+    """
+    table = compared.table
     alpha = float(table.statistics.alpha.value)
     minimum_seeds = int(table.statistics.minimum_seeds.value)
-    tolerance = table.tolerances.get(METRIC) or material.tables[0].tolerances[METRIC]
+    tolerance = evidence.tolerance(table, METRIC)
     arms = tuple(
-        Arm(row, training, material.result(row, profile), _finetune(table, row, profile))
+        arm_from(table, profile, training, compared.results[row.id])
         for row in table.rows
         if row.runs_under(profile.id) and (training := training_of(table, row, profile))
     )
     arm_of = {arm.training: arm for arm in reversed(arms)}
+    if not any(arm.training.copies and TrainingSet(arm.training.lines, 0, ()) in arm_of for arm in arms):
+        return None
+    if tolerance is None:
+        what = f"table {table.id}: states no tolerance of {METRIC}, and the main table doesn't either"
+        raise UserError(what, hint="say in `[tolerances]` which difference is none to speak of")
 
-    def against(control_of: Callable[[Training], Training]) -> tuple[Contrast, ...]:
+    def against(control_of: Callable[[TrainingSet], TrainingSet]) -> tuple[Contrast, ...]:
         pairs = [
             (arm, arm_of.get(control_of(arm.training))) for arm in arms if control_of(arm.training) != arm.training
         ]
         contrasts = [
-            Contrast(arm, control, compare(arm.result, control.result, METRIC, tolerance.value, alpha))
+            Contrast(
+                arm,
+                control,
+                compared.difference(arm.row.id, control.row.id, METRIC),
+                choices=_choices(arm, control),
+            )
             for arm, control in pairs
             if control is not None
         ]
-        families = ([one for one in contrasts if (one.arm.training.lines is None) == whole] for whole in (True, False))
+        families = ([one for one in contrasts if one.arm.is_whole == whole] for whole in (True, False))
         return tuple(one for family in families for one in judge(family, tolerance, alpha, minimum_seeds))
 
+    against_plain = against(lambda training: controls_of(training)[0])
+    against_duplicates = against(lambda training: controls_of(training)[1])
+    both = (*against_plain, *against_duplicates)
+    ways = tuple(one for one in against_plain if one.arm.is_whole and one.arm.training.mix)
+    curve = _curve(arms, both)
     return Ablation(
         table=table,
         profile=profile,
         alpha=alpha,
         tolerance=tolerance,
         arms=arms,
-        against_plain=against(lambda training: Training(training.lines, 0, ())),
-        against_duplicates=against(lambda training: Training(training.lines, training.copies, ())),
+        against_plain=against_plain,
+        against_duplicates=against_duplicates,
+        ways=ways,
+        answer=_answer({one.word for one in ways}),
+        most=_most(ways),
+        most_over_duplicates=_most(one for one in against_duplicates if one.arm.is_whole),
+        clauses=tuple(_clause(table, conclusion, both) for conclusion in table.conclusions),
+        curve=curve,
+        over_plain=_stop((size, _between(both, size.augmented, size.plain)) for size in curve),
+        over_duplicates=_stop((size, _between(both, size.augmented, size.duplicates)) for size in curve),
     )
 
 
 def judge(family: Sequence[Contrast], tolerance: Setting, alpha: float, minimum_seeds: int) -> list[Contrast]:
-    """The same contrasts with their p, corrected over them all (Holm), and their words.
-
-    `helps` and `hurts` need that p (two-sided paired t-test) to be at most alpha: one of many rows is soon lucky. Else
-    `no difference` needs the difference shown to lie within the tolerance (two one-sided tests), or `no gain` at least
-    that it lies below it (one of them). These two are not corrected, as `replicated` is not over a table's rows: each
-    is wrong with probability alpha at most.
-    """
-    corrected = holm([math.nan if one.comparison is None else one.comparison.p for one in family])
-    return [_judge(one, float(p), tolerance, alpha, minimum_seeds) for one, p in zip(family, corrected, strict=True)]
+    """The same contrasts with their p, corrected over them all (Holm), and their words."""
+    found = [one.difference.found if one.difference else None for one in family]
+    verdicts = judge_effects(found, tolerance.value, alpha, minimum_seeds)
+    return [
+        replace(one, p=verdict.p, word=verdict.word, reason=verdict.reason)
+        for one, verdict in zip(family, verdicts, strict=True)
+    ]
 
 
-def _judge(one: Contrast, p: float, tolerance: Setting, alpha: float, minimum_seeds: int) -> Contrast:
-    found = one.comparison
-    if found is None:
-        return one
-    word: Word = "not distinguishable"
-    within = found.p_equivalence <= alpha
-    if found.n < minimum_seeds:
-        reason = f"{found.n} of the {minimum_seeds} seeds that a verdict takes"
-    elif math.isnan(p):
-        reason = "a seed gave no number"
-    elif p <= alpha:
-        word = "helps" if found.difference > 0 else "hurts"
-        reason = f"shown to differ (p = {p:.2g})" + (f", by less than {tolerance.value}" if within else "")
-    elif within:
-        word = "no difference"
-        reason = f"shown to be within ± {tolerance.value} (p = {found.p_equivalence:.2g})"
-    elif found.p_no_gain <= alpha:
-        word = "no gain"
-        reason = f"a gain of {tolerance.value} or more is ruled out (p = {found.p_no_gain:.2g})"
-    else:
-        reason = (
-            f"shown neither to differ (p = {p:.2g}) nor to gain less than {tolerance.value} (p = {found.p_no_gain:.2g})"
-        )
-    return replace(one, p=p, word=word, reason=reason)
+def _choices(arm: Arm, control: Arm) -> tuple[Choice, ...]:
+    mine, other = arm.finetune, control.finetune
+    keys = sorted({*mine, *other})
+    return tuple((key, mine.get(key), other.get(key)) for key in keys if mine.get(key) != other.get(key))
 
 
-def _finetune(table: ResultsTable, row: Row, profile: Profile) -> tuple[tuple[str, Any], ...]:
-    options = {**profile.options.get("finetune", {}), **table.chain(row.id)[-1].options}
-    return tuple(sorted(options.items()))
+def _answer(words: set[Effect]) -> Answer:
+    """What the words of all ways of augmenting come to."""
+    if words <= {"not-run"}:
+        return "not-run"
+    if "helps" in words:
+        return "some help"
+    return "none helps" if words <= NO_HELP else "open"
+
+
+def _most(contrasts: Iterable[Contrast]) -> float:
+    """The largest gain that an interval of these still allows; NaN where there is none."""
+    tops = [one.difference.found.ci[1] for one in contrasts if one.difference]
+    return max(filter(math.isfinite, tops), default=math.nan)
+
+
+def _clause(table: ResultsTable, conclusion: Conclusion, contrasts: Sequence[Contrast]) -> Clause:
+    found = []
+    for row in conclusion.rows:
+        one = _between(contrasts, row, conclusion.against)
+        if one is None:
+            what = f"table {table.id}: a conclusion compares {row!r} with {conclusion.against!r}"
+            raise UserError(what, hint="a row's controls are those on the same lines without copies or with duplicates")
+        found.append(one)
+    verdict = judge_clause([one.word for one in found], conclusion.expects)
+    return Clause(conclusion.text, conclusion.against, tuple(found), verdict)
+
+
+def _curve(arms: Sequence[Arm], contrasts: Sequence[Contrast]) -> tuple[Size, ...]:
+    """The sizes with the first way of augmenting that was tried on drawn lines; none where there is no such way."""
+    drawn = [arm.training for arm in arms if not arm.is_whole and arm.training.mix]
+    if not drawn:
+        return ()
+    arm_of = {arm.training: arm for arm in reversed(arms)}
+    plain = [arm for arm in arms if not arm.training.copies]
+    # All lines are more than any number drawn from them.
+    plain.sort(key=lambda arm: math.inf if arm.training.lines is None else arm.training.lines)
+    sizes = []
+    for arm in plain:
+        augmented = replace(drawn[0], lines=arm.training.lines)
+        mixed, duplicates = arm_of.get(augmented), arm_of.get(replace(augmented, mix=()))
+        pairs = ((mixed, arm), (mixed, duplicates), (duplicates, arm))
+        found = tuple(one for pair in pairs if (one := _between(contrasts, *pair)))
+        lines = arm.examples if arm.training.lines is None else arm.training.lines
+        sizes.append(Size(lines, arm, duplicates, mixed, found))
+    return tuple(sizes)
+
+
+def _stop(pairs: Iterable[tuple[Size, Contrast | None]]) -> Stop:
+    compared = tuple((size, one) for size, one in pairs if one)
+    return Stop(*where_it_stops([one.word for _, one in compared]), compared)
+
+
+def _between(contrasts: Iterable[Contrast], row: Arm | str | None, control: Arm | str | None) -> Contrast | None:
+    """The comparison of these two; None where one is missing, or where they are not compared."""
+    wanted = tuple(one.row.id if isinstance(one, Arm) else one for one in (row, control))
+    return next((one for one in contrasts if (one.arm.row.id, one.control.row.id) == wanted), None)

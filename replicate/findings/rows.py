@@ -1,4 +1,4 @@
-"""What the records say of the rows and claims of a table: scores, seeds that failed, verdicts."""
+"""What the records say of a row: its scores, seeds that failed, its verdict, and how it differs from another row."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from replicate.records.run import Record
+from replicate.records.run import Record, check_fellows
 from replicate.scores.metrics import METRICS, Ratio, accuracy_ratio, scores
 from replicate.scores.packing import unpack_bits
-from replicate.tables.table import Claim, ResultsTable, Row, Setting
-from replicate.verdicts import claims
-from replicate.verdicts.claims import ClaimVerdict, claim_test
-from replicate.verdicts.equivalence import Number, holm
+from replicate.tables.table import ResultsTable, Row, Setting
+from replicate.verdicts.equivalence import Interval, Number, holm, t_interval
 from replicate.verdicts.pairs import RowComparison, compare_rows
 from replicate.verdicts.published import Status, Verdict, compare_to_baseline, judge
 
@@ -62,6 +60,10 @@ class RowResult:
         mean = float(np.mean(values)) if values else math.nan
         return mean, float(np.std(values, ddof=1)) if len(values) > 1 else math.nan, len(values)
 
+    def interval(self, metric: str, alpha: float) -> Interval:
+        """Interval of the mean over other seeds, level 1 - alpha."""
+        return t_interval(self.samples(metric), alpha)
+
     def samples(self, metric: str) -> tuple[float, ...]:
         """The metric of each seed but those that ended in an error, NaN where a seed diverged without predictions."""
         return tuple(self.score(record.seed, metric) for record in self.records if record.status != "error")
@@ -77,17 +79,28 @@ class RowVerdict:
 
 
 @dataclass(frozen=True)
-class ClaimResult:
-    """A claim's verdict under one profile, and the comparison of each of its metrics where both rows were run."""
+class Difference:
+    """Row a minus row b in one metric, over their pairs of seeds.
 
-    claim: Claim
-    verdict: ClaimVerdict
-    comparisons: Mapping[str, RowComparison]
+    Attributes:
+        by_seed: of each pair whose runs both gave a score.
+    """
+
+    a: RowResult
+    b: RowResult
+    metric: str
+    found: RowComparison
+    by_seed: Mapping[int, float]
 
 
 def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:
-    """The part of `records` that belongs to a row and a profile."""
+    """The part of `records` that belongs to a row and a profile.
+
+    Raises:
+        UserError: two of its seeds are of different dev sets, labels or pretrained nets; names both.
+    """
     own = [record for record in records if (record.table, record.row, record.profile) == (row.table, row.id, profile)]
+    check_fellows(own)
     return RowResult(row, profile, tuple(sorted(own, key=lambda record: record.seed)))
 
 
@@ -107,7 +120,7 @@ def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
             errors=errors,
         )
         for metric in METRICS
-        if metric in row.published and (tolerance := _tolerance(table, row.id, metric))
+        if metric in row.published and (tolerance := tolerance_of(table, row.id, metric))
     }
     if not verdicts:
         return RowVerdict("inconclusive", "no published metric has a tolerance", {})
@@ -161,25 +174,15 @@ def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted:
     return RowVerdict(*together(verdicts, p_outside, alpha), {})
 
 
-def judge_claims(table: ResultsTable, records: Sequence[Record], profile: str) -> list[ClaimResult]:
-    """One result a claim of the table, corrected over all of them; rows are compared over the seeds that both have."""
-    alpha = float(table.statistics.alpha.value)
-    compared = [_compare(table, claim, records, profile, alpha) for claim in table.claims]
-    tests = [
-        claim_test(claim.kind, list(comparisons.values())) if comparisons else None
-        for claim, comparisons in zip(table.claims, compared, strict=True)
-    ]
-    verdicts = claims.judge_claims(tests, alpha)
-    return [ClaimResult(*parts) for parts in zip(table.claims, verdicts, compared, strict=True)]
-
-
 def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
     """The seeds that both rows have records of, in order.
 
     Those that started from different pretrained nets are no pair: another machine pretrains another net.
     """
-    starts = {record.seed: _start(record) for record in a.records}
-    return [record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], _start(record))]
+    starts = {record.seed: record.pretrained for record in a.records}
+    return [
+        record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], record.pretrained)
+    ]
 
 
 def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
@@ -194,29 +197,24 @@ def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: 
     return compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
 
 
-def _start(record: Record) -> str | None:
-    """Digest of the net that a record's row was pretrained to; None where the record says of none."""
-    found = [stage["summary"].get("weights") for stage in record.stages if stage["stage"] == "pretrain"]
-    return found[0] if found else None
+def difference_of(
+    a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05
+) -> Difference | None:
+    """The same with each pair's own difference; None where there are no pairs."""
+    found = compare(a, b, metric, margin, alpha)
+    if found is None:
+        return None
+    scored = [seed for seed in paired_seeds(a, b) if seed in a.scores and seed in b.scores]
+    return Difference(a, b, metric, found, {seed: a.score(seed, metric) - b.score(seed, metric) for seed in scored})
 
 
-def _same(start: str | None, other: str | None) -> bool:
-    return start is None or other is None or start == other
+def _same(start: str, other: str) -> bool:
+    """Whether two pretrained nets can be one; a record that says of none may have any."""
+    return not start or not other or start == other
 
 
-def _compare(
-    table: ResultsTable, claim: Claim, records: Sequence[Record], profile: str, alpha: float
-) -> dict[str, RowComparison]:
-    a, b = (row_result(records, table.row(row), profile) for row in (claim.row, claim.against))
-    found = {}
-    for metric in claim.metrics:
-        tolerance = _tolerance(table, claim.row, metric)
-        if comparison := compare(a, b, metric, tolerance.value if tolerance else 0, alpha):
-            found[metric] = comparison
-    return found
-
-
-def _tolerance(table: ResultsTable, row: str, metric: str) -> Setting | None:
+def tolerance_of(table: ResultsTable, row: str, metric: str) -> Setting | None:
+    """The table's tolerance of a metric for a row; None where it states none."""
     try:
         return table.tolerance(row, metric)
     except KeyError:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,8 @@ def device_facts(device: str) -> dict[str, Any]:
         "threads": threads,
         "compute_capability": f"{major}.{minor}",
     }
+
+
+def now() -> str:
+    """The time in UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

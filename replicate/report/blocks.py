@@ -1,7 +1,7 @@
-"""What pages are made of, before anybody chose Markdown or HTML: both are rendered from these, nothing is parsed back.
+"""What pages are made of, whether Markdown or HTML: both are rendered from these, and nothing is parsed back.
 
 Prose is a sequence of parts. A plain string is this project's own text and may hold `code`, **strong** and *emphasis*,
-nothing else. Text from outside (labels, names, reasons that quote a file) stands in `Plain` and is escaped.
+nothing else. Text from outside (labels, names, reasons that quote a file) stands in `Plain` or `Code` and is escaped.
 """
 
 from __future__ import annotations
@@ -20,20 +20,28 @@ class Plain:
 
 
 @dataclass(frozen=True)
+class Code:
+    """Text from outside, shown letter by letter as code."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Link:
     """Words that lead somewhere.
 
     Attributes:
         words: what is shown.
-        target: `#id` of a heading on any page, or a path from the checkout's root such as `measured/small/…`.
+        target: `#id` of a heading on any page, the path of a page, or a path from the checkout's root such as
+            `measured/small/…`.
     """
 
     words: Prose
     target: str
 
 
-Part = str | Plain | Link
-Prose = Part | tuple[Part, ...]
+Part = str | Plain | Code | Link
+Prose = Part | tuple["Prose", ...]
 
 
 @dataclass(frozen=True)
@@ -116,8 +124,12 @@ Block = Heading | Text | Items | Table | Picture
 
 @dataclass(frozen=True)
 class Page:
-    """One page: its path from the checkout's root, its title (the first-level heading) and its blocks."""
+    """One page: its path from the checkout's root, its title (the first-level heading) and its blocks.
+
+    `brief` names the page where all are listed, in a word or two.
+    """
 
     path: str
     title: Prose
     blocks: tuple[Block, ...] = field(default=())
+    brief: str = ""

@@ -1,114 +1,50 @@
-"""REPORT.md and its pictures: a pure function of the tables, the run and timing records, and the profiles."""
+"""The report on disk: its pages, pictures and HTML file, and the table in the READMEs."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from replicate.common.errors import UserError
 from replicate.common.files import write_text
-from replicate.common.markdown import STATISTICS
 from replicate.common.paths import EXPECTED, MEASURED, REPORT
 from replicate.corpus import generated
 from replicate.corpus.formats import Dataset
-from replicate.findings.evidence import Material
-from replicate.records.run import TIMING, Record, load_records
-from replicate.records.timing import TimingRecord, load_timings
-from replicate.report.page import Shown, html_page
-from replicate.report.pictures.picture import Block, Picture
+from replicate.findings.compute import Findings, compute
+from replicate.findings.evidence import Evidence, gather
+from replicate.findings.own import compute_own, own_evidence
+from replicate.records.run import TIMING, Record, load_records, read_records
+from replicate.records.timing_file import load_timings
+from replicate.report.examples import Shown
+from replicate.report.html import html
+from replicate.report.markdown import markdown
+from replicate.report.pages import FOLDER, own_pages, project_pages
+from replicate.report.pictures.picture import Picture
 from replicate.report.readme import WORDS, with_results
-from replicate.report.sections import tables as sections
-from replicate.report.sections.answer import contents, section_answer
-from replicate.report.sections.augmentation import section_augmentation
-from replicate.report.sections.compression import section_compression
-from replicate.report.sections.inference import section_inference
-from replicate.report.sections.method import section_method
-from replicate.report.sections.own import own_material, section_own_answer, section_own_rows
+from replicate.report.site import Site
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
-from replicate.tables.table import ResultsTable
-
-Section = Callable[[Material], Sequence[Block]]
-SECTIONS: tuple[Section, ...] = (
-    section_answer,
-    sections.section_first_table,
-    sections.section_profiles,
-    section_compression,
-    section_inference,
-    section_augmentation,
-    sections.section_other_tables,
-    sections.section_elsewhere,
-    section_method,
-)
-OWN_SECTIONS: tuple[Section, ...] = (
-    section_own_answer,
-    section_own_rows,
-    section_compression,
-    section_augmentation,
-    section_method,
-)
-
-
-def gather(
-    tables: Mapping[str, ResultsTable],
-    records: Sequence[Record],
-    profiles: Mapping[str, Profile],
-    measured: str = "measured",
-    timings: Sequence[TimingRecord] = (),
-) -> Material:
-    """What a report is made of, in one order whatever that of the arguments.
-
-    Args:
-        tables: by id; published ones stand first, and of those the ones with claims.
-        records: every one has to belong to a row and a profile given here.
-        profiles: by id; those that may be compared with published values stand first.
-        measured: the records' folder as seen from the report.
-        timings: inference, timed; each is a machine by itself.
-
-    Raises:
-        UserError: a record of an unknown row or profile.
-    """
-    rows = {(table.id, row.id) for table in tables.values() for row in table.rows}
-    for record in records:
-        if (record.table, record.row) not in rows or record.profile not in profiles:
-            raise UserError("a record of an unknown table, row or profile", path=f"{measured}/{record.place}")
-    return Material(
-        tuple(sorted(tables.values(), key=lambda table: (not table.is_published, not table.claims, table.id))),
-        tuple(sorted(records, key=lambda record: (record.profile, record.table, record.row, record.seed))),
-        tuple(sorted(profiles.values(), key=lambda profile: (not profile.comparable, profile.id))),
-        measured,
-        tuple(sorted(timings, key=lambda timing: timing.name)),
-    )
-
-
-def render(
-    tables: Mapping[str, ResultsTable],
-    records: Sequence[Record],
-    profiles: Mapping[str, Profile],
-    measured: str = "measured",
-    timings: Sequence[TimingRecord] = (),
-) -> str:
-    """The report as Markdown; the arguments are those of `gather`, and so are the errors."""
-    return _text(_blocks(gather(tables, records, profiles, measured, timings)))
 
 
 def write(path: Path = REPORT) -> None:
-    """Writes the report of `expected/`, `measured/` and `profiles/`, its pictures, and the table in the READMEs."""
-    material = _current(path)
-    readmes = _readmes(path, material)
-    _write(path, _blocks(material))
-    for file, content in readmes.items():
-        write_text(file, content)
+    """Writes the report of `expected/`, `measured/` and `profiles/`: its pages, pictures, and the READMEs' table.
 
+    Args:
+        path: of the front page; the others lie in folders beside it.
 
-def _write(path: Path, blocks: Sequence[Block]) -> None:
-    # All of them are drawn before anything is written.
-    files = {**_pictures(path, blocks), path: _text(blocks)}
-    for file, content in files.items():
+    Raises:
+        UserError: a file can't be written, or a picture can't be drawn since Matplotlib is missing.
+    """
+    findings = compute(current_evidence())
+    files = _files(path, _site(findings, path))
+    # All of it is made before anything is written.
+    for file, content in {**files, **_readmes(path, findings)}.items():
         write_text(file, content)
+    for file in _left_over(path, files):
+        file.unlink()
 
 
 def write_html(target: Path, path: Path = REPORT) -> None:
@@ -117,8 +53,8 @@ def write_html(target: Path, path: Path = REPORT) -> None:
     Raises:
         UserError: it can't be written.
     """
-    material = _current(path)
-    _write_html(target, path, _blocks(material), material, Shown(generated.generate(), texts=True))
+    evidence = current_evidence()
+    _write_html(target, path, _site(compute(evidence), path), evidence.records, Shown(generated.generate(), texts=True))
 
 
 def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts: bool = False) -> Path:
@@ -136,67 +72,112 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     Raises:
         UserError: there are no records of these data, or a file can't be written.
     """
-    profiles = {name: load_profile(name) for name in profile_ids()}
-    material = own_material(load_tables(EXPECTED), load_records(folder), profiles, dataset)
-    if not material.records:
+    evidence = own_evidence(load_tables(EXPECTED), read_records(folder), _profiles(), dataset)
+    if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
-    # The page is in the project, not beside these records.
-    elsewhere = STATISTICS, "`docs/statistics.md` of the project"
-    blocks = [one.replace(*elsewhere) if isinstance(one, str) else one for one in _blocks(material, OWN_SECTIONS)]
+    site = Site(own_pages(compute_own(evidence)), records=".", in_project=False)
+    return _write_apart(folder, site, evidence.records, Shown(dataset, texts), target)
+
+
+def write_session(folder: Path, records: Path, profile: Profile, found: Sequence[Record]) -> Path:
+    """Writes the report of what one session ran into a folder of its own, with its pictures and as one HTML file.
+
+    Args:
+        folder: where it goes; `measured/`, REPORT.md and the READMEs stay as they are.
+        records: the folder that the records were written to, for links.
+        profile: what they were run with.
+        found: the records of the session.
+
+    Returns:
+        The path of REPORT.md.
+
+    Raises:
+        UserError: a file can't be written.
+    """
+    evidence = gather(load_tables(EXPECTED), found, {profile.id: profile})
+    way = Path(os.path.relpath(records.resolve(), folder.resolve())).as_posix()
+    site = Site(project_pages(compute(evidence, studies=True)), records=way, in_project=False)
+    return _write_apart(folder, site, evidence.records, Shown(generated.generate(), texts=True))
+
+
+def _write_apart(folder: Path, site: Site, records: Sequence[Record], shown: Shown, target: Path | None = None) -> Path:
+    """Writes a report that does not lie in the project; returns the path of its front page."""
     path = folder / REPORT.name
-    _write(path, blocks)
-    _write_html(target or folder / "report.html", path, blocks, material, Shown(dataset, texts))
+    files = _files(path, site)
+    for file, content in files.items():
+        write_text(file, content)
+    for file in _left_over(path, files):
+        file.unlink()
+    _write_html(target or folder / "report.html", path, site, records, shown)
     return path
 
 
-def _write_html(target: Path, path: Path, blocks: Sequence[Block], material: Material, shown: Shown) -> None:
-    base = Path(os.path.relpath(path.resolve().parent, target.resolve().parent)).as_posix()
-    write_text(target, html_page(blocks, material, "" if base == "." else base, [shown]))
-
-
 def check(path: Path = REPORT) -> int:
-    """0 if report, pictures and READMEs are what `write` would write; else 1, with the difference on stdout.
+    """0 if pages, pictures and READMEs are what `write` would write; else 1, with the differences on stdout.
 
     Raises:
         UserError: a file can't be read, or a picture can't be drawn since Matplotlib is missing.
     """
-    material = _current(path)
-    blocks = _blocks(material)
-    old, new = _read(path), _text(blocks)
-    lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(path), "what the records say")
-    sys.stdout.writelines(line if line.endswith("\n") else f"{line}\n" for line in lines)
-    others = {**_pictures(path, blocks), **_readmes(path, material)}
-    stale = [file for file, content in others.items() if _read(file) != content]
-    for file in stale:
-        print(f"{file}: not what the records say; `replicate report` writes it")
-    return int(old != new or bool(stale))
+    findings = compute(current_evidence())
+    files = _files(path, _site(findings, path))
+    stale = False
+    for file, new in {**files, **_readmes(path, findings)}.items():
+        old = _read(file)
+        if old == new:
+            continue
+        stale = True
+        if file.suffix == ".md" and file.name not in WORDS:
+            lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), str(file), "what the records say")
+            sys.stdout.writelines(line if line.endswith("\n") else f"{line}\n" for line in lines)
+        else:
+            print(f"{file}: not what the records say; `replicate report` writes it")
+    for file in _left_over(path, files):
+        stale = True
+        print(f"{file}: a page that the report no longer has; `replicate report` removes it")
+    return int(stale)
 
 
-def _current(path: Path) -> Material:
-    profiles = {name: load_profile(name) for name in profile_ids()}
+def current_evidence() -> Evidence:
+    """What `expected/`, `measured/` and `profiles/` hold."""
+    return gather(load_tables(EXPECTED), load_records(MEASURED), _profiles(), load_timings(MEASURED / TIMING))
+
+
+def _profiles() -> dict[str, Profile]:
+    return {name: load_profile(name) for name in profile_ids()}
+
+
+def _site(findings: Findings, path: Path) -> Site:
+    """The project's pages, for a front page at `path`."""
     measured = Path(os.path.relpath(MEASURED, path.resolve().parent)).as_posix()
-    timings = load_timings(MEASURED / TIMING)
-    return gather(load_tables(EXPECTED), load_records(MEASURED), profiles, measured, timings)
+    return Site(project_pages(findings), records=measured)
 
 
-def _blocks(material: Material, sections: Sequence[Section] | None = None) -> list[Block]:
-    first, *others = ([*section(material)] for section in sections or SECTIONS)
-    rest = [block for blocks in others for block in blocks]
-    return [*first, *([contents([*first, *rest])] if others else []), *rest]
+def _files(path: Path, site: Site) -> dict[Path, str]:
+    """Every page and picture of a report with its front page at `path`, each file with its content."""
+    front = site.pages[0].path
+    pages = {path if name == front else path.parent / name: text for name, text in markdown(site).items()}
+    pictures = {
+        path.parent / block.path: block.svg()
+        for page in site.pages
+        for block in page.blocks
+        if isinstance(block, Picture)
+    }
+    return {**pages, **pictures}
 
 
-def _text(blocks: Sequence[Block]) -> str:
-    return "\n\n".join(block if isinstance(block, str) else block.markdown for block in blocks) + "\n"
+def _left_over(path: Path, files: Mapping[Path, str]) -> Sequence[Path]:
+    """Pages in the report's folder that it no longer has."""
+    return sorted(set((path.parent / FOLDER).glob("*.md")) - set(files))
 
 
-def _pictures(path: Path, blocks: Sequence[Block]) -> dict[Path, str]:
-    """The pictures of the report at `path`, each file with its content."""
-    return {path.parent / block.path: block.svg() for block in blocks if isinstance(block, Picture)}
+def _write_html(target: Path, path: Path, site: Site, records: Sequence[Record], shown: Shown) -> None:
+    base = Path(os.path.relpath(path.resolve().parent, target.resolve().parent)).as_posix()
+    write_text(target, html(site, records, "" if base == "." else base, [shown]))
 
 
-def _readmes(path: Path, material: Material) -> dict[Path, str]:
+def _readmes(path: Path, findings: Findings) -> dict[Path, str]:
     """The READMEs beside the report at `path`, each with its table of results as it should be."""
-    found = {path.parent / name: with_results(material, path.parent / name) for name in WORDS}
+    found = {path.parent / name: with_results(findings.answer, path.parent / name) for name in WORDS}
     return {file: content for file, content in found.items() if content is not None}
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from replicate.common.errors import UserError
-from replicate.common.markdown import spread, table_of
-from replicate.findings.evidence import Material
-from replicate.findings.rows import judge_row
+from replicate.findings.answer import Answer
+from replicate.report.blocks import Line, Prose, Table
+from replicate.report.markdown import table_text
+from replicate.report.words import mean_sd
 
 BEGIN, END = "<!-- results: written by `replicate report` -->", "<!-- end of results -->"
 # What is said around the figures, by README.
@@ -32,38 +33,35 @@ WORDS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def results_table(material: Material, words: Mapping[str, str]) -> str:
-    """The first table's rows: published accuracy, that of each comparable profile with its verdict, and the others'."""
-    table = material.tables[0]
-    comparable = material.comparable(table)
-    others = [
-        profile
-        for profile in material.profiles
-        if profile not in comparable
-        and material.same_data(table, profile)
-        and any(material.result(row, profile).records for row in table.rows)
-    ]
-    head = [words["row"], words["published"]]
-    for profile in comparable:
-        head += [f"`{profile.id}`", words["verdict"]]
-    head += [f"`{profile.id}` ({words['other']})" for profile in others]
+def results_table(answer: Answer, words: Mapping[str, str]) -> Table:
+    """The main table's rows: published accuracy, that of each comparable profile with its verdict, and the others'."""
+    comparable = answer.published.comparable
+    shown = [one for one in answer.compared if one[0] in comparable or one[1].is_run]
+    verdicts = {(row.id, profile.id): verdict.status for row, profile, verdict in answer.published.verdicts}
+    # Comparable profiles stand first.
+    shown.sort(key=lambda one: one[0] not in comparable)
+    head: list[Prose] = [words["row"], words["published"]]
+    for profile, _ in shown:
+        head += (
+            [f"`{profile.id}`", words["verdict"]] if profile in comparable else [f"`{profile.id}` ({words['other']})"]
+        )
     lines = []
-    for row in table.rows:
+    for row in answer.table.rows:
         accuracy = row.published.get("accuracy")
-        if accuracy is None and not any(material.result(row, one).records for one in (*comparable, *others)):
+        if accuracy is None and not any(compared.results[row.id].records for _, compared in shown):
             continue
-        cells = [f"`{row.id}`", f"{accuracy.value:.4f}" if accuracy else words["nothing"]]
-        for profile in (*comparable, *others):
-            result = material.result(row, profile)
+        cells: list[Prose] = [f"`{row.id}`", f"{accuracy.value:.4f}" if accuracy else words["nothing"]]
+        for profile, compared in shown:
+            result = compared.results[row.id]
             missing = words["not-run"] if row.runs_under(profile.id) else ""
-            cells.append(spread(*result.summary("accuracy")) if result.records else missing)
+            cells.append(mean_sd(*result.summary("accuracy")) if result.records else missing)
             if profile in comparable:
-                cells.append(judge_row(table, result).status if row.published else "")
-        lines.append(cells)
-    return table_of(head, lines)
+                cells.append(verdicts.get((row.id, profile.id), ""))
+        lines.append(Line(tuple(cells)))
+    return Table(tuple(head), tuple(lines))
 
 
-def with_results(material: Material, path: Path) -> str | None:
+def with_results(answer: Answer, path: Path) -> str | None:
     """A README's text with the current table between its marks; None where there is no such file.
 
     Raises:
@@ -79,4 +77,4 @@ def with_results(material: Material, path: Path) -> str | None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise UserError(f"lacks the lines {BEGIN} and {END}", path=path)
-    return f"{before}{BEGIN}\n\n{results_table(material, WORDS[path.name])}\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{table_text(results_table(answer, WORDS[path.name]))}\n\n{END}{after}"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,15 +14,35 @@ from replicate.common.progress import Progress
 from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
-from replicate.records.facts import commit, device_facts, machine, versions
-from replicate.records.run import Record, write_record
+from replicate.records.facts import commit, device_facts, machine, now, versions
+from replicate.records.run import Record, pretrained_of, write_record
+from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, jobs_of
+from replicate.runs.local import Local
 from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
 from replicate.runs.store import Artefact, Store
 from replicate.stages.kind import Inputs
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
-from replicate.training.optimisation import Diverged
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A row of a table, and a seed to run it with."""
+
+    table: ResultsTable
+    row: str
+    seed: int
+
+    @property
+    def full_id(self) -> str:
+        """The row, with its table."""
+        return f"{self.table.id}/{self.row}"
+
+    @property
+    def label(self) -> str:
+        """What stands before its progress."""
+        return f"{self.row} · seed {self.seed}"
 
 
 @dataclass
@@ -106,7 +124,7 @@ class Runner:
             if kind.wants_device(options):
                 set_device(self.profile.device)
             progress = Progress(f"{label} · {stage.name}", self.quiet)
-            started = _now()
+            started = now()
             try:
                 summary = kind(
                     Inputs(
@@ -130,7 +148,7 @@ class Runner:
         head, dirty = commit()
         return {
             "started": started,
-            "finished": _now(),
+            "finished": now(),
             "commit": head,
             "dirty": dirty,
             "versions": versions(),
@@ -138,50 +156,80 @@ class Runner:
             "machine": machine(),
         }
 
+    def drive(self, asks: Sequence[Ask], executor: Executor | None = None) -> Iterator[Record]:
+        """Run rows: this is the loop behind every command that does.
+
+        Faults of data and settings are told before anything runs. A record comes, and lies in `records`, as soon as its
+        row has run; a row that failed has one too.
+
+        Args:
+            asks: the rows and seeds.
+            executor: what runs their stages; this process, one after another, without it.
+
+        Raises:
+            UserError: something that no other row would survive either.
+            Stopped: the user wants no more.
+        """
+        for record in self._records(asks, executor):
+            self.keep(record)
+            yield record
+
     def run(self, table: ResultsTable, row_id: str, seed: int) -> Record:
-        """Run one row with one seed; a run that diverged is a record too."""
-        started = _now()
+        """Run one row with one seed, and keep no record of it."""
+        return next(self._records([Ask(table, row_id, seed)]))
+
+    def _records(self, asks: Sequence[Ask], executor: Executor | None = None) -> Iterator[Record]:
+        plans = [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
+        waiting: dict[str, list[tuple[Ask, list[Stage]]]] = {}
+        for ask, stages in plans:
+            waiting.setdefault(stages[-1].key, []).append((ask, stages))
+        jobs = jobs_of((ask.label, stages) for ask, stages in plans)
+        outcomes: dict[str, Outcome] = {}
+        for outcome in (executor or Local(self.make, self.quiet)).execute(jobs):
+            outcomes[outcome.stage.key] = outcome
+            for ask, stages in waiting.pop(outcome.stage.key, ()):
+                yield self.record(ask, [outcomes[stage.key] for stage in stages])
+
+    def record(self, ask: Ask, outcomes: Sequence[Outcome]) -> Record:
+        """What is on record of a row and seed whose stages came to these outcomes; the last one is the row's own."""
         stages: list[dict[str, Any]] = []
-        status, reason, last = "ok", "", None
-        planned = self.planned(table, row_id, seed)
-        try:
-            for stage in planned:
-                artefact = last = self.make(stage, f"{row_id} · seed {seed}")
+        for outcome in outcomes:
+            if isinstance(outcome, Made):
+                stage, artefact = outcome.stage, outcome.artefact
                 summary = {key: value for key, value in artefact.summary.items() if key != "evaluation"}
                 stages.append(
                     {
                         "stage": stage.name,
                         "key": artefact.key,
-                        "config": dict(stage.passed),
+                        "config": dict(stage.options),
+                        "passed": dict(stage.passed),
                         "inputs": dict(stage.identity["inputs"]),
                         "seconds": artefact.seconds,
                         "summary": summary,
                     }
                 )
-        except UserError:
-            raise
-        except Diverged as error:
-            status, reason, last = "diverged", f"{stage.name}: {error}", None
-        except Exception as error:
-            # Hours of other rows should not be lost with this one; what happened is on record and on the screen.
-            traceback.print_exc()
-            first = (str(error).splitlines() or [""])[0]
-            status, reason, last = "error", f"{stage.name}: {type(error).__name__}: {first}", None
-        result: Mapping[str, Any] = {} if last is None else last.summary
-        evaluation = result.get("evaluation", {"counts": {}, "predictions": "", "correct": "", "confidence": ""})
+        last = outcomes[-1]
+        failed = last.because if isinstance(last, NotRun) else last if isinstance(last, Failed) else None
+        status, reason = (failed.status, f"{failed.stage.name}: {failed.reason}") if failed else ("ok", "")
+        started = failed.started if failed else now()
+        result: Mapping[str, Any] = last.artefact.summary if isinstance(last, Made) else {}
+        # A stage that was made before probabilities were kept has none.
+        nothing = {"counts": {}, "predictions": "", "correct": "", "confidence": "", "probabilities": ""}
+        evaluation = {**nothing, **result.get("evaluation", {})}
         origin = result.get("origin") or self.origin(started)
         weights = {key: result[key] for key in ("weights_step0", "weights") if key in result}
         return Record(
-            table=table.id,
-            row=row_id,
+            table=ask.table.id,
+            row=ask.row,
             profile=self.profile.id,
-            seed=seed,
+            seed=ask.seed,
             status=status,
             reason=reason,
-            command=("replicate", "run", f"{table.id}/{row_id}", "--profile", self.profile.id, "--seeds", str(seed)),
+            command=("replicate", "run", ask.full_id, "--profile", self.profile.id, "--seeds", str(ask.seed)),
             stages=tuple(stages),
             digests={**self.sources.digests, **weights},
             labels=self.dataset.labels,
+            pretrained=pretrained_of(stages),
             parameters=int(result.get("parameters", 0)),
             **origin,
             **evaluation,
@@ -225,7 +273,3 @@ def selected(
     for table, row in rows:
         if not names or row.id in names or row.full_id in names:
             yield table, row.id
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from replicate.corpus.formats import Split
 from replicate.scores.metrics import count, scores
-from replicate.scores.packing import pack_bits, pack_confidence, pack_predictions
+from replicate.scores.packing import pack_bits, pack_confidence, pack_predictions, pack_probabilities
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -19,7 +19,7 @@ def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def evaluate(probability: NDArray[np.float64], dev: Split, classes: int) -> dict[str, Any]:
-    """What a record keeps of one evaluation: counts, predictions, correctness and confidence.
+    """What a record keeps of one evaluation: counts, predictions, correctness, confidence and probabilities.
 
     Args:
         probability: [examples, classes].
@@ -33,6 +33,7 @@ def evaluate(probability: NDArray[np.float64], dev: Split, classes: int) -> dict
         "predictions": pack_predictions(predicted),
         "correct": pack_bits(predicted == np.asarray(dev.labels)),
         "confidence": pack_confidence(probability.max(axis=1).clip(0, 1)),
+        "probabilities": pack_probabilities(probability.clip(0, 1)),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from replicate.augment.engine import UNK_TOKEN, augment_split
+from replicate.augment.engine import COPIES, UNK_TOKEN, augment_split
 from replicate.augment.registry import STRATEGIES, packages_of
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
 from replicate.stages.sets import write_train
@@ -18,14 +18,14 @@ class AugmentOptions:
 
     Attributes:
         mix: weight of each strategy by name; only their proportions count.
-        copies: how many of each line.
+        copies: copies of each line.
         unk_token: what `unk` puts in the place of a character.
-        article: without repairs, as the article.
+        article: no repairs, as in the article: unchanged copies stay, emptied ones are dropped.
         per_copy: draw a strategy for each copy, not for each line.
     """
 
     mix: Mapping[str, float]
-    copies: int = 4
+    copies: int = COPIES
     unk_token: str = UNK_TOKEN
     article: bool = False
     per_copy: bool = False

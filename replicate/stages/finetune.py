@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from replicate.common.checks import check_choice, check_not_negative, check_positive, check_schedule
+from replicate.common.checks import check_choices, check_not_negative, check_positive, check_schedule
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets import batching
@@ -32,11 +32,16 @@ class FinetuneOptions:
     """Settings of fine-tuning; the defaults are those of the article's logs where they tell, else its script's.
 
     Attributes:
+        learning_rate: the highest learning rate; it falls to 0 at the last step.
+        batch_size: examples a step.
+        epochs: times that the training set is read.
+        max_seq_length: tokens of a text, [CLS] and [SEP] included; longer texts are cut.
         warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
+        weight_decay: of AdamW; biases and normalisation have none.
         early_stop_nums: epochs without a better score after which training stops; 0 trains to the end.
         select: the dev score that the best model is chosen by: accuracy, or F1 of class index 1.
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
-        batching: `random`, or `length` for batches of similar length.
+        batching: batches at `random`, or of similar `length`, which pad less and are faster.
         start: the `model`'s weights, or a net of its shape with random ones (`scratch`).
     """
 
@@ -47,16 +52,14 @@ class FinetuneOptions:
     warmup_proportion: float = 0.1
     weight_decay: float = 0.01
     early_stop_nums: int = 4
-    select: str = "accuracy"
+    select: str = field(default="accuracy", metadata={"choices": SELECT})
     evaluations_per_epoch: int = 1
-    batching: str = "random"
-    start: str = "model"
+    batching: str = field(default="random", metadata={"choices": BATCHING})
+    start: str = field(default="model", metadata={"choices": STARTS})
 
     def __post_init__(self) -> None:
         """Refuse a setting that no training can have (UserError)."""
-        check_choice("select", self.select, SELECT)
-        check_choice("batching", self.batching, BATCHING)
-        check_choice("start", self.start, STARTS)
+        check_choices(self)
         check_positive(self, "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
         check_schedule(self)
         check_not_negative(self, "early_stop_nums")
@@ -95,10 +98,13 @@ def run(inputs: Inputs) -> dict[str, Any]:
     # Before the network is built, or the head is not the same for the same seed.
     seed_everything(inputs.seed)
     classifier = load_classifier(model, inputs.dataset.labels)
+    # A net of the store is known by its own stage; a named one (a text) only here. Its head is new and not part of it.
+    named = isinstance(model, str)
+    pretrained = {"pretrained": digest_of(weights_of(classifier.network.base_model))} if named else {}
     if inputs.options.start == "scratch":
         seed_everything(inputs.seed)
         classifier = restart(classifier)
-    return finetune(
+    summary = finetune(
         classifier,
         inputs.split(),
         inputs.dataset.dev,
@@ -107,6 +113,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
         inputs.folder,
         inputs.progress,
     )
+    return {**summary, **pretrained}
 
 
 def finetune(

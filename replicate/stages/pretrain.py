@@ -35,8 +35,15 @@ class PretrainOptions:
         architecture: `ErnieConfig` fields of the net to make (empty where a named model is continued).
         passes: times that the corpus is read.
         dropout: used while pretraining; the written configuration keeps the architecture's own, for fine-tuning.
+        batch_size: lines a step.
+        learning_rate: the highest learning rate; it falls to 0 at the last step.
+        warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
+        weight_decay: of AdamW; biases and normalisation have none.
+        mask_probability: share of the tokens that are to be predicted.
         heldout: share of the lines that is kept for reporting loss and accuracy.
+        max_seq_length: tokens of a line, [CLS] and [SEP] included; longer lines are cut.
         minimum_count: rarer characters are left out of the vocabulary.
+        seed: of the first weights, the order of the lines and what is masked.
     """
 
     architecture: Mapping[str, Any]

@@ -56,5 +56,6 @@ def run(inputs: Inputs) -> dict[str, Any]:
         "predictions": pack_predictions(predicted),
         "correct": pack_bits(predicted == np.asarray(dev.labels)),
         "confidence": "",
+        "probabilities": "",
     }
     return {"evaluation": evaluation, "parameters": 0}

@@ -7,15 +7,15 @@ from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
-from replicate.common.toml import Section, read_toml
+from replicate.common.toml import TomlTable, read_toml
 from replicate.scores.metrics import METRICS
 from replicate.stages.kind import fault_of
 from replicate.stages.registry import KINDS
 from replicate.tables.table import (
     EFFECTS,
     LATENCY,
+    ROLES,
     Claim,
     Conclusion,
     Counts,
@@ -42,27 +42,37 @@ def load_tables(folder: Path = EXPECTED) -> dict[str, ResultsTable]:
     Raises:
         UserError: a table is not valid, or two have one id.
     """
+    tops = [read_toml(path) for path in sorted(folder.glob("*.toml"))]
     tables: dict[str, ResultsTable] = {}
-    for path in sorted(folder.glob("*.toml")):
-        table = load_table(path)
+    for top in sorted(tops, key=lambda top: "study_of" in top.data):
+        table = _table(top, tables)
         if table.id in tables:
-            raise UserError(f"id: another table of this folder is called {table.id!r}", path=path)
+            raise top.fault("id", f"another table of this folder is called {table.id!r}")
+        if table.main and any(other.main for other in tables.values()):
+            raise top.fault("main", "another table of this folder is the main one")
         tables[table.id] = table
     return dict(sorted(tables.items()))
 
 
 def load_table(path: Path) -> ResultsTable:
-    """Loads and validates one table.
+    """Loads and validates one table that is no study of another.
 
     Raises:
         UserError: naming the file and the key at fault.
     """
-    top = read_toml(path)
+    return _table(read_toml(path), {})
+
+
+def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
+    """A table; a study finds its own among the others."""
     keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
-    top.only(*keys, "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions")
+    top.only(
+        *keys, "main", "study_of", "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions"
+    )
     if top.whole("schema") != SCHEMA:
         raise top.fault("schema", f"this version reads {SCHEMA}")
-    dataset = _dataset(top.section("dataset"))
+    of = _studied(top, others)
+    dataset = of.dataset if of else _dataset(top.section("dataset"))
     units = top.optional_section("units")
     units.only(*METRICS, LATENCY)
     unit_of = {metric: units.choice(metric, tuple(UNITS)) for metric in units.data}
@@ -74,12 +84,12 @@ def load_table(path: Path) -> ResultsTable:
     if not rows:
         raise top.fault("rows", "missing")
     _check_rows(top, rows)
-    return ResultsTable(
+    table = ResultsTable(
         id=table_id,
         title=top.text("title"),
         provenance=_provenance(top.section("provenance")),
         dataset=dataset,
-        statistics=_statistics(top.section("statistics")),
+        statistics=of.statistics if of else _statistics(top.section("statistics")),
         tolerances=settings,
         overrides=_overrides(top, rows, settings),
         rows=rows,
@@ -88,10 +98,29 @@ def load_table(path: Path) -> ResultsTable:
         conclusions=tuple(
             _conclusion(section, tuple(row.id for row in rows)) for section in top.sections("conclusions")
         ),
+        main=top.flag("main"),
+        study_of=of.id if of else None,
     )
+    if of and (table.main or table.is_published):
+        raise top.fault("study_of", "a study is not the main table, and nobody published its rows")
+    return table
 
 
-def _provenance(section: Section) -> Provenance:
+def _studied(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable | None:
+    """The table that a study is of, with whose data set and statistics it does; None for a table by itself."""
+    if "study_of" not in top.data:
+        return None
+    for key in ("dataset", "statistics"):
+        if key in top.data:
+            raise top.fault(key, "a study has that of the table that it is of")
+    name = top.text("study_of")
+    if name not in others or others[name].study_of:
+        known = ", ".join(other.id for other in others.values() if not other.study_of)
+        raise top.fault("study_of", f"no such table beside this one: {name!r}; there are: {known or 'none'}")
+    return others[name]
+
+
+def _provenance(section: TomlTable) -> Provenance:
     section.only(*Provenance.__dataclass_fields__)
     return Provenance(
         source=section.text("source"),
@@ -100,10 +129,11 @@ def _provenance(section: Section) -> Provenance:
         retrieved=section.text("retrieved"),
         protocol_known=section.texts("protocol_known"),
         protocol_unknown=section.texts("protocol_unknown"),
+        **{key: section.texts(key) for key in ("latency_known", "latency_unknown") if key in section.data},
     )
 
 
-def _dataset(section: Section) -> DatasetFacts:
+def _dataset(section: TomlTable) -> DatasetFacts:
     section.only(*DatasetFacts.__dataclass_fields__)
     positive = any(key.startswith("positive_") for key in section.data)
     return DatasetFacts(
@@ -116,20 +146,20 @@ def _dataset(section: Section) -> DatasetFacts:
     )
 
 
-def _setting(section: Section) -> Setting:
+def _setting(section: TomlTable) -> Setting:
     value = section.decimal("value")
     if value <= 0:
         raise section.fault("value", f"not above 0: {value}")
     return Setting(value, section.text("reason"))
 
 
-def _only_setting(parent: Section, key: str) -> Setting:
+def _only_setting(parent: TomlTable, key: str) -> Setting:
     section = parent.section(key)
     section.only("value", "reason")
     return _setting(section)
 
 
-def _statistics(section: Section) -> Statistics:
+def _statistics(section: TomlTable) -> Statistics:
     section.only("alpha", "minimum_seeds")
     alpha, seeds = _only_setting(section, "alpha"), _only_setting(section, "minimum_seeds")
     if alpha.value >= 1:
@@ -139,10 +169,9 @@ def _statistics(section: Section) -> Statistics:
     return Statistics(alpha, seeds)
 
 
-def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
-    section.only(
-        "id", "title", "parent", "parents", "recipe", "not_run", "profiles", "published", "counts", "provenance"
-    )
+def _row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
+    keys = ("id", "title", "parent", "parents", "recipe", "not_run", "profiles", "role", "against")
+    section.only(*keys, "published", "counts", "provenance")
     recipe = tuple(_step(step) for step in section.sections("recipe"))
     if recipe and "not_run" in section.data:
         raise section.fault("not_run", "a row with a recipe runs")
@@ -160,13 +189,15 @@ def _row(section: Section, table: str, dataset: DatasetFacts, units: Mapping[str
         counts=counts,
         provenance=_row_provenance(section.section("provenance")) if published.data else None,
         profiles=section.texts("profiles") if "profiles" in section.data else (),
+        role=section.choice("role", ROLES) if "role" in section.data else None,
+        against=section.optional_text("against"),
     )
     if counts:
         _check_counts(published, counts, row.published)
     return row
 
 
-def _parents(section: Section) -> tuple[str, ...]:
+def _parents(section: TomlTable) -> tuple[str, ...]:
     if "parents" not in section.data:
         return () if "parent" not in section.data else (section.text("parent"),)
     if "parent" in section.data:
@@ -177,7 +208,7 @@ def _parents(section: Section) -> tuple[str, ...]:
     return parents
 
 
-def _step(section: Section) -> Step:
+def _step(section: TomlTable) -> Step:
     options = {key: value for key, value in section.data.items() if key != "stage"}
     kind = KINDS[section.choice("stage", tuple(KINDS))]
     for key, value in options.items():
@@ -189,19 +220,19 @@ def _step(section: Section) -> Step:
     return Step(kind.name, options)
 
 
-def _published(section: Section, metric: str, unit: str) -> Published:
+def _published(section: TomlTable, metric: str, unit: str) -> Published:
     value = section.decimal(metric) * UNITS[unit]
     if metric != LATENCY and not 0 <= value <= 1:
         raise section.fault(metric, f"a score outside 0 to 1 as {unit}: {section.data[metric]}")
     return Published(section.text(metric), unit, value)
 
 
-def _row_provenance(section: Section) -> RowProvenance:
+def _row_provenance(section: TomlTable) -> RowProvenance:
     section.only("section", "log", "note")
     return RowProvenance(section.text("section"), section.text("log"), section.text("note"))
 
 
-def _counts(section: Section, dataset: DatasetFacts) -> Counts:
+def _counts(section: TomlTable, dataset: DatasetFacts) -> Counts:
     section.only("examples", "correct", "tp", "fp", "fn")
     examples, correct = section.whole("examples"), section.whole("correct")
     if examples != dataset.examples:
@@ -216,7 +247,7 @@ def _counts(section: Section, dataset: DatasetFacts) -> Counts:
     return Counts(examples, correct, tp, fp, fn)
 
 
-def _check_counts(section: Section, counts: Counts, published: Mapping[str, Published]) -> None:
+def _check_counts(section: TomlTable, counts: Counts, published: Mapping[str, Published]) -> None:
     """Refuses counts that don't give the printed figures to 1e-12, or to half their last digit where that is more."""
     scores = counts.scores()
     for metric, figure in published.items():
@@ -227,13 +258,21 @@ def _check_counts(section: Section, counts: Counts, published: Mapping[str, Publ
             raise section.fault(metric, f"printed {figure.printed}, but the counts give {scores[metric]!r}")
 
 
-def _check_rows(top: Section, rows: tuple[Row, ...]) -> None:
+def _check_rows(top: TomlTable, rows: tuple[Row, ...]) -> None:
     by_id: dict[str, Row] = {}
     for row in rows:
         if row.id in by_id:
             raise top.fault(f"rows.{row.id}.id", "duplicate id")
         by_id[row.id] = row
     for row in rows:
+        if row.against is not None:
+            at_fault = f"rows.{row.id}.against"
+            if row.against not in by_id:
+                raise top.fault(at_fault, f"no row {row.against!r}")
+            if row.against == row.id:
+                raise top.fault(at_fault, "the same row")
+            if row.against == row.parent:
+                raise top.fault(at_fault, f"{row.parent!r} is its parent, with which it is compared without it")
         for parent in row.parents:
             if parent not in by_id:
                 raise top.fault(f"rows.{row.id}.parent", f"no row {parent!r}")
@@ -245,7 +284,9 @@ def _check_rows(top: Section, rows: tuple[Row, ...]) -> None:
         raise top.fault(f"rows.{error.args[1][0]}.parent", "a cycle: the row descends from itself") from None
 
 
-def _overrides(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> dict[tuple[str, str], Setting]:
+def _overrides(
+    top: TomlTable, rows: tuple[Row, ...], settings: Mapping[str, Setting]
+) -> dict[tuple[str, str], Setting]:
     overrides: dict[tuple[str, str], Setting] = {}
     for section in top.sections("overrides"):
         section.only("row", "metric", "value", "reason")
@@ -260,7 +301,7 @@ def _overrides(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setti
     return overrides
 
 
-def _conclusion(section: Section, rows: tuple[str, ...]) -> Conclusion:
+def _conclusion(section: TomlTable, rows: tuple[str, ...]) -> Conclusion:
     section.only(*Conclusion.__dataclass_fields__)
     for key, known in (("rows", rows), ("expects", EFFECTS)):
         for value in section.texts(key):
@@ -270,7 +311,7 @@ def _conclusion(section: Section, rows: tuple[str, ...]) -> Conclusion:
     return Conclusion(section.text("text"), section.texts("rows"), against, section.texts("expects"))
 
 
-def _claims(top: Section, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> tuple[Claim, ...]:
+def _claims(top: TomlTable, rows: tuple[Row, ...], settings: Mapping[str, Setting]) -> tuple[Claim, ...]:
     ids = tuple(row.id for row in rows)
     claims: dict[str, Claim] = {}
     for section in top.sections("claims"):

@@ -10,7 +10,7 @@ from typing import Any
 from replicate.common.checks import LARGEST_SEED, check_device
 from replicate.common.errors import UserError
 from replicate.common.paths import PROFILES
-from replicate.common.toml import Section, read_toml
+from replicate.common.toml import TomlTable, read_toml
 from replicate.stages.kind import Kind, fault_of
 from replicate.stages.registry import KINDS
 
@@ -121,14 +121,14 @@ def load_profile(name: str, folder: Path = PROFILES) -> Profile:
     )
 
 
-def _settings(section: Section, kind: Kind) -> Mapping[str, Any]:
+def _settings(section: TomlTable, kind: Kind) -> Mapping[str, Any]:
     for key, value in section.data.items():
         if fault := fault_of(kind.options, key, value):
             raise section.fault(key, fault)
     return section.data
 
 
-def _seeds(top: Section) -> tuple[int, ...]:
+def _seeds(top: TomlTable) -> tuple[int, ...]:
     seeds = top.data.get("seeds")
     if not isinstance(seeds, list) or not seeds or not all(type(s) is int and 0 <= s <= LARGEST_SEED for s in seeds):
         raise top.fault("seeds", f"not a list of whole numbers up to {LARGEST_SEED}")

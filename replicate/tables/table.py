@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,8 @@ from replicate.common.errors import UserError
 from replicate.scores.metrics import article_scores
 
 LATENCY = "latency_ms"
+# A control does without what is tested; a baseline is another, simpler method.
+ROLES = ("control", "baseline")
 # What a measured row can do to the row that it is compared with.
 EFFECTS = ("helps", "hurts", "no difference", "no gain", "not distinguishable")
 
@@ -25,7 +27,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a table comes from, and what its source tells and doesn't tell of how the figures were made."""
+    """Where a table comes from, and what its source tells and doesn't tell of how the figures were made.
+
+    `protocol_*` is about the scores, `latency_*` about milliseconds.
+    """
 
     source: str
     published: str
@@ -33,6 +38,8 @@ class Provenance:
     retrieved: str
     protocol_known: tuple[str, ...]
     protocol_unknown: tuple[str, ...]
+    latency_known: tuple[str, ...] = ()
+    latency_unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,8 @@ class Row:
     """One row of a table. `recipe` is what it adds to its parents; an empty one says in `not_run` why.
 
     With several parents, a stage that takes many gets the outcome of each. `profiles` are those that run the row, all
-    of them where it is empty.
+    of them where it is empty. `role` is one of `ROLES`, None where the row is itself what is asked about; `against` is
+    the id of the row that it is compared with where that is not its parent.
     """
 
     table: str
@@ -116,6 +124,13 @@ class Row:
     counts: Counts | None
     provenance: RowProvenance | None
     profiles: tuple[str, ...] = ()
+    role: str | None = None
+    against: str | None = None
+
+    @property
+    def compared_with(self) -> str | None:
+        """The id of the row that this one is compared with; None where there is none."""
+        return self.against or self.parent
 
     @property
     def parent(self) -> str | None:
@@ -160,6 +175,8 @@ class ResultsTable:
     """A published table, or a set of measured rows, with everything that a verdict on it needs.
 
     `neighbours` says what others published of like experiments, `conclusions` what a source concludes, by clauses.
+    `main` is the table that reports are about. A study, of the table that `study_of` names, has that table's data set
+    and statistics.
     """
 
     id: str
@@ -173,6 +190,8 @@ class ResultsTable:
     claims: tuple[Claim, ...]
     neighbours: tuple[str, ...] = ()
     conclusions: tuple[Conclusion, ...] = ()
+    main: bool = False
+    study_of: str | None = None
 
     @property
     def is_published(self) -> bool:
@@ -238,3 +257,8 @@ class ResultsTable:
             KeyError: the table states no tolerance for the metric.
         """
         return self.overrides.get((row_id, metric)) or self.tolerances[metric]
+
+
+def in_order(tables: Iterable[ResultsTable]) -> tuple[ResultsTable, ...]:
+    """The main table, then published ones, and of those the ones with claims first."""
+    return tuple(sorted(tables, key=lambda table: (not table.main, not table.is_published, not table.claims, table.id)))

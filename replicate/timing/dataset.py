@@ -14,7 +14,7 @@ from replicate.corpus.formats import Dataset
 from replicate.inference.runtime import Runtime
 from replicate.nets import batching
 from replicate.nets.tokens import encode
-from replicate.records.timing import BATCHINGS, DatasetComparison
+from replicate.records.timing import BATCHINGS, DatasetRace
 from replicate.scores.packing import pack_predictions
 from replicate.timing.grid import PAUSE, Field, Heat
 from replicate.timing.race import race
@@ -48,7 +48,7 @@ def label_texts(runtime: Runtime, texts: Sequence[str], size: int, how: str, max
 
 def compare_dataset(
     dataset: Dataset, heat: Heat, field: Field, limit: int | None = None, tell: Callable[[int], None] = lambda _: None
-) -> DatasetComparison:
+) -> DatasetRace:
     """Times the dev texts through every contestant of the heat, in both batchings.
 
     Args:
@@ -85,7 +85,7 @@ def compare_dataset(
     if not calls:
         raise UserError("no runtime of this process to time the data set with")
     seconds = race(calls, heat.rounds, heat.warmups, pause=PAUSE, tell=tell)
-    return DatasetComparison(
+    return DatasetRace(
         dataset=dataset.name,
         digest=dataset.digests["dev"],
         weights=field.weights(heat),

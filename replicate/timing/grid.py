@@ -1,4 +1,4 @@
-"""Comparisons as they are planned and as they are run: who meets whom, on which batches, how often."""
+"""Races as they are planned and as they are run: who meets whom, on which batches, how often."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from replicate.common.errors import UserError
 from replicate.nets import upstream
 from replicate.nets.device import set_device
-from replicate.records.timing import Comparison, Contestant
+from replicate.records.timing import Contestant, Race
 from replicate.timing.contestants import (
     DEFAULT,
     INSTALLED,
@@ -36,12 +36,14 @@ SMALL: Mapping[str, Any] = {
     "vocab_size": 1000,
     "max_position_embeddings": 128,
 }
-Race = Callable[..., dict[str, tuple[float, ...]]]
+# Of whole comparisons: a minute, and a quarter of an hour on two cores.
+GRIDS = ("quick", "full")
+Drive = Callable[..., dict[str, tuple[float, ...]]]
 
 
 @dataclass(frozen=True)
 class Heat:
-    """One comparison as planned: nets of one shape on batches of one size.
+    """One race as planned: nets of one shape on batches of one size.
 
     Attributes:
         architecture: the shape, as `shapes.SHAPES` has it.
@@ -218,7 +220,7 @@ def field_of(
         one.close()
 
 
-def compare(heat: Heat, field: Field, race: Race = race, tell: Callable[[int], None] = lambda _: None) -> Comparison:
+def compare(heat: Heat, field: Field, race: Drive = race, tell: Callable[[int], None] = lambda _: None) -> Race:
     """Runs a heat.
 
     Args:
@@ -234,7 +236,7 @@ def compare(heat: Heat, field: Field, race: Race = race, tell: Callable[[int], N
     calls = {label: ready.call(heat.batch, heat.length) for label, (_, ready) in entered.items()}
     seconds = race(calls, heat.rounds, heat.warmups, pause=PAUSE, tell=tell)
     shapes = dict.fromkeys(field.subject(heat.architecture, entrant.model).shape for entrant in heat.entrants)
-    return Comparison(
+    return Race(
         shape=" and ".join(shapes if len(shapes) < 3 else [next(iter(shapes)), f"{len(shapes) - 1} other shapes"]),
         weights=field.weights(heat),
         batch=heat.batch,

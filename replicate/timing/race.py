@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from replicate.verdicts.equivalence import RatioInterval, ratio_interval
+if TYPE_CHECKING:
+    from replicate.verdicts.equivalence import RatioInterval
 
 # A contestant of this process gives None and is timed around its call; one in a process of its own gives its seconds.
 Contestants = Mapping[str, Callable[[], float | None]]
@@ -73,6 +75,9 @@ def race(
 
 def speed_up(seconds: Seconds, label: str, over: str) -> RatioInterval:
     """How many times as fast `label` is as `over`: the median of the rounds' ratios and its 95 % interval."""
+    # SciPy takes a third of a second, which nobody who only wants to know of a race should wait for.
+    from replicate.verdicts.equivalence import ratio_interval
+
     return ratio_interval(seconds[over], seconds[label])
 
 

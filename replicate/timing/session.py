@@ -6,13 +6,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 
-from replicate.common.paths import MEASURED, store_root
-from replicate.records.facts import commit, device_facts, machine, versions
+from replicate.common.paths import store_root
+from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import TIMING
-from replicate.records.timing import Comparison, DatasetComparison, ServiceComparison, TimingRecord, write_timing
+from replicate.records.timing import DatasetRace, Race, ServiceRace, TimingRecord
+from replicate.records.timing_file import write_timing
 from replicate.timing.contestants import Models, Subject
 from replicate.timing.grid import Field, field_of
 
@@ -40,9 +40,9 @@ def record_of(
     command: Sequence[str],
     device: str,
     threads: int,
-    comparisons: Sequence[Comparison] = (),
-    datasets: Sequence[DatasetComparison] = (),
-    services: Sequence[ServiceComparison] = (),
+    comparisons: Sequence[Race] = (),
+    datasets: Sequence[DatasetRace] = (),
+    services: Sequence[ServiceRace] = (),
 ) -> TimingRecord:
     """What was timed here, with where and when."""
     head, dirty = commit()
@@ -63,11 +63,6 @@ def record_of(
     )
 
 
-def keep_record(record: TimingRecord, accept: bool) -> Path:
-    """Writes the record into the store, or where it is accepted into `measured/timing/`; REPORT.md is then stale."""
-    return write_timing(record, (MEASURED if accept else store_root()) / TIMING)
-
-
-def now() -> str:
-    """The time in UTC."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+def keep_record(record: TimingRecord) -> Path:
+    """Writes the record into the store, where it is nobody's figure yet."""
+    return write_timing(record, store_root() / TIMING)

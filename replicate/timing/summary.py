@@ -9,59 +9,59 @@ from typing import Any
 
 import numpy as np
 
-from replicate.records.timing import BATCHINGS, Comparison, Contestant, DatasetComparison, ServiceComparison
+from replicate.records.timing import BATCHINGS, Contestant, DatasetRace, Race, ServiceRace
 from replicate.scores.packing import unpack_predictions
 from replicate.timing.goals import BATCH, GoalResult
 from replicate.timing.race import speed_up, unstable
 from replicate.verdicts.equivalence import RatioInterval
 from replicate.verdicts.pairs import mcnemar
 
-# What a data set comparison of trained nets says of their answers.
+# What a race of trained nets over a data set says of their answers.
 ANSWERS = ("accuracy", "equal labels", "p, McNemar")
 
 
-def rows_of(comparison: Comparison) -> list[dict[str, Any]]:
+def rows_of(race: Race) -> list[dict[str, Any]]:
     """One row a contestant: milliseconds, speed-up over its base and over the first, and what FLOPs promise a width."""
     rows = []
-    first = comparison.contestants[0]
-    for one in comparison.contestants:
-        samples, base = comparison.seconds[one.label], comparison.base_of(one)
+    first = race.contestants[0]
+    for one in race.contestants:
+        samples, base = race.seconds[one.label], race.base_of(one)
         row = {
-            "shape": comparison.shape,
-            "batch × length": f"{comparison.batch} × {comparison.length}",
+            "shape": race.shape,
+            "batch × length": f"{race.batch} × {race.length}",
             **_names(one),
             "ms": round(median(samples) * 1000, 2),
-            "speed-up": _figures(speed_up(comparison.seconds, one.label, base.label) if base else None),
+            "speed-up": _figures(speed_up(race.seconds, one.label, base.label) if base else None),
             "ideal": round(base.flops / one.flops, 2) if base and base.width != one.width else None,
-            "over first": _figures(None if one is first else speed_up(comparison.seconds, one.label, first.label)),
+            "over first": _figures(None if one is first else speed_up(race.seconds, one.label, first.label)),
             "stable": not unstable(samples),
         }
         rows.append(row)
     return rows
 
 
-def dataset_rows(comparison: DatasetComparison) -> list[dict[str, Any]]:
+def dataset_rows(race: DatasetRace) -> list[dict[str, Any]]:
     """One row a contestant: seconds of either batching, their ratio, the shares of padding, and how it answers.
 
     Its answers are compared with those of the model's first contestant: the share of equal labels, and the exact
     McNemar p of equal accuracy. With random weights answers say nothing, and are left out.
     """
     rows = []
-    gold, found = unpack_predictions(comparison.gold), {}
-    for one in comparison.contestants:
-        found[one.label] = unpack_predictions(comparison.predictions[one.label])
-        first = found[next(other.label for other in comparison.contestants if other.model == one.model)]
+    gold, found = unpack_predictions(race.gold), {}
+    for one in race.contestants:
+        found[one.label] = unpack_predictions(race.predictions[one.label])
+        first = found[next(other.label for other in race.contestants if other.model == one.model)]
         mine, answers = found[one.label], {}
-        if comparison.weights == "trained":
+        if race.weights == "trained":
             tested = mcnemar(mine == gold, first == gold).p if mine is not first else None
             figures = (float((mine == gold).mean()), float((mine == first).mean()), tested)
             answers = dict(zip(ANSWERS, figures, strict=True))
-        seconds, padded = comparison.seconds[one.label], comparison.padded[one.label]
+        seconds, padded = race.seconds[one.label], race.padded[one.label]
         plain, sorted_ = BATCHINGS
         rows.append(
             {
-                "dataset": comparison.dataset,
-                "texts": comparison.texts,
+                "dataset": race.dataset,
+                "texts": race.texts,
                 **_names(one),
                 **{f"s, {how}": round(median(seconds[how]), 3) for how in BATCHINGS},
                 "speed-up": _figures(speed_up(seconds, sorted_, plain)),
@@ -73,17 +73,17 @@ def dataset_rows(comparison: DatasetComparison) -> list[dict[str, Any]]:
     return rows
 
 
-def service_rows(comparison: ServiceComparison) -> list[dict[str, Any]]:
+def service_rows(race: ServiceRace) -> list[dict[str, Any]]:
     """One row a contestant: requests in a second, p50 and p99 of their latency, and the rate over the first's."""
     rows = []
-    for one in comparison.contestants:
-        seconds, latencies = comparison.seconds[one.label], comparison.latencies[one.label]
-        first = comparison.contestants[0]
-        ratio = None if one is first else speed_up(comparison.seconds, one.label, first.label)
+    for one in race.contestants:
+        seconds, latencies = race.seconds[one.label], race.latencies[one.label]
+        first = race.contestants[0]
+        ratio = None if one is first else speed_up(race.seconds, one.label, first.label)
         rows.append(
             {
                 **_names(one),
-                "requests/s": round(comparison.requests / median(seconds), 1),
+                "requests/s": round(race.requests / median(seconds), 1),
                 **{f"p{share} ms": round(1000 * float(np.percentile(latencies, share)), 1) for share in (50, 99)},
                 "over first": _figures(ratio),
                 "stable": not unstable(seconds),

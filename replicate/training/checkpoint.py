@@ -46,6 +46,9 @@ from replicate.common.errors import Stopped, UserError
 from replicate.common.files import CHECKPOINT, sync
 from replicate.nets.folder import digest_of, weights_of
 
+PACKAGE = Path(__file__).parents[1]
+# The rooms that a stage can import (a test compares): a change in any other leaves what a stage computes.
+COMPUTES = ("augment", "common", "corpus", "inference", "nets", "scores", "stages", "training")
 VARIABLE = "REPLICATE_CHECKPOINT"
 DEFAULT = "5m"
 FORMAT = 1
@@ -53,7 +56,7 @@ _ARRAY = "array of this checkpoint"
 Batch = TypeVar("Batch")
 
 
-def interval(text: str) -> tuple[float, int]:
+def cadence(text: str) -> tuple[float, int]:
     """Seconds and steps between checkpoints, 0 for what does not count.
 
     Raises:
@@ -66,11 +69,11 @@ def interval(text: str) -> tuple[float, int]:
     return (0.0, number) if not found[2] else (number * (60.0 if found[2] == "m" else 1.0), 0)
 
 
-def code_digest() -> str:
-    """SHA-256 of this package's modules: other code might go on differently."""
-    root, digest = Path(__file__).parents[1], hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+def code_digest(package: Path = PACKAGE) -> str:
+    """SHA-256 of the modules of `package` that can change what a stage computes: other code might go on differently."""
+    digest = hashlib.sha256()
+    for path in sorted(path for room in COMPUTES for path in (package / room).rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -105,7 +108,7 @@ class Checkpoint:
         self._epoch_rng = rng.bit_generator.state
         self._resumed = False
         self._identity = {**identity, **_surroundings()}
-        self._seconds, self._every = interval(os.environ.get(VARIABLE, DEFAULT))
+        self._seconds, self._every = cadence(os.environ.get(VARIABLE, DEFAULT))
         self._started = self._saved = time.monotonic()
         self._spent = 0.0
         self._dropout = _DropoutCount()

@@ -1,1 +1,3 @@
-"""Numbers in, a verdict out. Nothing here reads a file, knows a table or a record, or says more than a reason."""
+"""Numbers in, a verdict out. Nothing here knows a run or a record, says more than a reason, or reads any file but the
+table of boundaries that lies here.
+"""

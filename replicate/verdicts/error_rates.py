@@ -6,21 +6,21 @@ functions that judge real records.
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from replicate.common.markdown import table_of
-from replicate.verdicts import claims, pairs, published
+from replicate.verdicts import claims, pairs, published, sequential_tables
+from replicate.verdicts.rates import EXAMPLES as EXAMPLES
+from replicate.verdicts.rates import Rate as Rate
+from replicate.verdicts.rates import table_of
 
 SEEDS = (3, 6, 10)
 PUBLISHED = "0.8"
 TOLERANCE = "0.018"
-EXAMPLES = 1955
 # Over seeds of one row: about that of a fine-tuned ERNIE, then twice and four times as much.
 SPREADS = (0.004, 0.008, 0.016)
 KINDS = ("lowers", "keeps", "raises", "raises")
@@ -29,31 +29,6 @@ ROWS = ((1, 0), (2, 1), (3, 1), (3, 0))
 
 Rule = Callable[[Sequence[float]], str]
 Judge = Callable[[Sequence[claims.ClaimTest]], Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Rate:
-    """How often something happened in a number of trials."""
-
-    hits: int
-    trials: int
-
-    @property
-    def value(self) -> float:
-        """The share."""
-        return self.hits / self.trials
-
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Exact binomial (Clopper-Pearson) interval of the true share."""
-        tail, misses = (1 - level) / 2, self.trials - self.hits
-        low = float(special.betaincinv(self.hits, misses + 1, tail)) if self.hits else 0.0
-        high = float(special.betaincinv(self.hits + 1, misses, 1 - tail)) if misses else 1.0
-        return low, high
-
-    def __str__(self) -> str:
-        """The share with its 95 % interval."""
-        low, high = self.interval()
-        return f"{self.value:.1%} ({low:.1%} to {high:.1%})"
 
 
 def published_rule(samples: Sequence[float]) -> str:
@@ -157,7 +132,7 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
         f"Normal scores around a published {PUBLISHED}, tolerance {TOLERANCE}, alpha 0.05; {trials:,} trials a cell "
         f"(a fifth for false claims, a twentieth for their power), generator seed {seed}, 95 % binomial intervals.",
         "### Wrong verdicts with the true mean exactly one tolerance away",
-        _table(
+        table_of(
             ("rule", "sd", "seeds", "`replicated`", "`higher` or `lower`"),
             [
                 (name, sd, n, rates["replicated"], rates["higher or lower"])
@@ -172,7 +147,7 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
             ],
         ),
         "### Wrong verdicts of new seeds against a baseline, one tolerance apart (sd 0.008)",
-        _table(
+        table_of(
             ("seeds", "baseline seeds", "`replicated`", "`higher` or `lower`"),
             [
                 (n, m, rates["replicated"], rates["higher or lower"])
@@ -183,7 +158,7 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
             ],
         ),
         "### Power: how often a row comes out `replicated` / `higher` or `lower`",
-        _table(
+        table_of(
             ("true difference", "sd", *(f"{n} seeds" for n in SEEDS)),
             [
                 (f"{share:g} tolerances", sd, *(_power(share * edge, sd, n, trials, rng) for n in SEEDS))
@@ -192,7 +167,7 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
             ],
         ),
         "### Tables of four claims in which no row differs (sd 0.008): at least one false verdict",
-        _table(
+        table_of(
             ("seeds", "ours (Holm)", "each claim alone"),
             [
                 (n, false_claims(corrected, tables), false_claims(uncorrected, tables))
@@ -201,7 +176,7 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
             ],
         ),
         "### Power: how often a claim that is true comes out `supported` (sd 0.008)",
-        _table(
+        table_of(
             ("true difference", *(f"{n} seeds" for n in SEEDS)),
             [
                 (
@@ -218,6 +193,7 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
             ],
         ),
     ]
+    parts += sequential_tables.tables(5 * trials // 2, rng)
     return "\n\n".join(parts) + "\n"
 
 
@@ -226,9 +202,7 @@ def _power(difference: float, sd: float, seeds: int, trials: int, rng: np.random
     return f"{rates['replicated'].value:.0%} / {rates['higher or lower'].value:.0%}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    return table_of(head, [[str(value) for value in row] for row in rows])
-
-
 if __name__ == "__main__":
-    print(report(), end="")
+    parser = argparse.ArgumentParser(description="Print the error rates and the power of the verdicts, as Markdown.")
+    parser.add_argument("--trials", type=int, default=4000, help="simulated trials a cell (default %(default)s)")
+    print(report(parser.parse_args().trials), end="")

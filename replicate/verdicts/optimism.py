@@ -16,13 +16,14 @@ SEED = 0
 class Optimism:
     """Accuracy on the half of the dev set that chose the step, and on the other half; means over splits and seeds.
 
-    `drop` is their difference, `sd` its standard deviation over seeds (NaN for one seed), `evaluations` the mean number
-    of steps to choose from.
+    `drop` is their difference and `drops` that of each seed, `sd` its standard deviation over seeds (NaN for one seed),
+    `evaluations` the mean number of steps to choose from.
     """
 
     chosen_on: float
     other_half: float
     drop: float
+    drops: tuple[float, ...]
     sd: float
     seeds: int
     evaluations: float
@@ -60,6 +61,7 @@ def optimism(runs: Sequence[NDArray[np.bool_]], splits: int = SPLITS, seed: int 
         chosen_on=float(chosen.mean()),
         other_half=float(other.mean()),
         drop=float(drops.mean()),
+        drops=tuple(drops.tolist()),
         sd=float(drops.std(ddof=1)) if len(drops) > 1 else float("nan"),
         seeds=len(runs),
         evaluations=float(np.mean([len(run) for run in runs])),

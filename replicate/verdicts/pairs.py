@@ -193,7 +193,7 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> McNemar:
     """Exact McNemar test of two models on the same examples (booleans, shape (examples,))."""
     a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
-    return McNemar(only_a, only_b, _mcnemar_p(only_a, only_b))
+    return McNemar(only_a, only_b, mcnemar_p(only_a, only_b))
 
 
 def published_pair(correct_a: int, correct_b: int, examples: int, alpha: float = 0.05) -> PublishedPair:
@@ -210,7 +210,7 @@ def published_pair(correct_a: int, correct_b: int, examples: int, alpha: float =
     most = min(2 * examples - correct_a - correct_b, correct_a + correct_b)
 
     def p_at(disagreements: int) -> float:
-        return _mcnemar_p((disagreements + difference) // 2, (disagreements - difference) // 2)
+        return mcnemar_p((disagreements + difference) // 2, (disagreements - difference) // 2)
 
     significant = [count for count in range(fewest, most + 1, 2) if p_at(count) <= alpha]
     p_favourable, p_unfavourable = p_at(fewest), p_at(most)
@@ -228,7 +228,8 @@ def published_pair(correct_a: int, correct_b: int, examples: int, alpha: float =
     return PublishedPair(difference, examples, p_favourable, p_unfavourable, fewest, most, up_to, words)
 
 
-def _mcnemar_p(only_a: int, only_b: int) -> float:
+def mcnemar_p(only_a: int, only_b: int) -> float:
+    """Exact two-sided p of so many examples that only one of two models gets right."""
     return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5))) if only_a + only_b else 1.0
 
 

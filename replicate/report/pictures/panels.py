@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from replicate.report.pictures.figures import COLOURS, axes_at, even_ticks
+from replicate.report.pictures.axes import COLOURS, axes_at, even_ticks
 from replicate.report.pictures.picture import (
     BAND,
     CARD,

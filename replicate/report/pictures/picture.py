@@ -47,12 +47,6 @@ class Picture:
         """Its file as seen from the report."""
         return f"{FOLDER}/{self.name}.svg"
 
-    @property
-    def markdown(self) -> str:
-        """The picture as a block of Markdown."""
-        words = " ".join(self.finding.split())
-        return f"![{words.translate({ord(sign): f'{chr(92)}{sign}' for sign in '[]`*_'})}]({self.path})"
-
     def svg(self) -> str:
         """The file's content; the same numbers give the same bytes in every process.
 
@@ -109,10 +103,6 @@ class Picture:
         head, title, rest = text.partition("</title>\n")
         description = f" <desc>{escape(' '.join(self.finding.split()))}</desc>\n"
         return head.replace("<svg ", '<svg role="img" ', 1) + title + description + rest
-
-
-# What a section of the report is made of: Markdown, or a picture.
-Block = str | Picture
 
 
 def width_of(text: str, size: float = SIZE) -> float:

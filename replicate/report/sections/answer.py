@@ -1,104 +1,88 @@
-"""How REPORT.md opens: whether the first table holds, its claims at a glance, and the contents."""
+"""The front page's answer: whether the main table holds, its claims at a glance, and what to know first."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from replicate.common.markdown import Anchors, anchor, interval, number, plural, sentence, table_of, tally
-from replicate.findings.evidence import Material
-from replicate.findings.rows import ClaimResult, judge_claims, judge_row
-from replicate.report.pictures.picture import Block
-from replicate.report.sections.advice import advice
+from replicate.findings.answer import Answer, Choice
+from replicate.findings.compared import ClaimResult
+from replicate.report.blocks import Block, Cell, Heading, Items, Line, Link, Plain, Prose, Runs, Table, Text
+from replicate.report.words import NAMES, interval, listed, number, plural, quoted, reason, tally
 from replicate.tables.profile import Profile
-from replicate.tables.table import Claim, ResultsTable
-
-CLAIMS, PRINTED_F1 = "What the source claims", "What the printed F1 is"
 
 
-def claims_under(profile: Profile) -> str:
-    """The heading of the claims' verdicts under a profile that is not compared with the source's values."""
-    return f"What the claims come to under `{profile.id}`"
-
-
-def section_answer(material: Material) -> list[str]:
-    """The title, whether the first table holds, its claims in one table, and what to do in another."""
-    table = material.tables[0]
+def section_answer(finding: Answer) -> list[Block]:
+    """Whether the main table holds, its claims in one table, and what a reader has to know first."""
     return [
-        "# Does the published table hold?",
-        f"Does the table of *{table.title}* hold when it is run again with several seeds? {_answer(material, table)}",
-        _besides(material, table),
-        *_glance(material, table),
-        *advice(material),
+        Text(("Does the table ", quoted(finding.table.title), " hold when it is run again with several seeds?")),
+        Text(_answer(finding)),
+        *_besides(finding),
+        *_glance(finding),
+        *_first(finding),
     ]
 
 
-def _answer(material: Material, table: ResultsTable) -> str:
+def _answer(finding: Answer) -> Prose:
     """The verdicts in a paragraph, with what has not been run."""
-    published = [row for row in table.rows if row.published]
-    profiles = material.comparable(table)
-    judged = [
-        (row, profile, judge_row(table, material.result(row, profile))) for row in published for profile in profiles
-    ]
-    counted = tally(verdict.status for _, _, verdict in judged)
-    run = [verdict for _, _, verdict in judged if verdict.status != "not-run"]
+    verdicts = [verdict.status for *_, verdict in finding.published.verdicts]
+    rows = sum(bool(row.published) for row in finding.table.rows)
+    profiles = finding.published.comparable
     names = " or ".join(f"`{profile.id}`" for profile in profiles) or "a comparable profile"
-    if not run:
-        rows = plural(len(published), "published row")
-        answer = f"**Not known yet: it has not been run.** None of its {rows} has a record under {names}."
+    if finding.holds == "not-run":
+        answer = "**Not known yet: it has not been run.** "
+        answer += f"None of its {plural(rows, 'published row')} has a record under {names}."
         if any(profile.device == "gpu" for profile in profiles):
             answer += " It takes a CUDA GPU; `tox -e replicate` runs it there and writes this page again."
         return answer
-    if any(verdict.status in ("higher", "lower") for verdict in run):
-        return f"**No, not all of it.** Of its {len(judged)} comparisons under {names}: {counted}."
-    if all(verdict.status == "replicated" for _, _, verdict in judged):
-        return f"**Yes.** Each of its {len(published)} published rows is replicated under {names}."
-    return f"**Not settled.** Of its {len(judged)} comparisons under {names}: {counted}."
+    if finding.holds == "yes":
+        return f"**Yes.** Each of its {rows} published rows is replicated under {names}."
+    lead = "**No, not all of it.**" if finding.holds == "no" else "**Not settled.**"
+    return f"{lead} {plural(len(verdicts), 'comparison')} under {names}: {tally(verdicts)}."
 
 
-def _besides(material: Material, table: ResultsTable) -> str:
-    """What the other profiles' records are not, and what the printed F1 is."""
-    comparable, told = material.comparable(table), []
-    for profile in material.profiles:
-        own = sum(record.profile == profile.id for record in material.records)
-        if own and profile not in comparable:
-            told.append(f"`{profile.id}` ({plural(own, 'record')})")
-    words = []
-    if told:
-        what = "answers another question and replicates" if len(told) == 1 else "answer other questions and replicate"
-        words.append(f"{' and '.join(told)} {what} nothing.")
-    if table.dataset.positive_class and any(row.counts and row.counts.tp is not None for row in table.rows):
-        words.append(
-            f"The F1 that the source prints is that of one class, {table.dataset.positive_class}, "
-            f"[not of the task](#{anchor(PRINTED_F1)})."
-        )
-    return " ".join(words)
+def _besides(finding: Answer) -> list[Block]:
+    """What the other profiles' records are not."""
+    told = [f"`{profile.id}` ({plural(count, 'record')})" for profile, count in finding.besides]
+    if not told:
+        return []
+    what = "answers another question and replicates" if len(told) == 1 else "answer other questions and replicate"
+    return [Text(f"{listed(told)} {what} nothing.")]
 
 
-def _glance(material: Material, table: ResultsTable) -> list[str]:
+def _glance(finding: Answer) -> list[Block]:
     """Each claim with the published difference in accuracy and what each profile on the same data shows."""
-    comparable = material.comparable(table)
-    columns = [
-        (profile, judge_claims(table, material.records, profile.id))
-        for profile in material.profiles
-        if material.same_data(table, profile)
-    ]
-    columns = [one for one in columns if one[0] in comparable or any(result.comparisons for result in one[1])]
-    if not table.claims or not columns:
+    if not finding.claims or not finding.columns:
         return []
     lines = []
-    for at, claim in enumerate(table.claims):
-        lines.append([claim.text, _published(table, claim), *(shown_claim(results[at]) for _, results in columns)])
-    head = ["claim", "published, accuracy", *(_named(profile, comparable) for profile, _ in columns)]
+    for printed, results in finding.claims:
+        value = printed.differences.get("accuracy")
+        published = Cell("") if value is None else Cell(f"{value:+.4f}, one seed", value)
+        about = (printed.claim.row, printed.claim.against)
+        lines.append(Line((Plain(printed.claim.text), published, *map(shown_claim, results)), about))
+    comparable = finding.published.comparable
+    head = ("claim", "published, accuracy", *(_named(profile, comparable) for profile in finding.columns))
+    others = [profile for profile in finding.columns if profile not in comparable]
     return [
-        "What the source claims, with the difference in accuracy (interval) and the verdict on all the claim's "
-        f"metrics; [the reasons](#{anchor(CLAIMS)}) stand below:",
-        table_of(head, lines),
+        Heading(2, "What the source claims, at a glance", "claims"),
+        Text(
+            (
+                "Each claim has the difference in accuracy (interval) and the verdict on all of its metrics. ",
+                Link("The reasons", f"#claims-{finding.table.id}"),
+                " stand on the page of the article.",
+            )
+        ),
+        Table(head, tuple(lines)),
         *(
-            f"`{profile.id}` tests the claims on the same data: {sentence(profile.reason)} "
-            f"[Its verdicts in full](#{anchor(claims_under(profile))})."
-            for profile, _ in columns
-            if profile not in comparable
+            Text(
+                (
+                    f"`{profile.id}` tests the claims on the same data; what it shows holds for ",
+                    reason(profile.reason),
+                    " ",
+                    Link("Its verdicts in full", f"#claims-{finding.table.id}-{profile.id}"),
+                    ".",
+                )
+            )
+            for profile in others
         ),
     ]
 
@@ -107,35 +91,62 @@ def _named(profile: Profile, comparable: Sequence[Profile]) -> str:
     return f"`{profile.id}`" if profile in comparable else f"`{profile.id}`, another net"
 
 
-def _published(table: ResultsTable, claim: Claim) -> str:
-    a, b = (table.row(row).published.get("accuracy") for row in (claim.row, claim.against))
-    return f"{a.value - b.value:+.4f}, one seed" if a and b else ""
-
-
-def shown_claim(result: ClaimResult) -> str:
-    """The verdict on a claim, with the difference in accuracy where there is one."""
+def shown_claim(result: ClaimResult) -> Cell:
+    """The verdict on a claim, with the difference in accuracy and its pairs where there is one."""
     words = f"**{result.verdict.status}**"
-    found = result.comparisons.get("accuracy")
-    if found is None:
-        return words
-    bounds = f" ({interval(found.ci)})" if interval(found.ci) else ""
-    return f"{words}: {number(found.difference, '+.4f')}{bounds}, {plural(found.n, 'pair')}"
+    one = result.differences.get("accuracy")
+    if one is None:
+        return Cell(words)
+    pairs, mean = plural(one.found.n, "pair"), number(one.found.difference, "+.4f")
+    ends = f" ({interval(one.found.ci)})" if interval(one.found.ci) else ""
+    shown = f"{words}: {mean or 'no score'}{ends}, {pairs}"
+    return Cell(shown, one.found.difference if mean else None, Runs(one.by_seed, "+.4f"))
 
 
-def contents(blocks: Sequence[Block]) -> str:
-    """A list of the second-level headings, each with its third-level ones behind it, as links.
+def told_claim(result: ClaimResult) -> Prose:
+    """A claim that was shown, with its differences."""
+    differences = [
+        f"{NAMES[metric]} {number(one.found.difference, '+.4f')} ({interval(one.found.ci)})"
+        for metric, one in result.differences.items()
+    ]
+    return (reason(result.claim.text), f" Shown under `{result.a.profile}`: {', '.join(differences)}.")
 
-    What is called like a part before it is left out: its own second-level heading leads there.
-    """
-    anchors = Anchors()
-    lines: list[list[str]] = []
-    for block in blocks:
-        found = re.match(r"(#{1,6}) (.+)", block) if isinstance(block, str) else None
-        if not found:
-            continue
-        link = f"[{found[2]}](#{anchors.of(found[2])})"
-        if found[1] == "##":
-            lines.append([link])
-        elif found[1] == "###" and lines and link.endswith(f"(#{anchor(found[2])})"):
-            lines[-1].append(link)
-    return "\n".join(f"- {head}{': ' if parts else ''}{' · '.join(parts)}" for head, *parts in lines)
+
+def _first(finding: Answer) -> list[Block]:
+    """What changes how the figures are read."""
+    facts, told = finding.table.dataset, list[Prose]()
+    if facts.positive_class and any(row.counts and row.counts.tp is not None for row in finding.table.rows):
+        told.append(
+            (
+                "The F1 that the source prints is that of one class, ",
+                Plain(facts.positive_class),
+                ", ",
+                Link("not of the task", f"#printed-f1-{finding.table.id}"),
+                ".",
+            )
+        )
+    told += map(_choice, finding.choices)
+    told += map(told_claim, finding.shown)
+    impossible = [
+        one.claim
+        for one in finding.published.claims
+        if one.totals and one.totals.significant_up_to is None and one.claim.kind != "keeps"
+    ]
+    if impossible:
+        pairs = listed([f"`{claim.row}` against `{claim.against}`" for claim in impossible])
+        told.append(
+            f"The source's one seed a row could not have shown its difference of {pairs}, whatever each row got right."
+        )
+    return [Heading(2, "Things to know first", "first"), Items(tuple(told))] if told else []
+
+
+def _choice(one: Choice) -> Prose:
+    first, second = (NAMES.get(metric, metric) for metric in one.metrics)
+    best, of = one.bests
+    return (
+        f"`{one.row}` keeps the step with the best {first}, `{one.against}` the one with the best {second}, and that "
+        f"rule is part of their difference: under `{one.profile}` their best evaluations have an accuracy of "
+        f"{number(best)} and {number(of)} (",
+        Link("how training went", f"#training-{one.table}-{one.profile}"),
+        ").",
+    )

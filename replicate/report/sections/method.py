@@ -1,75 +1,58 @@
-"""The section of REPORT.md that says how everything was measured."""
+"""How everything was measured."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-
-from replicate.common.markdown import cell, table_of
-from replicate.findings.evidence import Material
-from replicate.records.run import Record
-from replicate.tables.profile import Profile
+from replicate.findings.method import Environment, Method, Runs
+from replicate.report.blocks import Block, Code, Heading, Items, Line, Plain, Prose, Table, Text
+from replicate.report.words import figure, joined, seeds
 
 
-def section_method(material: Material) -> list[str]:
+def section_method(finding: Method) -> list[Block]:
     """Machines, versions, commits, seeds, commands and durations."""
-    blocks = ["## How it was measured"]
-    if not material.records:
-        return [*blocks, "Nothing has been measured: there is no record."]
-    blocks.append(
-        "Every score above is derived from the counts in its records: the name of a row links to the folder with "
-        "them, and the seeds in the tables below to each. Seconds are those of the row's stages; those shared with "
-        "other rows are counted in full."
+    if not finding.profiles:
+        return [Text("Nothing has been measured: there is no record.")]
+    blocks: list[Block] = [
+        Text(
+            "Every score is derived from the counts in its records: the name of a row links to the folder with them, "
+            "and the seeds in the tables below to each. Seconds are those of the row's stages; those shared with other "
+            "rows are counted in full."
+        )
+    ]
+    for runs in finding.profiles:
+        name = runs.profile.id
+        blocks += [
+            Heading(2, f"`{name}`", f"method-{name}", (name,)),
+            *(Items(_facts(one)) for one in runs.environments),
+            _durations(runs),
+        ]
+    return blocks
+
+
+def _facts(one: Environment) -> tuple[Prose, ...]:
+    return (
+        f"rows: {', '.join(one.rows)}",
+        f"seeds: {', '.join(map(str, one.seeds))}",
+        ("commands: ", joined(", ", map(Code, one.commands))),
+        ("commit: ", Plain(one.commit), ", with changes" if one.dirty else ""),
+        ("machine: ", Plain(one.machine)),
+        ("device: ", Plain(one.device)),
+        ("versions: ", Plain(one.versions)),
+        ("when: ", Plain(one.started), " to ", Plain(one.finished)),
     )
-    for profile in material.profiles:
-        own = [record for record in material.records if record.profile == profile.id]
-        if own:
-            blocks += [f"### `{profile.id}`", *_environments(own), _durations(material, profile)]
-    return blocks
 
 
-def _environments(records: Sequence[Record]) -> list[str]:
-    """One list for each combination of commit, machine, device and versions that the records name."""
-    groups: dict[tuple[str, ...], list[Record]] = {}
-    for record in records:
-        machine, device = record.machine, record.device
-        facts = (
-            f"commit: {record.commit}{', with changes' if record.dirty else ''}",
-            f"machine: {', '.join(f'{name} {machine[name]}' for name in sorted(machine))}",
-            f"device: {', '.join(f'{name} {device[name]}' for name in sorted(device))}",
-            f"versions: {', '.join(f'{name} {record.versions[name]}' for name in sorted(record.versions))}",
+def _durations(runs: Runs) -> Table:
+    lines = [
+        Line(
+            (
+                one.result.row.full_id,
+                figure(one.mean, ".1f"),
+                f"{one.least:.1f} to {one.most:.1f}",
+                seeds(one.result.records),
+            ),
+            (one.result.row.id,),
+            (runs.profile.id,),
         )
-        groups.setdefault(facts, []).append(record)
-    blocks = []
-    for shared, group in groups.items():
-        rows = sorted({f"{record.table}/{record.row}" for record in group})
-        seeds = sorted({record.seed for record in group})
-        commands = sorted({f"`{_command(record)}`" for record in group})
-        where = (
-            f"rows: {', '.join(rows)}",
-            f"seeds: {', '.join(map(str, seeds))}",
-            f"commands: {', '.join(commands)}",
-        )
-        when = f"when: {min(record.started for record in group)} to {max(record.finished for record in group)}"
-        blocks.append("\n".join(f"- {cell(fact)}" for fact in (*where, *shared, when)))
-    return blocks
-
-
-def _command(record: Record) -> str:
-    """The record's command without its row and seed, which stand beside it."""
-    words = list(record.command)
-    for word, stand_in in ((f"{record.table}/{record.row}", "ROW"), (str(record.seed), "SEED")):
-        words = [stand_in if one == word else one for one in words]
-    return " ".join(words)
-
-
-def _durations(material: Material, profile: Profile) -> str:
-    lines = []
-    for table in material.tables:
-        for row in table.rows:
-            result = material.result(row, profile)
-            seconds = [record.seconds for record in result.records]
-            if seconds:
-                ends = f"{min(seconds):.1f} to {max(seconds):.1f}"
-                lines.append([row.full_id, f"{statistics.fmean(seconds):.1f}", ends, material.seeds(result.records)])
-    return table_of(["row", "seconds a seed", "least to most", "records"], lines)
+        for one in runs.durations
+    ]
+    return Table(("row", "seconds a seed", "least to most", "records"), tuple(lines))

@@ -15,6 +15,22 @@
     return [element("label", {}, `${text} `, select), select];
   };
 
+  // One page at a time: the one that the address names, or the one with the heading that it names.
+  const pages = [...document.querySelectorAll("main .page")];
+  const ways = [...document.querySelectorAll("nav a")];
+  const open = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const page = (target && target.closest(".page")) || pages[0];
+    for (const one of pages) one.hidden = one !== page;
+    for (const way of ways) {
+      if (way.hash === `#${page.id}`) way.setAttribute("aria-current", "page");
+      else way.removeAttribute("aria-current");
+    }
+    hide();
+    if (target && target !== page) target.scrollIntoView();
+    else window.scrollTo(0, 0);
+  };
+
   // Tables scroll by themselves, and every heading sorts.
   const tables = [...document.querySelectorAll("main table")];
   // A line without a name of its own belongs to the one above it.
@@ -27,9 +43,8 @@
     return groups;
   };
   const valueOf = (line, column) => {
-    const text = line.cells[column].textContent.trim().replace(/−/g, "-");
-    const found = text.match(/^[^\d+-]{0,3}([+-]?\d[\d,]*\.?\d*(?:e[+-]?\d+)?)/);
-    return { text, number: found ? parseFloat(found[1].replaceAll(",", "")) : NaN };
+    const cell = line.cells[column];
+    return { text: cell.textContent.trim(), number: cell.dataset.value === undefined ? NaN : Number(cell.dataset.value) };
   };
   const compare = (a, b) => {
     const numbers = Number(Number.isNaN(a.number)) - Number(Number.isNaN(b.number));
@@ -82,7 +97,7 @@
       one.hidden = !(fits(one, "profiles", profile.value) && fits(one, "rows", row.value));
     }
     const hidden = lines.filter((one) => one.hidden).length;
-    status.textContent = hidden ? `${hidden} of ${lines.length} lines hidden` : "";
+    status.textContent = hidden ? `${hidden} of ${lines.length} lines of all pages hidden` : "";
   };
   profile.addEventListener("change", apply);
   row.addEventListener("change", apply);
@@ -114,8 +129,18 @@
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
 
   // Single examples, by the cell of the confusion matrix that they are in.
-  if (!data.records.length) return;
-  const examples = document.getElementById("examples");
+  const start = () => {
+    window.addEventListener("hashchange", open);
+    open();
+  };
+  if (!data.records.length) {
+    document.getElementById("page-examples").remove();
+    pages.pop();
+    start();
+    return;
+  }
+  const examples = document.getElementById("page-examples");
+  ways.at(-1).hidden = false;
   const unpack = (text) => {
     const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
     return Array.from({ length: bytes.length / 2 }, (_, n) => (bytes[2 * n] + 256 * bytes[2 * n + 1]) / 65535);
@@ -150,7 +175,7 @@
     if (!dev.texts) notes.push("The texts of this data set are not in this page; numbers count the examples of its dev set from 1.");
     if (missing) notes.push(`${missing} more that no record gets right, so the records do not tell which they are.`);
     list.replaceChildren(
-      element("h3", {}, `${title}: ${count}`),
+      element("h2", {}, `${title}: ${count}`),
       element("ol", {}, ...items),
       ...notes.map((one) => element("p", { class: "quiet" }, one)),
     );
@@ -191,6 +216,6 @@
   for (const select of [aProfile, aRow, aSeed]) select.addEventListener("change", choose);
   const how = "Dev examples by true and predicted class of one run. A number opens the examples behind it.";
   examples.append(element("p", {}, how), element("div", { class: "choices" }, aLabel, bLabel, cLabel), grid, list);
-  examples.hidden = false;
   choose();
+  start();
 })();

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from replicate.augment.registry import packages_of
-from replicate.common.checks import check_choice, check_not_negative, check_positive, check_schedule
+from replicate.common.checks import check_choices, check_not_negative, check_positive, check_schedule
 from replicate.common.errors import UserError
 from replicate.nets.student_net import STUDENTS, shape_of
 from replicate.stages.kind import DATA, MODEL, TRAIN, Kind
@@ -30,24 +30,29 @@ class DistillOptions:
     the control.
 
     Attributes:
-        student: one of `STUDENTS`.
-        shape: what of its shape differs from `students.DEFAULT_SHAPES`.
-        start: `random` weights, or for an ERNIE as wide as the teacher the `teacher`'s own layers.
-        alpha: weight of the soft loss; 1 - alpha is that of the hard one, which only text with a label has.
-        temperature: that teacher's and student's logits are divided by in the soft loss.
+        student: what kind of net learns.
+        shape: what of its shape differs from the usual one of its kind, such as hidden_size=64.
+        start: `random` weights or, for an ERNIE as wide as the teacher, the `teacher`'s own layers.
+        alpha: weight of the soft loss; the hard one, which only text with a label has, weighs 1 - alpha.
+        temperature: what the teacher's and the student's logits are divided by in the soft loss.
         copies: augmented copies of each training text; they keep its label.
         unlabelled: unlabelled texts for each training text. `unlabelled` to `copies` is the proportion of the mix.
         mix: weight of each augmentation strategy; one is drawn for each copy.
+        learning_rate: the highest learning rate; it falls to 0 at the last step.
+        batch_size: examples a step.
+        epochs: times that the training set is read.
+        max_seq_length: tokens of a text, [CLS] and [SEP] included; longer texts are cut.
         warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
+        weight_decay: of AdamW; biases and normalisation have none.
         early_stop_nums: epochs without a better score after which training stops; 0 trains to the end.
         select: the dev score that the best model is chosen by: accuracy, or F1 of class index 1.
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
-        batching: `random`, or `length` for batches of similar length.
+        batching: batches at `random`, or of similar `length`, which pad less and are faster.
     """
 
-    student: str
+    student: str = field(metadata={"choices": STUDENTS})
     shape: Mapping[str, int | float] = field(default_factory=dict)
-    start: str = "random"
+    start: str = field(default="random", metadata={"choices": STARTS})
     alpha: float = 0.9
     temperature: float = 2.0
     copies: int = 4
@@ -60,19 +65,16 @@ class DistillOptions:
     warmup_proportion: float = 0.1
     weight_decay: float = 0.01
     early_stop_nums: int = 0
-    select: str = "accuracy"
+    select: str = field(default="accuracy", metadata={"choices": SELECT})
     evaluations_per_epoch: int = 1
-    batching: str = "length"
+    batching: str = field(default="length", metadata={"choices": BATCHING})
 
     def __post_init__(self) -> None:
         """Refuse a setting that no distillation can have (UserError)."""
-        check_choice("student", self.student, STUDENTS)
+        check_choices(self)
         for name, value in shape_of(self.student, self.shape).items():
             if value > LARGEST:
                 raise UserError(f"{name} is {value}", hint=f"it must be at most {LARGEST}")
-        check_choice("start", self.start, STARTS)
-        check_choice("select", self.select, SELECT)
-        check_choice("batching", self.batching, BATCHING)
         check_positive(self, "temperature", "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
         check_schedule(self)
         check_not_negative(self, "unlabelled", "early_stop_nums")

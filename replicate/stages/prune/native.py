@@ -55,7 +55,7 @@ def prune_native(
     import paddle
 
     teacher, tokenizer = classifier.network, classifier.tokenizer
-    shape = shape_of(teacher, options)
+    shape = pruned_shape(teacher, options)
     rng = np.random.default_rng(seed)
     parts = [(encode(tokenizer, part.texts, options.max_seq_length), np.asarray(part.labels)) for part in (train, dev)]
     (rows, labels), (dev_rows, dev_labels) = parts
@@ -108,7 +108,7 @@ def prune_native(
     }
 
 
-def shape_of(network: Any, options: PruneOptions) -> Shape:
+def pruned_shape(network: Any, options: PruneOptions) -> Shape:
     """What these options keep of a net, relative to what it has: a pruned one can be pruned again.
 
     Raises:

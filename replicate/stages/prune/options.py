@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from replicate.common.checks import check_choice, check_positive, check_schedule
+from replicate.common.checks import check_choices, check_positive, check_schedule
 from replicate.common.errors import UserError
 from replicate.nets.shape import parse_share, width_folder
 from replicate.stages.kind import MODEL, TRAIN, Kind
@@ -28,14 +28,21 @@ class PruneOptions:
 
     Attributes:
         width: share of heads and hidden units to keep: `1/2`, `2/3`, `0.75`; `1` keeps them all.
+        learning_rate: the highest learning rate; it falls to 0 at the last step.
+        batch_size: examples a step.
+        epochs: times that the training set is read.
+        max_seq_length: tokens of a text, [CLS] and [SEP] included; longer texts are cut.
+        warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
+        weight_decay: of AdamW; biases and normalisation have none.
         save_steps: steps between dev evaluations; the last step is always evaluated.
         select: the dev score that the best state is chosen by.
-        batching: `random`, or `length` for batches of similar length.
+        batching: batches at `random`, or of similar `length`, which pad less and are faster.
         importance: the examples that the importance of heads and units is computed on: `dev`, as upstream and the
             article do it, or `train`, as many examples of the training set.
-        engine: `paddlenlp` (`Trainer.compress`, as the article), `paddlenlp-cleared` (the same, less the gradients of
-            importance in its first step) or `native`; the rest only the last can do otherwise.
-        depth: share of layers to keep; `1` keeps them all.
+        engine: `paddlenlp` (`Trainer.compress`, as in the article), `paddlenlp-cleared` (the same without the gradients
+            of importance, which it leaks into its first step) or `native`, which is faster. The settings below only
+            `native` can do otherwise.
+        depth: share of layers to keep, which engine `native` can choose; `1` keeps them all.
         start: the weights that the student starts from: those kept of its `parent`, or from `scratch` random ones.
         targets: what the student learns: its `teacher`'s logits and hidden states, or the `labels` alone.
     """
@@ -48,24 +55,19 @@ class PruneOptions:
     warmup_proportion: float = 0.0
     weight_decay: float = 0.0
     save_steps: int = 50
-    select: str = "f1"
-    batching: str = "random"
-    importance: str = "dev"
-    engine: str = "paddlenlp"
+    select: str = field(default="f1", metadata={"choices": SELECT})
+    batching: str = field(default="random", metadata={"choices": BATCHING})
+    importance: str = field(default="dev", metadata={"choices": IMPORTANCE})
+    engine: str = field(default="paddlenlp", metadata={"choices": ENGINES})
     depth: str = "1"
-    start: str = "parent"
-    targets: str = "teacher"
+    start: str = field(default="parent", metadata={"choices": STARTS})
+    targets: str = field(default="teacher", metadata={"choices": TARGETS})
 
     def __post_init__(self) -> None:
         """Refuse a setting that no pruning can have (UserError)."""
-        check_choice("engine", self.engine, ENGINES)
+        check_choices(self)
         if parse_share("width", self.width) == parse_share("depth", self.depth) == 1:
             raise UserError("width 1 and depth 1 keep everything", hint="choose one of them below 1")
-        check_choice("select", self.select, SELECT)
-        check_choice("batching", self.batching, BATCHING)
-        check_choice("importance", self.importance, IMPORTANCE)
-        check_choice("start", self.start, STARTS)
-        check_choice("targets", self.targets, TARGETS)
         check_positive(self, "learning_rate", "batch_size", "epochs", "save_steps")
         check_schedule(self)
         for name, value in _NATIVE_ONLY.items():

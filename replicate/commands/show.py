@@ -1,4 +1,4 @@
-"""`replicate list` and `replicate show`: what the tables and the accepted records hold."""
+"""`replicate show`: where a row is from, its stages, its figures."""
 
 from __future__ import annotations
 
@@ -7,56 +7,35 @@ import json
 
 from tabulate import tabulate
 
+from replicate.commands.flags import add_json
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.records.run import load_records
+from replicate.runs.plan import Sources, Stage, plan
+from replicate.runs.tree import dot, settings_told, tree
 from replicate.scores.metrics import scores
 from replicate.tables.file import load_tables
+from replicate.tables.profile import Profile, load_profile, profile_ids
+from replicate.tables.table import ResultsTable, Row
 
 
-def add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `replicate list`."""
-    parser.add_argument("--json", action="store_true", help="as JSON")
-
-
-def list_command(args: argparse.Namespace) -> int:
-    """`replicate list`: the rows of every table, those of the article first."""
-
-    runs: dict[tuple[str, str], dict[str, int]] = {}
-    for record in load_records(MEASURED):
-        of = runs.setdefault((record.table, record.row), {})
-        of[record.profile] = of.get(record.profile, 0) + 1
-    rows = [
-        {
-            "row": row.full_id,
-            "title": row.title,
-            "published accuracy": row.published["accuracy"].printed if "accuracy" in row.published else "",
-            "stages": " → ".join(step.stage for step in table.chain(row.id)) if row.recipe else "not-run",
-            "records": ", ".join(f"{name} {count}" for name, count in sorted(runs.get((table.id, row.id), {}).items())),
-        }
-        for table in sorted(load_tables().values(), key=lambda table: (not table.is_published, not table.claims))
-        for row in table.rows
-    ]
-    print(
-        json.dumps(rows, ensure_ascii=False, indent=1)
-        if args.json
-        else tabulate(rows, headers="keys", disable_numparse=True)
-    )
-    return 0
-
-
-def add_show_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `replicate show`."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `replicate show`."""
     parser.add_argument("row", metavar="ROW", help="row id, or table/row")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--profile", metavar="P", help="whose settings to show (default: the first that runs the row)")
+    parser.add_argument("--dot", action="store_true", help="the plan alone, as Graphviz text")
+    add_json(parser)
 
 
-def show_command(args: argparse.Namespace) -> int:
-    """`replicate show`: one row."""
-
+def run(args: argparse.Namespace) -> int:
+    """`replicate show`: one row, or those of several tables that have one name."""
     found = [(t, r) for t in load_tables().values() for r in t.rows if args.row in (r.id, r.full_id)]
     if not found:
         raise UserError(f"no row {args.row!r}", hint="`replicate list` names them")
+    if args.dot:
+        for table, row in found:
+            print(dot(_plan(table, row, _profile(row, args.profile)), row.full_id), end="")
+        return 0
     for table, row in found:
         records = [record for record in load_records(MEASURED) if (record.table, record.row) == (table.id, row.id)]
         measured = [
@@ -79,11 +58,25 @@ def show_command(args: argparse.Namespace) -> int:
         print(f"{row.full_id}: {row.title}")
         if row.provenance:
             print(f"from: {row.provenance.section}; {row.provenance.log}. {row.provenance.note}")
-        print(
-            "stages: "
-            + (" → ".join(json.dumps(step, ensure_ascii=False) for step in recipe) or f"not-run: {row.not_run}")
-        )
+        if recipe:
+            profile = _profile(row, args.profile)
+            print(f"under {profile.id}:", *tree(_plan(table, row, profile), settings_told), sep="\n")
+        else:
+            print(f"not-run: {row.not_run}")
         if published:
             print(tabulate([published], headers="keys", disable_numparse=True))
         print(tabulate(measured, headers="keys", disable_numparse=True) if measured else "measured: not-run")
     return 0
+
+
+def _profile(row: Row, name: str | None) -> Profile:
+    """The profile of that name, or the first that runs the row: in the order of their ids that is the article's."""
+    names = [name] if name else [one for one in profile_ids() if row.runs_under(one)]
+    if not row.recipe or not names:
+        raise UserError(f"row {row.full_id} is not run", hint=row.not_run)
+    return load_profile(names[0])
+
+
+def _plan(table: ResultsTable, row: Row, profile: Profile) -> Stage:
+    """The row's plan, of data that nobody has read yet."""
+    return plan(table, row.id, profile, 1, Sources({}, "", {}))

@@ -1,0 +1,156 @@
+"""One session of rows, as `replicate run` and `pytest bench` have it: run, judged, reported and, if asked, accepted."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+
+from replicate.common.paths import MEASURED
+from replicate.findings.compared import ClaimResult, compare_table
+from replicate.findings.rows import (
+    RowResult,
+    RowVerdict,
+    judge_row,
+    judge_row_against_baseline,
+    row_result,
+)
+from replicate.records.run import Record, load_records
+from replicate.records.timing import TimingRecord
+from replicate.report import build as report
+from replicate.runs.accept import Candidate, Decision, accept, decide
+from replicate.runs.executor import Executor
+from replicate.runs.local import Local
+from replicate.runs.runner import Ask, Runner
+from replicate.tables.profile import Profile, load_profile
+from replicate.tables.table import Claim, ResultsTable, Row
+
+
+@dataclass
+class Session:
+    """Rows that were run under one profile, and what becomes of their records.
+
+    Attributes:
+        runner: runs them.
+        tables: every table by id.
+        measured: the folder of accepted records.
+        results: what was run so far, by the row's full id.
+    """
+
+    runner: Runner
+    tables: Mapping[str, ResultsTable]
+    measured: Path = field(default_factory=lambda: MEASURED)
+    results: dict[str, RowResult] = field(default_factory=dict)
+    _verdicts: dict[str, RowVerdict] = field(default_factory=dict)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """One for all rows, so that a stage that failed for one is not tried again for the next."""
+        return Local(self.runner.make, self.runner.quiet)
+
+    @property
+    def profile(self) -> Profile:
+        """What the session runs with."""
+        return self.runner.profile
+
+    @property
+    def records(self) -> list[Record]:
+        """Every record of the session, row by row."""
+        return [record for result in self.results.values() for record in result.records]
+
+    @cached_property
+    def baseline(self) -> Sequence[Record]:
+        """The accepted records, as they were when somebody first asked; nothing is accepted before that."""
+        return load_records(self.measured)
+
+    def run(self, rows: Iterable[Row]) -> None:
+        """Run those of the rows that were not run yet, with every seed of the profile."""
+        missing = {row.full_id: row for row in rows if row.full_id not in self.results}
+        asks = [Ask(self.tables[row.table], row.id, seed) for row in missing.values() for seed in self.profile.seeds]
+        records = [*self.runner.drive(asks, self.executor)]
+        for name, row in missing.items():
+            self.results[name] = row_result(records, row, self.profile.id)
+
+    def result(self, row: Row) -> RowResult:
+        """The row's records; run now unless the session has them."""
+        self.run([row])
+        return self.results[row.full_id]
+
+    def verdict(self, row: Row) -> RowVerdict:
+        """Against the published values where the profile may be compared with them, else against the baseline."""
+        if row.full_id not in self._verdicts:
+            published = self.profile.comparable and row.published
+            judged = judge_row(self.tables[row.table], self.result(row)) if published else self.beside_baseline(row)
+            self._verdicts[row.full_id] = judged
+        return self._verdicts[row.full_id]
+
+    def beside_baseline(self, row: Row) -> RowVerdict:
+        """Against the row's own accepted records."""
+        accepted = row_result(self.baseline, row, self.profile.id)
+        return judge_row_against_baseline(
+            self.tables[row.table], self.result(row), accepted if accepted.records else None
+        )
+
+    def claim(self, table: ResultsTable, claim: Claim) -> ClaimResult:
+        """What the session's seeds say of a claim, corrected over all claims of its table under the profile."""
+        named = {name for one in table.claims_under(self.profile.id) for name in (one.row, one.against)}
+        results = {
+            row.id: self.result(row) if row.id in named else RowResult(row, self.profile.id, ()) for row in table.rows
+        }
+        return next(one for one in compare_table(table, results, self.profile.id).claims if one.claim == claim)
+
+    def write_report(self) -> Path | None:
+        """Write the report of what was run, below the store; None where nothing was."""
+        if not self.results:
+            return None
+        folder = self.runner.store.root / "report"
+        return report.write_session(folder, self.runner.records, self.profile, self.records)
+
+    def accept(self, changed: bool = False) -> Decision:
+        """Accept what the rule lets through, and write REPORT.md and what belongs to it.
+
+        Args:
+            changed: also rows that differ from their accepted records, or ended in an error.
+        """
+        candidates = []
+        for name, result in self.results.items():
+            verdict = self.beside_baseline(result.row)
+            candidates.append(Candidate(name, result.records, verdict.status, verdict.reason))
+        decision = decide(candidates, self.baseline, changed)
+        accept(decision.accepted, self.measured)
+        report.write()
+        return decision
+
+
+def accept_timing(record: TimingRecord) -> Path:
+    """Accept what was timed, and write REPORT.md and what belongs to it; returns where the record is."""
+    (path,) = accept([record], MEASURED)
+    report.write()
+    return path
+
+
+def refusal(decision: Decision) -> str:
+    """Which rows were not accepted, a line for each with the reason, and what would accept them."""
+    lines = [f"not accepted: {name}, {why}" for name, why in decision.refused.items()]
+    return "\n".join([*lines, "`--accept-changed` accepts rows that differ"])
+
+
+def chosen_profile(name: str | None, seeds: tuple[int, ...] | None = None, device: str | None = None) -> Profile:
+    """The profile of that name, without one that which this machine can run; with other seeds or another device."""
+    profile = load_profile(name or ("paper" if usable_gpu() else "smoke"))
+    return profile.changed(seeds=seeds, device=device)
+
+
+def usable_gpu() -> bool:
+    """Whether the GPU build of Paddle is installed and sees a device that it has kernels for."""
+    try:
+        metadata.version("paddlepaddle-gpu")
+        ctypes.CDLL("libcuda.so.1")
+    except (metadata.PackageNotFoundError, OSError):
+        return False
+    from replicate.commands.doctor import check_device, probe
+
+    return check_device("gpu", probe("gpu")).ok

@@ -1,0 +1,126 @@
+"""A published table beside its records: verdicts on rows and claims, and what its totals alone can show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from replicate.findings.compared import Compared
+from replicate.findings.evidence import Evidence
+from replicate.findings.nets import Nets, nets_of
+from replicate.findings.rows import RowResult, RowVerdict, judge_row
+from replicate.records.run import Record
+from replicate.tables.profile import Profile
+from replicate.tables.table import Claim, ResultsTable, Row
+from replicate.verdicts.pairs import PublishedPair, published_pair
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row under one profile, with its verdict where it was published."""
+
+    profile: Profile
+    result: RowResult
+    verdict: RowVerdict | None
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """Seeds that diverged or failed, and for rows that have records, the seeds of the profile that have none yet."""
+
+    failed: tuple[tuple[RowResult, Record], ...]
+    waiting: tuple[tuple[RowResult, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A claim with the published difference in each metric that both rows print, and what the totals alone can show."""
+
+    claim: Claim
+    differences: Mapping[str, float]
+    totals: PublishedPair | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published table.
+
+    Attributes:
+        table: the table.
+        comparable: the profiles whose figures may stand beside its own.
+        rows: each row that is shown, with what was measured of it.
+        never: why none of its rows can be run, where that is one reason.
+        unfinished: of the records shown.
+        claims: what it claims, in print.
+        compared: its rows under each comparable profile.
+        nets: how its nets behave under each of these.
+    """
+
+    table: ResultsTable
+    comparable: tuple[Profile, ...]
+    rows: tuple[tuple[Row, tuple[Measured, ...]], ...]
+    never: str | None
+    unfinished: Unfinished
+    claims: tuple[Printed, ...]
+    compared: tuple[Compared, ...]
+    nets: tuple[Nets, ...]
+
+    @property
+    def verdicts(self) -> tuple[tuple[Row, Profile, RowVerdict], ...]:
+        """Every verdict on a published row."""
+        return tuple((row, one.profile, one.verdict) for row, measured in self.rows for one in measured if one.verdict)
+
+
+def published_of(evidence: Evidence, table: ResultsTable, compared: Sequence[Compared]) -> Published:
+    """What there is to say of a published table; `compared` holds its rows under each comparable profile."""
+    profiles = evidence.comparable(table)
+    reasons = {row.not_run for row in table.rows}
+    never = reasons.pop() if len(reasons) == 1 else None
+    rows = []
+    for row in table.rows:
+        if row.profiles and not any(row.runs_under(profile.id) for profile in profiles):
+            continue
+        found = []
+        for profile in () if never else evidence.beside(table, row):
+            result = evidence.result(row, profile)
+            found.append(Measured(profile, result, judge_row(table, result) if row.published else None))
+        rows.append((row, tuple(found)))
+    results = [(one.result, one.profile) for _, measured in rows for one in measured]
+    return Published(
+        table=table,
+        comparable=profiles,
+        rows=tuple(rows),
+        never=never,
+        unfinished=unfinished(results),
+        claims=tuple(_printed(table, claim) for claim in table.claims),
+        compared=tuple(compared),
+        nets=tuple(nets_of(table.id, one.profile, list(one.results.values())) for one in compared),
+    )
+
+
+def unfinished(results: Iterable[tuple[RowResult, Profile]]) -> Unfinished:
+    """The seeds of these rows that did not end well, and those not run yet."""
+    results = list(results)
+    return Unfinished(
+        tuple((result, record) for result, _ in results for record in result.failed),
+        tuple(
+            (result, left)
+            for result, profile in results
+            if result.records
+            if (left := tuple(sorted({*profile.seeds} - {record.seed for record in result.records})))
+        ),
+    )
+
+
+def _printed(table: ResultsTable, claim: Claim) -> Printed:
+    a, b = table.row(claim.row), table.row(claim.against)
+    differences = {
+        metric: float(a.published[metric].value - b.published[metric].value)
+        for metric in dict.fromkeys(("accuracy", *claim.metrics))
+        if metric in a.published and metric in b.published
+    }
+    totals = None
+    if a.counts and b.counts:
+        alpha = float(table.statistics.alpha.value)
+        totals = published_pair(a.counts.correct, b.counts.correct, table.dataset.examples, alpha)
+    return Printed(claim, differences, totals)

@@ -1,0 +1,84 @@
+"""What runs the stages of a plan: the interface of every engine, and what an engine says of each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from replicate.runs.plan import Stage
+from replicate.runs.store import Artefact
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage to run, and the row and seed that first asked for it, in words."""
+
+    stage: Stage
+    label: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A stage whose result the store has, from now on or from before."""
+
+    stage: Stage
+    artefact: Artefact
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A stage that gave no result.
+
+    Attributes:
+        stage: the stage.
+        status: whether training diverged, or something unforeseen happened.
+        reason: what happened, in one line.
+        started: when it began, in UTC.
+    """
+
+    stage: Stage
+    status: Literal["diverged", "error"]
+    reason: str
+    started: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A stage that was skipped, since one that it descends from failed."""
+
+    stage: Stage
+    because: Failed
+
+
+Outcome: TypeAlias = Made | Failed | NotRun
+
+
+class Executor(Protocol):
+    """An engine: it runs stages through the store, wherever and in whatever order suits it."""
+
+    def execute(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """One outcome for each job, as soon as it is known.
+
+        A stage that fails takes none with it but those that descend from it, which are not run.
+
+        Args:
+            jobs: each stage once, and none before one that it starts from.
+
+        Raises:
+            UserError: something that no other stage would survive either: data, settings or the store are wrong.
+            Stopped: the user wants no more; what was made so far is in the store.
+        """
+
+
+def jobs_of(plans: Iterable[tuple[str, Sequence[Stage]]]) -> list[Job]:
+    """The work behind several plans: stages that they share are one job.
+
+    Args:
+        plans: what each is called, and its stages, none before one that it starts from.
+    """
+    jobs: dict[str, Job] = {}
+    for label, stages in plans:
+        for stage in stages:
+            jobs.setdefault(stage.key, Job(stage, label))
+    return [*jobs.values()]

@@ -1,0 +1,66 @@
+"""The engine without a scheduler: one stage after another, in this process."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+
+from replicate.common.errors import UserError
+from replicate.common.progress import watch
+from replicate.records.facts import now
+from replicate.runs.executor import Failed, Job, Made, NotRun, Outcome
+from replicate.runs.plan import Stage
+from replicate.runs.store import Artefact
+from replicate.training.optimisation import Diverged
+
+
+class Local:
+    """Runs stages in the order in which they are given; what failed once is not tried again by the same engine.
+
+    Args:
+        make: a stage's result, found or made; the label is for its progress.
+        quiet: show no progress.
+    """
+
+    def __init__(self, make: Callable[[Stage, str], Artefact], quiet: bool = False) -> None:
+        self._make = make
+        self._quiet = quiet
+        # By the key of a stage that can't be had, the failure that it goes back to.
+        self._lost: dict[str, Failed] = {}
+
+    def execute(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """One outcome for each job; see `Executor`."""
+        parts = [(label, [*part]) for label, part in itertools.groupby(jobs, lambda job: job.label)]
+        for _, part in watch(parts, lambda one: one[0], self._quiet):
+            for job in part:
+                yield self._outcome(job)
+
+    def _outcome(self, job: Job) -> Outcome:
+        stage, lost = job.stage, self._lost
+        because = next((lost[one.key] for one in (stage, *stage.parents()) if one.key in lost), None)
+        if because and because.stage.key == stage.key:
+            return because
+        if because:
+            lost[stage.key] = because
+            print(f"{job.label} · {stage.name}: skipped (parent failed)", file=sys.stderr)
+            return NotRun(stage, because)
+        outcome = self._run(job)
+        if isinstance(outcome, Failed):
+            lost[stage.key] = outcome
+        return outcome
+
+    def _run(self, job: Job) -> Made | Failed:
+        started = now()
+        try:
+            return Made(job.stage, self._make(job.stage, job.label))
+        except UserError:
+            raise
+        except Diverged as error:
+            return Failed(job.stage, "diverged", str(error), started)
+        except Exception as error:
+            # Hours of other rows should not be lost with this one; what happened is on record and on the screen.
+            traceback.print_exc()
+            first = (str(error).splitlines() or [""])[0]
+            return Failed(job.stage, "error", f"{type(error).__name__}: {first}", started)

@@ -30,7 +30,7 @@ from replicate.inference.runtime import open_runtime  # noqa: E402
 from tests.hostile import sealed  # noqa: E402
 
 # Bytes that the cases may take beside what the process has when it begins.
-MEMORY = 400 << 20
+MEMORY = 300 << 20
 SECRET = b"the bytes of a file that is nobody's business\n"
 MARK = "/case-begins-here", "/case-ends-here"
 VALUES: tuple[Any, ...] = (
@@ -326,8 +326,8 @@ def main(bases: Path, root: Path, first: int, last: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (held + MEMORY, limit))
     sys.addaudithook(hook)
     for number in range(first, last):
-        folder = make(number, bases, root)
         print(json.dumps({"case": number}), flush=True)
+        folder = make(number, bases, root)
         opened: list[str] = []
         with watched(folder, opened):
             outcome, words = attempt(folder)

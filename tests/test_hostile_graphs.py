@@ -410,6 +410,15 @@ def test_links_that_lead_out_are_not_followed(copied: Callable[[str], Path], tmp
     assert open_runtime(sealed(folder), threads=1).labels == LABELS
 
 
+@pytest.mark.parametrize("name", ["bow-onnx", "gelu-paddle"])
+def test_a_token_that_stands_twice(copied: Callable[[str], Path], name: str) -> None:
+    """Lines count, not tokens: of one that is there twice the last is read, and its number must be one of the net's."""
+    folder = copied(name)
+    lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    (folder / "vocab.txt").write_text("\n".join([*lines[:-1], *["twice"] * 10, lines[-1]]), encoding="utf-8")
+    refused(sealed(folder), r"vocab\.txt: \d+ tokens, but config\.json says")
+
+
 def test_links_of_a_model_folder(finetuned: Made, tmp_path: Path) -> None:
     """So is a net's own folder; the folder itself may be a link."""
     folder = Path(shutil.copytree(finetuned.folder, tmp_path / "copy"))

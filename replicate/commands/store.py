@@ -50,8 +50,8 @@ def _verify(store: Store, as_json: bool) -> int:
 def _gc(store: Store, delete: bool, unused: bool, as_json: bool) -> int:
     found = [(kind, path, _size(path)) for kind, path in _garbage(store, unused)]
     if delete:
-        for _, path, _ in found:
-            store.remove(path)
+        # What somebody uses by now is kept, and said to be.
+        found = [one for one in found if store.remove(one[1])]
     if as_json:
         listed = [{"kind": kind, "path": str(path), "bytes": size} for kind, path, size in found]
         print(json.dumps({"store": str(store.root), "deleted": delete, "found": listed}, ensure_ascii=False, indent=1))

@@ -75,6 +75,7 @@ def read_tokenizer(path: Path, config: Any) -> Any:
     lacking = [token for token in SPECIAL_TOKENS if token not in tokenizer.vocab.token_to_idx]
     if lacking:
         raise UserError(f"not a vocabulary: it has no {lacking[0]}", path=path, hint=WRITERS)
-    if len(tokenizer.vocab) > config.vocab_size:
-        raise UserError(f"{len(tokenizer.vocab)} tokens, but config.json says {config.vocab_size}", path=path)
+    # Of a token that stands there twice the last line counts, so the largest number may be beyond how many there are.
+    if (tokens := max(tokenizer.vocab.token_to_idx.values()) + 1) > config.vocab_size:
+        raise UserError(f"{tokens} tokens, but config.json says {config.vocab_size}", path=path)
     return tokenizer

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from replicate.common.files import read_json
+from replicate.nets.configuration import ernie_fields
 from replicate.nets.folder import WEIGHTS, load_weights
 from replicate.nets.shape import shrink
 
@@ -31,7 +33,7 @@ def main() -> None:
     if precision != "fp32":
         raise SystemExit("the default dynamic graph is timed in fp32 only")
     paddle.set_device(device)
-    config = ErnieConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    config = ErnieConfig.from_dict(ernie_fields(read_json(folder / "config.json")))
     network = ErnieForSequenceClassification(config)
     if kept := getattr(config, "kept_heads", None):
         shrink(network, kept, config.kept_neurons)

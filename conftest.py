@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from replicate.commands.ahead import run_ahead
 from replicate.commands.flags import seeds_of
 from replicate.commands.session import Session, chosen_profile, refusal
 from replicate.common.errors import UserError
@@ -24,6 +25,7 @@ from replicate.runs.runner import Runner, selected
 from replicate.runs.store import Store
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile
+from replicate.tables.table import Claim, ResultsTable, Row
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +47,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="also keep the records in measured/, as the baseline of later sessions, and rewrite REPORT.md; a row that "
         "differs from its own baseline, or failed, is refused by name. Without it records and a report of the session "
         "go into the store alone",
+    )
+    group.addoption(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="run so many seeds at once, each in a process (default: 1)",
     )
     group.addoption("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
 
@@ -167,10 +176,23 @@ class Bench:
 
 
 @pytest.fixture(scope="session")
-def bench(pytestconfig: pytest.Config) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Bench]:
     """The session's rows; at its end come its own report and, where records are accepted, REPORT.md."""
     quiet = os.environ.get("REPLICATE_QUIET", "") == "1"
     bench = Bench(Session(Runner(profile_of(pytestconfig), Store(store_root()), quiet), load_tables()))
     pytestconfig.pluginmanager.register(bench, "replicate-bench")
+    run_ahead(_rows_of(request.session.items), bench.session.profile, pytestconfig.getoption("--processes"))
     yield bench
     bench.finish(pytestconfig.getoption("--accept"), pytestconfig.getoption("--accept-changed"))
+
+
+def _rows_of(items: Sequence[pytest.Item]) -> list[str]:
+    """The rows that the collected cases will ask for, by their full ids."""
+    found: dict[str, None] = {}
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if isinstance(row := params.get("row"), Row):
+            found[row.full_id] = None
+        if isinstance(claim := params.get("claim"), Claim) and isinstance(table := params.get("table"), ResultsTable):
+            found |= {table.row(name).full_id: None for name in (claim.row, claim.against)}
+    return [*found]

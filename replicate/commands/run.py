@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from replicate.commands.ahead import run_ahead
 from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "differs from its own baseline, or failed, is refused by name",
     )
     add("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
+    add("--processes", type=int, default=1, metavar="N", help="run so many seeds at once, each in a process of its own")
     add_offline(parser)
     add("--quiet", action="store_true", help="show no progress")
     add_json(parser)
@@ -73,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from replicate.report import build as report
 
     session = Session(runner, tables)
+    run_ahead([f"{table.id}/{row}" for table, row in rows], profile, args.processes, args.offline)
     session.run(table.row(row) for table, row in rows)
     _tell([_result(record) for record in session.records], args.json)
     own = report.write_own(runner.records, runner.dataset) if args.dataset_dir else None

@@ -1,0 +1,55 @@
+"""Seeds that other processes run ahead of this one: the store is what they share, and its locks keep them apart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from replicate.common.cores import cores
+from replicate.tables.profile import Profile, load_profile
+
+
+def run_ahead(rows: Sequence[str], profile: Profile, processes: int, offline: bool = False) -> None:
+    """Have each seed's rows run by a process of its own, at most so many at once, and wait for all of them.
+
+    What they made lies in the store, where this process finds it; what failed there is tried, and told, here. Each has
+    its share of the cores, unless OMP_NUM_THREADS says otherwise: the number of threads decides the last bits of a net.
+
+    Args:
+        rows: full ids.
+        profile: what they are run with; its settings have to be those of its file.
+        processes: how many at once; 1 runs nothing ahead.
+        offline: open no connection.
+    """
+    if processes < 2 or len(profile.seeds) < 2 or not rows:
+        return
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // processes))
+    words = [sys.executable, "-m", "replicate", "run", *rows, "--profile", profile.id, "--device", profile.device]
+    words += ["--quiet", *(["--offline"] if offline else [])]
+    if profile.dataset != load_profile(profile.id).dataset:
+        words += ["--dataset_dir", profile.dataset]
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for seed in profile.seeds:
+            if len(running) >= processes:
+                running.pop(0).wait()
+            running.append(
+                subprocess.Popen(
+                    [*words, "--seeds", str(seed)],
+                    env={**os.environ, "OMP_NUM_THREADS": threads},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+        for one in running:
+            one.wait()
+    except BaseException:
+        # They stop as every run does: training keeps its checkpoint.
+        for one in running:
+            one.terminate()
+        for one in running:
+            one.wait()
+        raise

@@ -175,12 +175,15 @@ def test_numbers_of_a_table_are_such_as_people_print(tmp_path: Path, key: str, v
 
 def test_a_chain_of_rows(tmp_path: Path) -> None:
     """Three thousand rows, each the parent of the next: read, ordered, and a cycle of them found."""
-    path = tmp_path / "augmentation.toml"
+    path = tmp_path / "ernie3_kuake_qic.toml"
     chain(path)
     table = load_table(path)
     assert len(table.lineage("chain-2999")) == 3001
     path.write_text(
-        path.read_text(encoding="utf-8").replace('parent = "plain"\nrecipe', 'parent = "chain-2999"\nrecipe')
+        path.read_text(encoding="utf-8").replace(
+            'parent = "base"\nrecipe = [{ stage = "augment", copies',
+            'parent = "chain-2999"\nrecipe = [{ stage = "augment", copies',
+        )
     )
     assert "a cycle: the row descends from itself" in refusal(load_table, path)
 
@@ -189,21 +192,21 @@ def test_a_chain_of_rows(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_chain_of_rows_is_planned(tmp_path: Path) -> None:
     """The same chain as stages."""
-    path = tmp_path / "augmentation.toml"
+    path = tmp_path / "ernie3_kuake_qic.toml"
     chain(path)
     sources = Sources({"train": "a", "dev": "b", "labels": "c"}, "u", {})
     last = plan(load_table(path), "chain-2999", load_profile("smoke"), 1, sources)
-    assert len([*last.chain()]) == 3000
+    assert len([*last.chain()]) == 3002
 
 
 def chain(path: Path) -> None:
     """A table with three thousand rows more."""
     rows = "".join(
-        f'\n[[rows]]\nid = "chain-{number}"\ntitle = "t"\nparent = "{f"chain-{number - 1}" if number else "plain"}"\n'
+        f'\n[[rows]]\nid = "chain-{number}"\ntitle = "t"\nparent = "{f"chain-{number - 1}" if number else "base"}"\n'
         'recipe = [{ stage = "augment", copies = 2 }]\n'
         for number in range(3000)
     )
-    path.write_text((EXPECTED / "augmentation.toml").read_text(encoding="utf-8") + rows, encoding="utf-8")
+    path.write_text((EXPECTED / "ernie3_kuake_qic.toml").read_text(encoding="utf-8") + rows, encoding="utf-8")
 
 
 def test_our_own_files_are_in_bounds() -> None:

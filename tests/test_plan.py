@@ -208,7 +208,7 @@ def test_strategies_of_distillation_are_in_its_key() -> None:
 def test_row_overrides_the_profile() -> None:
     """The row's own settings win, the profile's fill the rest."""
     options = stages("augment", profile=with_option("finetune", select="accuracy"))["finetune"].options
-    assert (options["select"], options["evaluations_per_epoch"], options["epochs"]) == ("f1", 5, 6)
+    assert (options["select"], options["evaluations_per_epoch"], options["epochs"]) == ("f1", 5, 4)
 
 
 def test_named_model_needs_no_pretraining() -> None:

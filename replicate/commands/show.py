@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
         for table, row in found:
             print(dot(_plan(table, row, _profile(row, args.profile)), row.full_id), end="")
         return 0
-    for table, row in found:
+    # A profile that isn't there is told before anything is printed.
+    profiles = [_profile(row, args.profile) if row.recipe else None for _, row in found]
+    for (table, row), profile in zip(found, profiles, strict=True):
         records = [record for record in load_records(MEASURED) if (record.table, record.row) == (table.id, row.id)]
         measured = [
             {"profile": record.profile, "seed": record.seed, "status": record.status}
@@ -58,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{row.full_id}: {row.title}")
         if row.provenance:
             print(f"from: {row.provenance.section}; {row.provenance.log}. {row.provenance.note}")
-        if recipe:
-            profile = _profile(row, args.profile)
+        if profile:
             print(f"under {profile.id}:", *tree(_plan(table, row, profile), settings_told), sep="\n")
         else:
             print(f"not-run: {row.not_run}")

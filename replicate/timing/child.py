@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from replicate.common.files import read_json
+from replicate.corpus.formats import read_labels
 from replicate.nets.configuration import ernie_fields
 from replicate.nets.folder import WEIGHTS, load_weights
 from replicate.nets.shape import shrink
@@ -33,7 +34,8 @@ def main() -> None:
     if precision != "fp32":
         raise SystemExit("the default dynamic graph is timed in fp32 only")
     paddle.set_device(device)
-    config = ErnieConfig.from_dict(ernie_fields(read_json(folder / "config.json")))
+    labels = len(read_labels(folder / "label.txt"))
+    config = ErnieConfig.from_dict({**ernie_fields(read_json(folder / "config.json")), "num_labels": labels})
     network = ErnieForSequenceClassification(config)
     if kept := getattr(config, "kept_heads", None):
         shrink(network, kept, config.kept_neurons)

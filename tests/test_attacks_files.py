@@ -21,6 +21,8 @@ from tests.tiny import Made
 IDENTITY = {"seed": 1}
 NAME = f"svm-{key_of(IDENTITY)}"
 WORDS = "thirty years of work\n"
+# How a folder is refused whose files may be somebody's.
+FOREIGN = "holds files that no run"
 
 
 def build(folder: Path) -> dict[str, object]:
@@ -86,7 +88,7 @@ def test_a_real_folder_in_the_place_is_not_emptied(
         with resumable_folder(tmp_path / "out"):
             ends(tmp_path / "other")
 
-    assert "holds files that no run" in refused(command)
+    assert FOREIGN in refused(command)
     assert untouched(tmp_path / ".out.partial")
     assert os.listdir(tmp_path) == [".out.partial"]
 
@@ -101,7 +103,7 @@ def test_a_folder_that_was_made_anew_is_another_one(tmp_path: Path, victim: Path
     partial.rmdir()
     partial.mkdir()
     (partial / "mine").write_text(WORDS, encoding="utf-8")
-    assert "holds files that no run" in refused(lambda: save(tmp_path / "out"))
+    assert FOREIGN in refused(lambda: save(tmp_path / "out"))
     assert (partial / "mine").read_text(encoding="utf-8") == WORDS
 
 
@@ -155,7 +157,7 @@ def test_locks_truncate_nothing(tmp_path: Path, victim: Path, place: str, make: 
 def test_somebodys_file_is_no_lock(tmp_path: Path) -> None:
     """A real file with words of its own stays."""
     (tmp_path / ".out.lock").write_text(WORDS, encoding="utf-8")
-    assert "is not a lock of this program" in refused(lambda: save(tmp_path / "out"))
+    assert "not a lock" in refused(lambda: save(tmp_path / "out"))
     assert (tmp_path / ".out.lock").read_text(encoding="utf-8") == WORDS
 
 
@@ -219,7 +221,7 @@ def test_a_users_folder_in_the_store_is_not_emptied(tmp_path: Path, victim: Path
         raise ZeroDivisionError
 
     store = Store(tmp_path / "store")
-    assert "holds files that no run" in refused(lambda: store.make("svm", IDENTITY, fail if fails else build))
+    assert FOREIGN in refused(lambda: store.make("svm", IDENTITY, fail if fails else build))
     assert untouched(partial)
 
 
@@ -240,7 +242,8 @@ def test_gc_deletes_what_is_the_stores(
     (victim / key / "mine").write_text(WORDS, encoding="utf-8")
     assert main(["store", "gc", "--unused", "--delete"]) == 0
     told = capsys.readouterr()
-    assert told.err == f"kept: {root}/photos/{key}: it is not known to be the store's\n"
+    assert told.err.startswith(f"kept: {root}/photos/{key}: ")
+    assert told.err.count("\n") == 1
     for place in ("partial", "damaged", "svm", "links"):
         assert f"/{place}/" not in told.out
     for place in (f"partial/{NAME}", f"photos/{key}", "damaged/mine", f"links/{key}"):

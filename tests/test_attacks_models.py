@@ -170,7 +170,7 @@ def test_a_deep_configuration(copy: Path, depth: int) -> None:
 def test_more_labels_than_the_classifier_has(copy: Path) -> None:
     """A label file of a hundred thousand lines asks for no classifier of that size."""
     (copy / "label.txt").write_text("".join(f"{n}\n" for n in range(100_000)), encoding="utf-8")
-    assert "classifier.weight is missing or has another shape" in refusal(copy)
+    assert "classifier.weight" in refusal(copy)
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -260,4 +260,5 @@ def test_weights_of_another_kind_are_one_line(copy: Path) -> None:
 
     found = {name: value.astype(np.float16) for name, value in load_file(copy / WEIGHTS).items()}
     save_file(found, copy / WEIGHTS)
-    assert "is of F16; weights are of F32" in refusal(copy)
+    told = refusal(copy)
+    assert all(kind in told for kind in ("F16", "F32"))

@@ -116,7 +116,7 @@ def test_a_file_of_any_size(tmp_path: Path, read: Callable[[Path], Any], most: i
     assert f"larger than {most >> 20} MiB" in refusal(read, path)
     path.unlink()
     os.mkfifo(path)
-    assert "can't be read: not a file" in refusal(read, path)
+    assert "not a file" in refusal(read, path)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_chain_of_rows(tmp_path: Path) -> None:
             'parent = "chain-2999"\nrecipe = [{ stage = "augment", copies',
         )
     )
-    assert "a cycle: the row descends from itself" in refusal(load_table, path)
+    assert ": a cycle: " in refusal(load_table, path)
 
 
 @pytest.mark.attacks

@@ -209,8 +209,8 @@ def test_log_counts_what_repeats(capsys: pytest.CaptureFixture[str]) -> None:
     """The first line at once, the others as a number, whatever else is told meanwhile."""
     log = Log(60)
     for _ in range(1000):
-        log.tell("it rains")
-    log.tell("it\nsnows")
-    assert capsys.readouterr().err == "replicate: it rains\nreplicate: it snows\n"
+        log.tell("rain")
+    log.tell("snow\nfalls")
+    assert capsys.readouterr().err == "replicate: rain\nreplicate: snow falls\n"
     log.flush()
-    assert capsys.readouterr().err == "replicate: it rains (999 times more)\n"
+    assert capsys.readouterr().err == "replicate: rain (999 times more)\n"

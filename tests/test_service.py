@@ -25,6 +25,9 @@ from replicate.serving.token import VARIABLE, TokenGuard, read_token
 SECONDS = 20
 TOKEN = "0123456789abcdef-XYZ"
 
+# What a model says that has no answer.
+NO_NUMBER = "the model's answer is not a number"
+
 
 @dataclass
 class Model:
@@ -40,7 +43,7 @@ class Model:
         self.entered.set()
         assert self.gate.wait(SECONDS)
         if "nan" in texts:
-            raise NoAnswer("the model's answer is not a number")
+            raise NoAnswer(NO_NUMBER)
         if "lost" in texts:
             raise UserError("no such file", path="/home/secret")
         yield [(index, Prediction(text, "x", 0.5)) for index, text in enumerate(texts)]
@@ -141,11 +144,11 @@ def test_no_number_is_no_answer(capsys: pytest.CaptureFixture[str]) -> None:
             await asyncio.sleep(0.001)
         model.gate.set()
         assert [(await one).status_code for one in (first, bad, good)] == [200, 500, 200]
-        assert (await bad).json() == {"detail": "the model's answer is not a number"}
+        assert (await bad).json() == {"detail": NO_NUMBER}
         assert ["nan", "b"] in model.calls
 
     served(use)
-    assert capsys.readouterr().err == "replicate: the model's answer is not a number\n"
+    assert capsys.readouterr().err == f"replicate: {NO_NUMBER}\n"
 
 
 def test_a_path_is_for_the_log_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,10 +61,14 @@ print(len((found.path / "weights.bin").read_bytes()), store.find("prune", sys.ar
 """
 # As one of a group: user id, group id, umask, the store, what to do.
 MEMBER = """
-import os, sys
+import os, sys, tempfile
 from pathlib import Path
 from replicate.common.errors import UserError
 from replicate.runs.store import Store
+
+# What is imported late is imported now: the environment may be one that only root can read.
+with tempfile.TemporaryDirectory() as rehearsal:
+    Store(Path(rehearsal)).make("svm", {"seed": 0}, lambda folder: {})
 
 os.setgroups([])
 os.setgid(int(sys.argv[2]))

@@ -289,8 +289,8 @@ def test_the_lines_end_well(command: str, grounds: Grounds) -> None:
     """What the values are added to is no error by itself."""
     for base in BASES[command]:
         grounds.clear()
-        code, _, err = grounds([*command.split(), *(word.format(**grounds.names) for word in base.split())])
-        assert code in (0, 143), err
+        code, out, err = grounds([*command.split(), *(word.format(**grounds.names) for word in base.split())])
+        assert code in (0, 143), out + err
 
 
 @pytest.mark.parametrize("command", [name for name in BASES if options_of(PARSERS[name])])

@@ -22,7 +22,7 @@ from replicate.nets.classifier import load_classifier
 from replicate.nets.folder import WEIGHTS
 from tests.tiny import QUIET, Made
 
-MOST_MB = 900
+SLACK_MB = 50
 # Runs a command and says at the end how much memory it held at most, in KiB.
 PROGRAM = """
 import resource, sys
@@ -241,17 +241,25 @@ def test_students_are_measured_too(dataset: Dataset, finetuned: Made, tmp_path: 
 
 
 def test_a_small_folder_takes_no_gigabytes(copy: Path) -> None:
-    """`replicate predict` on embeddings of eight million types: exit code 2, and the memory of its imports."""
-    spoil_config(copy, type_vocab_size=8_000_000, use_task_id=True, task_type_vocab_size=8_000_000)
+    """`replicate predict` on embeddings of eight million types: exit code 2, and no more memory than a sound folder."""
     command = [sys.executable, "-c", PROGRAM, "predict", str(copy)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, env=environment, input="发热", capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 2
-    told = done.stderr.splitlines()
+
+    def predict() -> tuple[int, list[str]]:
+        done = subprocess.run(
+            command, env=environment, input="发热", capture_output=True, text=True, check=False, timeout=120
+        )
+        return done.returncode, done.stderr.splitlines()
+
+    code, sound = predict()
+    assert code == 0
+    spoil_config(copy, type_vocab_size=8_000_000, use_task_id=True, task_type_vocab_size=8_000_000)
+    code, told = predict()
+    assert code == 2
     assert told[0].startswith(f"replicate: {copy}/config.json: embeddings.token_type_embeddings.weight of 8000000 × 48")
-    assert int(told[1].removeprefix("peak ")) / 1024 < MOST_MB
+    peak, allowed = (int(line.removeprefix("peak ")) for line in (told[1], sound[-1]))
+    # The imports are most of it, and take what they take; the embeddings would be 3,000 MB.
+    assert peak < allowed + (SLACK_MB << 10)
 
 
 def test_weights_of_another_kind_are_one_line(copy: Path) -> None:

@@ -123,8 +123,12 @@ def check_python(version: tuple[int, ...]) -> Check:
 
 def installed_packages() -> dict[str, str]:
     """Version of every installed distribution by its normalised name."""
-    found = ((distribution.metadata["Name"], distribution.version) for distribution in metadata.distributions())
-    return {str(canonicalize_name(name)): version for name, version in found if name}
+    found: dict[str, str] = {}
+    for one in metadata.distributions():
+        # The first on the path is the one that is imported; setuptools carries others at its end.
+        if name := one.metadata["Name"]:
+            found.setdefault(str(canonicalize_name(name)), one.version)
+    return found
 
 
 def read_lock(path: Path) -> dict[str, str]:

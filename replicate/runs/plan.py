@@ -9,7 +9,7 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.runs.store import key_of
-from replicate.stages.kind import Port
+from replicate.stages.kind import Kind, Port
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
@@ -122,12 +122,13 @@ class _Run:
         """What the first stage that needs a net starts from."""
         if self.profile.model is not None:
             return self.profile.model
-        return self.stage("pretrain", self.profile.options.get("pretrain", {}), {})
+        return self.stage("pretrain", self.profile.options.get("pretrain", {}), _Branch())
 
-    def stage(self, name: str, passed: Mapping[str, Any], taken: Mapping[str, tuple[Stage | str, ...]]) -> Stage:
-        """A stage with everything that determines its result."""
+    def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch) -> Stage:
+        """A stage after a branch, with everything that determines its result."""
         kind = KINDS[name]
         options, sources = kind.settings(passed), self.sources
+        settings, taken = asdict(options), _taken(self, kind, options, branch)
         known = {**sources.digests, "unlabelled": sources.unlabelled, "queries": sources.queries}
         inputs: dict[str, Any] = {part: known[part] for part in kind.reads(options) if part in known}
         # Every identity has had a model since the first, also that of a stage that takes none.
@@ -141,13 +142,13 @@ class _Run:
         identity = {
             "stage": name,
             "version": kind.version,
-            "options": kind.keyed(passed),
+            "options": kind.keyed(settings, passed),
             "seed": at,
             "inputs": inputs,
             "device": self.profile.device,
             "environment": {one: sources.environment[one] for one in packages if one in sources.environment},
         }
-        return Stage(name, asdict(options), dict(passed), at, taken, identity)
+        return Stage(name, settings, dict(passed), at, taken, identity)
 
 
 def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
@@ -168,7 +169,7 @@ def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources:
                 raise UserError(f"row {one.full_id}: this version has no stage {step.stage!r}")
             passed = {**profile.options.get(step.stage, {}), **step.options}
             try:
-                branch = branch.after(run.stage(step.stage, passed, _taken(run, step.stage, passed, branch)))
+                branch = branch.after(run.stage(step.stage, passed, branch))
             except UserError as error:
                 where = f"row {one.full_id}, stage {step.stage} under profile {profile.id}"
                 raise UserError(f"{where}: {error}") from None
@@ -191,10 +192,9 @@ def _identity(source: Stage | str | None) -> str | None:
     return source.key if isinstance(source, Stage) else source
 
 
-def _taken(run: _Run, name: str, passed: Mapping[str, Any], branch: _Branch) -> Mapping[str, tuple[Stage | str, ...]]:
+def _taken(run: _Run, kind: Kind, options: Any, branch: _Branch) -> Mapping[str, tuple[Stage | str, ...]]:
     """What each port of a stage takes; a port that takes the data set's own training set is left out."""
-    kind, taken = KINDS[name], {}
-    options = kind.settings(passed)
+    taken = {}
     for port in kind.ports:
         if port.when(options) and (found := _at(port, run, branch)):
             taken[port.name] = found

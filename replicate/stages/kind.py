@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
@@ -76,12 +76,11 @@ class Kind:
         """Settings as their dataclass; UserError on one that the stage lacks, or that no run can have."""
         return options_of(self.options, passed)
 
-    def keyed(self, passed: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that stand in the store's key."""
-        found = asdict(self.settings(passed))
+    def keyed(self, settings: Mapping[str, Any], passed: Collection[str]) -> dict[str, Any]:
+        """Of all settings by name, those that stand in the store's key; `passed` names what a profile or row says."""
         return {
             name: value
-            for name, value in found.items()
+            for name, value in settings.items()
             if name in passed or name not in self.frozen or value != self.frozen[name]
         }
 

@@ -9,6 +9,11 @@ from typing import Any
 
 from replicate.inference.exported import MANIFEST, describe
 from replicate.nets import upstream
+from tests.tiny import ARCHITECTURE
+
+# Of the nets that are exported and then changed.
+LABELS = ("a", "b", "c")
+SHAPE = {**ARCHITECTURE, "num_hidden_layers": 2, "vocab_size": 60, "max_position_embeddings": 128, "type_vocab_size": 2}
 
 
 def sealed(folder: Path) -> Path:

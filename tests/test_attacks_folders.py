@@ -22,7 +22,7 @@ from replicate.nets.folder import save_model
 from replicate.nets.student_net import StudentConfig, shape_of, student_class
 from replicate.timing.random_net import random_model
 from tests.attacks_child import MARK, OWN
-from tests.test_hostile_graphs import LABELS, SHAPE
+from tests.hostile import LABELS, SHAPE
 
 CASES = int(os.environ.get("REPLICATE_FOLDERS", "2000"))
 # Of one process.

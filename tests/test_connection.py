@@ -17,7 +17,7 @@ from replicate.common.errors import UserError
 from replicate.serving.connection import Limits
 from replicate.serving.listener import Listener, bind, fitting
 from replicate.serving.log import Log
-from tests.test_listener import REQUEST, App, ask, hello
+from tests.asgi import REQUEST, App, ask, hello
 
 SECONDS = 0.3
 POST = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10\r\n\r\n"

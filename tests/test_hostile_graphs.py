@@ -27,11 +27,9 @@ from replicate.nets.device import seed_everything
 from replicate.nets.folder import save_model, weights_of
 from replicate.nets.student_net import StudentConfig, shape_of, student_class
 from replicate.timing.random_net import random_model
-from tests.hostile import add_operator, change_onnx, change_program, sealed
-from tests.tiny import ARCHITECTURE, Made
+from tests.hostile import LABELS, SHAPE, add_operator, change_onnx, change_program, sealed
+from tests.tiny import Made
 
-LABELS = ("a", "b", "c")
-SHAPE = {**ARCHITECTURE, "num_hidden_layers": 2, "vocab_size": 60, "max_position_embeddings": 128, "type_vocab_size": 2}
 # What an ERNIE may differ in: its activation, whether tokens have a type or a task, what was pruned, how deep it is.
 ERNIES: Mapping[str, tuple[Mapping[str, Any], Fraction | None]] = {
     "gelu": ({}, None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -94,6 +95,18 @@ def test_no_circles() -> None:
         TopologicalSorter(arrows()).prepare()
     except CycleError as error:
         pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_no_test_module_imports_another() -> None:
+    """What two of them need has a module of its own, so that either can change or go alone."""
+    found = []
+    for path in sorted(path for folder in ("tests", "bench") for path in (PACKAGE.parent / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                origin = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+                names = [f"{origin}{one.name}" for one in node.names]
+                found += [f"{path.name} imports {name}" for name in names if re.match(r"(tests|bench)\.test_", name)]
+    assert not found, "\n".join(found)
 
 
 def test_what_stages_import_is_what_computes() -> None:

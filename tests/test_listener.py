@@ -7,36 +7,18 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from replicate.common.errors import UserError
 from replicate.serving.listener import Listener, accepted, address_of, bind
-
-REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
-App = Callable[..., Awaitable[None]]
-
-
-async def hello(scope: Any, receive: Any, send: Any) -> None:
-    """Answers after a moment."""
-    await asyncio.sleep(0.05)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-    await send({"type": "http.response.body", "body": b"hello"})
+from tests.asgi import REQUEST, App, ask, hello
 
 
 async def forever(scope: Any, receive: Any, send: Any) -> None:
     """Never answers."""
     await asyncio.sleep(3600)
-
-
-async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-    """The head of the answer to one request on a connection."""
-    writer.write(REQUEST)
-    head = await reader.readuntil(b"\r\n\r\n")
-    assert await reader.readexactly(5) == b"hello"
-    return head.lower()
 
 
 async def serving(app: App, bound: socket.socket, drain: float = 5) -> tuple[Listener, asyncio.Task[None]]:

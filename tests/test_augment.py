@@ -20,9 +20,10 @@ from replicate.augment.engine import UNK_TOKEN
 from replicate.augment.lac import Tagger
 from replicate.augment.spans import spans
 from replicate.augment.strategy import RATE, Context, Line, Lookup
-from replicate.augment.vectors import Vectors, vectors_from
+from replicate.augment.vectors import Vectors
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Split
+from tests.vectors import vectors_from
 
 DISEASES = ("感冒", "头痛", "高血压", "糖尿病", "胃炎", "湿疹", "失眠", "贫血")
 ENDINGS = ("怎么治疗", "吃什么药好", "的症状是什么", "能不能吃鸡蛋", "需要做哪些检查", "会传染给孩子吗")

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from replicate.augment import STRATEGIES, augment_path, augment_texts
 from replicate.augment.lac import Tagger
 from replicate.augment.masked_model import MaskedModel
-from replicate.augment.vectors import Vectors, vectors_from
+from replicate.augment.vectors import Vectors
 from replicate.corpus.formats import read_lines
 from tests.tiny import write_masked_model
+from tests.vectors import vectors_from
 
 # The other two ask a service, or a net that isn't there.
 LOCAL = tuple(name for name in STRATEGIES if name not in ("translate", "simbert"))

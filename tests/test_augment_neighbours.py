@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from replicate.augment import neighbours, shortlist
 from replicate.augment.neighbours import nearest_rows
 from replicate.augment.shortlist import Floats, Rows
-from replicate.augment.vectors import vectors_from
+from tests.vectors import vectors_from
 
 COUNT = 3
 RANDOM = np.random.default_rng(0)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors
 
-from replicate.augment.vectors import load_vectors, vectors_from
+from replicate.augment.vectors import load_vectors
 from replicate.common.errors import UserError
+from tests.vectors import vectors_from
 
 # Prints the process's peak memory in KiB, before and after.
 PEAK = """

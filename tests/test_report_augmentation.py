@@ -95,8 +95,9 @@ def ablation(tables: Mapping[str, ResultsTable], records: Sequence[Record] = ())
 
 def contrast(tables: Mapping[str, ResultsTable], records: Sequence[Record], row: str, control: str) -> Contrast:
     """The comparison of two rows of the study."""
-    found = ablation(tables, records).contrast_of(row, control)
-    assert found is not None
+    study = ablation(tables, records)
+    both = (*study.against_plain, *study.against_duplicates)
+    (found,) = (one for one in both if (one.arm.row.id, one.control.row.id) == (row, control))
     return found
 
 

@@ -54,7 +54,8 @@ def test_without_a_tolerance_outside_is_the_plain_t_test() -> None:
 def test_a_prediction_interval_holds_one_further_seed_as_often_as_it_says() -> None:
     """Of 4,000 simulated rows of five seeds, 95 % of the sixth seeds fall inside (binomial, 4 standard errors)."""
     rows = np.random.default_rng(0).normal(0.8, 0.01, size=(4000, 6))
-    inside = [published.compare_to_published(row[:5].tolist(), float(row[5]), 0.018).plausible_seed for row in rows]
+    found = [published.compare_to_published(row[:5].tolist(), float(row[5]), 0.018) for row in rows]
+    inside = [one.prediction_interval[0] <= one.published <= one.prediction_interval[1] for one in found]
     assert np.mean(inside) == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))
 
 

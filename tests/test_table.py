@@ -10,6 +10,7 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
+from replicate.findings.compared import related_rows
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.table import ResultsTable
 from tests.synthetic import STUDY, TABLE
@@ -115,22 +116,18 @@ def test_controls_are_marked(table: str) -> None:
     assert baselines == ({"ernie3_kuake_qic/svm"} if table == "ernie3_kuake_qic" else set())
 
 
-def test_rows_say_what_they_are_compared_with() -> None:
+def test_rows_are_compared_with_what_they_say_and_with_what_they_were_made_from() -> None:
     """Each training set with the same lines without copies; a smaller net with the one that it was made from."""
-    tables = load_tables()
-    against = {row.id: row.compared_with for row in tables["augmentation"].rows}
+    pairs = {name: related_rows(table) for name, table in load_tables().items()}
+    against = dict(pairs["augmentation"])
     for plain in ("lines-500", "lines-2000"):
         assert {row for row, other in against.items() if other == plain} == {f"{plain}-duplicate", f"{plain}-mix"}
-    assert {row for row, other in against.items() if other is None} == {"plain", "lines-500", "lines-2000"}
+    assert not {"plain", "lines-500", "lines-2000"} & set(against)
     assert len([row for row, other in against.items() if other == "plain"]) == 11
-    for table, root in (("compression", "parent"), ("distillation", "teacher")):
-        assert {row.compared_with for row in tables[table].rows if row.id != root} == {root}
-    article = tables["ernie3_kuake_qic"]
-    assert [article.row(row).compared_with for row in ("augment", "scratch", "prune-1-2")] == [
-        "base",
-        "base",
-        "augment",
-    ]
+    for name, root in (("compression", "parent"), ("distillation", "teacher")):
+        rows = [row.id for row in load_tables()[name].rows if row.id != root]
+        assert {(row, root) for row in rows} <= set(pairs[name])
+    assert {("augment", "base"), ("scratch", "base"), ("prune-1-2", "augment")} <= set(pairs["ernie3_kuake_qic"])
 
 
 def test_an_unknown_row_is_answered_with_the_rows_there_are(article: ResultsTable) -> None:

@@ -55,11 +55,6 @@ class Vectors:
         }
 
 
-def vectors_from(words: Sequence[str], matrix: Floats) -> Vectors:
-    """Vectors of any length in memory, such as a gensim model's `wv.index_to_key` and `wv.vectors`."""
-    return Vectors(tuple(words), _unit(np.asarray(matrix, dtype=np.float32)))
-
-
 def load_vectors(path: Path, cache: Path | None = None) -> Vectors:
     """Vectors of a word2vec file, text or binary; read once, then mapped from `cache` (the store's own by default).
 
@@ -85,7 +80,8 @@ def _let_go(mapped: mmap.mmap | None) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def _unit(matrix: Floats) -> Floats:
+def unit(matrix: Floats) -> Floats:
+    """The same rows with length 1 (float32); a row of zeros stays one."""
     length = np.linalg.norm(matrix.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(matrix / np.where(length > 0, length, 1), dtype=np.float32)
 
@@ -115,7 +111,7 @@ def _convert(path: Path, folder: Path) -> None:
                             known.add(word)
                             fresh.append(vector)
                     if fresh:
-                        matrix.write(_unit(np.stack(fresh)).tobytes())
+                        matrix.write(unit(np.stack(fresh)).tobytes())
             if not known:
                 raise UserError("no word vectors in the file", path=path)
             # Whoever was first has written the same.

@@ -4,7 +4,7 @@ Each query is drawn from a cell. Of all queries, 1 - AMBIGUOUS_SHARE come from a
 intent; the others from an ambiguous cell, whose sentences mean its likelier intent with probability MAJORITY and its
 other intent else, whatever the words. Then, with probability NOISE_SHARE, the label is replaced by one of the other
 ten, each as likely. No sentence belongs to two cells, so no classifier can beat "the likelier intent of the sentence's
-cell", and `best_accuracy` says how often that is right. Labels come in the proportions of KUAKE-QIC's training queries.
+cell", which is right for 84.66 % of all queries. Labels come in the proportions of KUAKE-QIC's training queries.
 """
 
 from __future__ import annotations
@@ -56,19 +56,6 @@ class Query:
     text: str
     label: int
     best: int
-
-
-def best_accuracy(
-    ambiguous_share: float = AMBIGUOUS_SHARE, majority: float = MAJORITY, noise_share: float = NOISE_SHARE
-) -> float:
-    """Bayes accuracy: what the best possible classifier is right on, in expectation (0.847 as the corpus ships).
-
-    A clear query keeps its label with probability 1 - noise_share. An ambiguous one carries its likelier intent where
-    that was meant and kept, or where the other was meant and the noise, one time in ten, hit the likelier.
-    """
-    kept = 1.0 - noise_share
-    hit = noise_share / (len(LABELS) - 1)
-    return (1.0 - ambiguous_share) * kept + ambiguous_share * (majority * kept + (1.0 - majority) * hit)
 
 
 def generate(examples_train: int = 1400, examples_dev: int = 600, unlabelled: int = 4000, seed: int = 0) -> Dataset:

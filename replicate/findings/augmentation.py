@@ -139,10 +139,6 @@ class Ablation:
     over_plain: Stop
     over_duplicates: Stop
 
-    def contrast_of(self, row: str, control: str) -> Contrast | None:
-        """The comparison of the rows of these ids; None where they are not compared."""
-        return _between((*self.against_plain, *self.against_duplicates), row, control)
-
 
 @dataclass(frozen=True)
 class AugmentationFinding:

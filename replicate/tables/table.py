@@ -128,11 +128,6 @@ class Row:
     against: str | None = None
 
     @property
-    def compared_with(self) -> str | None:
-        """The id of the row that this one is compared with; None where there is none."""
-        return self.against or self.parent
-
-    @property
     def parent(self) -> str | None:
         """The row that it descends from where that is exactly one."""
         return self.parents[0] if len(self.parents) == 1 else None

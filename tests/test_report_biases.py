@@ -13,14 +13,14 @@ from replicate.findings.apart import TableApart
 from replicate.findings.biases import Biases, evaluations
 from replicate.findings.compute import compute
 from replicate.findings.evidence import gather
-from replicate.findings.rows import compare, judge_row_against_baseline, row_result, together
+from replicate.findings.rows import difference_of, judge_row_against_baseline, row_result
 from replicate.records.run import Record
 from replicate.report.sections.apart import section_apart
 from replicate.report.sections.biases import section_biases
 from replicate.scores.packing import pack_bits
 from replicate.tables.file import load_table
 from replicate.tables.table import ResultsTable
-from replicate.verdicts.published import Status
+from replicate.verdicts.published import Status, together
 from tests.shown import line
 from tests.synthetic import PROFILES, TABLE, failure, record, runs
 
@@ -142,11 +142,12 @@ def test_paired_differences_name_every_test(table: ResultsTable) -> None:
     (apart,) = compute(gather({table.id: table}, records, PROFILES)).apart
     shown = line(section_apart(apart), difference="prune minus base", metric="accuracy").cells
     prune, base = (row_result(records, table.row(name), "small") for name in ("prune", "base"))
-    found = compare(prune, base, "accuracy")
-    assert found is not None
+    one = difference_of(prune, base, "accuracy")
+    assert one is not None
+    found = one.found
     assert shown["p, paired t"] == f"{found.p:.4f}"
     assert shown["p, sign flip"] == f"{found.p_sign_flip:.4f}"
     resampled = f"{found.bootstrap_ci[0]:.4f} to {found.bootstrap_ci[1]:.4f}"
     assert shown["interval, seeds and examples resampled"] == resampled
     assert shown["p, McNemar, one a seed"] == "0.12 to 0.5"
-    assert min(one.p for one in found.mcnemar) == pytest.approx(0.125)
+    assert min(test.p for test in found.mcnemar) == pytest.approx(0.125)

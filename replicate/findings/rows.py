@@ -13,12 +13,11 @@ from replicate.records.run import Record, check_fellows
 from replicate.scores.metrics import METRICS, Ratio, accuracy_ratio, scores
 from replicate.scores.packing import unpack_bits
 from replicate.tables.table import ResultsTable, Row, Setting
-from replicate.verdicts.equivalence import Interval, Number, holm, t_interval
+from replicate.verdicts.equivalence import Interval, Number, t_interval
 from replicate.verdicts.pairs import RowComparison, compare_rows
-from replicate.verdicts.published import Status, Verdict, compare_to_baseline, judge
+from replicate.verdicts.published import Status, Verdict, compare_to_baseline, judge, together
 
 BASELINE_METRICS = ("accuracy", "f1")
-_WORST_FIRST: tuple[Status, ...] = ("error", "lower", "higher", "inconclusive", "replicated")
 
 
 @dataclass(frozen=True)
@@ -110,45 +109,26 @@ def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
     if not result.records:
         return RowVerdict("not-run", row.not_run or f"no record under `{result.profile}`", {})
     errors = [f"seed {record.seed}: {record.reason}" for record in result.records if record.status == "error"]
+    printed = [metric for metric in METRICS if metric in row.published]
+    tolerances = {metric: stated.value for metric in printed if (stated := tolerance_of(table, row.id, metric))}
+    if not tolerances:
+        return RowVerdict("inconclusive", "no published metric has a tolerance", {})
+    samples = {metric: result.samples(metric) for metric in tolerances}
+    alpha = float(table.statistics.alpha.value)
     verdicts = {
         metric: judge(
-            result.samples(metric),
+            samples[metric],
             row.published[metric].value,
-            tolerance.value,
-            alpha=float(table.statistics.alpha.value),
+            tolerance,
+            alpha=alpha,
             minimum_seeds=int(table.statistics.minimum_seeds.value),
             errors=errors,
         )
-        for metric in METRICS
-        if metric in row.published and (tolerance := tolerance_of(table, row.id, metric))
+        for metric, tolerance in tolerances.items()
     }
-    if not verdicts:
-        return RowVerdict("inconclusive", "no published metric has a tolerance", {})
     p_outside = {name: one.comparison.p_outside if one.comparison else math.nan for name, one in verdicts.items()}
     found = {name: (one.status, one.reason) for name, one in verdicts.items()}
-    return RowVerdict(*together(found, p_outside, float(table.statistics.alpha.value)), verdicts)
-
-
-def together(
-    verdicts: Mapping[str, tuple[Status, str]], p_outside: Mapping[str, float], alpha: float
-) -> tuple[Status, str]:
-    """One verdict over several metrics, and its reason.
-
-    `replicated` needs every metric, so it is wrong no more often than for one of them. One metric is enough for
-    `higher` or `lower`, so their p is corrected over the metrics (Holm).
-    """
-    corrected = dict(zip(p_outside, holm([1.0 if math.isnan(p) else p for p in p_outside.values()]), strict=True))
-    settled: dict[str, tuple[Status, str]] = {}
-    for metric, (status, reason) in verdicts.items():
-        if status in ("higher", "lower") and corrected[metric] > alpha:
-            reason = f"{reason}; corrected over {len(verdicts)} metrics p = {corrected[metric]:.2g}"
-            status = "inconclusive"
-        settled[metric] = (status, reason)
-    worst = min((status for status, _ in settled.values()), key=_WORST_FIRST.index)
-    reasons = {metric: reason for metric, (status, reason) in settled.items() if status == worst}
-    if len(set(reasons.values())) == 1:
-        return worst, next(iter(reasons.values()))
-    return worst, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
+    return RowVerdict(*together(found, p_outside, alpha), verdicts)
 
 
 def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted: RowResult | None) -> RowVerdict:
@@ -185,27 +165,19 @@ def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
     ]
 
 
-def compare(a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05) -> RowComparison | None:
+def difference_of(
+    a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05
+) -> Difference | None:
     """Row `a` minus row `b` over their pairs of seeds; None where there are none."""
     seeds = paired_seeds(a, b)
     if not seeds:
         return None
     first, second = ([result.score(seed, metric) for seed in seeds] for result in (a, b))
-    examples = None
-    if metric == "accuracy" and all(seed in result.scores for seed in seeds for result in (a, b)):
-        examples = (a.correctness(seeds), b.correctness(seeds))
-    return compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
-
-
-def difference_of(
-    a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05
-) -> Difference | None:
-    """The same with each pair's own difference; None where there are no pairs."""
-    found = compare(a, b, metric, margin, alpha)
-    if found is None:
-        return None
-    scored = [seed for seed in paired_seeds(a, b) if seed in a.scores and seed in b.scores]
-    return Difference(a, b, metric, found, {seed: a.score(seed, metric) - b.score(seed, metric) for seed in scored})
+    scored = [seed for seed in seeds if seed in a.scores and seed in b.scores]
+    examples = (a.correctness(seeds), b.correctness(seeds)) if metric == "accuracy" and scored == seeds else None
+    by_seed = {seed: a.score(seed, metric) - b.score(seed, metric) for seed in scored}
+    found = compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
+    return Difference(a, b, metric, found, by_seed)
 
 
 def _same(start: str, other: str) -> bool:

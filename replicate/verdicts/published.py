@@ -8,7 +8,7 @@ fixed dev set. Distances to a tolerance are taken in exact arithmetic of the pri
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -23,12 +23,14 @@ from replicate.verdicts.equivalence import (
     _t_quantile,
     equivalence,
     exact,
+    holm,
     seeds_needed,
     spread,
     t_interval,
 )
 
 Status = Literal["replicated", "higher", "lower", "inconclusive", "not-run", "error"]
+_WORST_FIRST: tuple[Status, ...] = ("error", "lower", "higher", "inconclusive", "replicated")
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,6 @@ class Comparison:
     alpha: float
     p_equivalence: float
     p_outside: float
-
-    @property
-    def plausible_seed(self) -> bool:
-        """Whether the published value could be one seed of ours; never where there is no prediction interval."""
-        return self.prediction_interval[0] <= self.published <= self.prediction_interval[1]
 
     @property
     def seeds_needed(self) -> int | None:
@@ -123,6 +120,28 @@ def judge(
     if len(samples) < minimum_seeds:
         return Verdict("inconclusive", f"{_seeds(len(samples))}; a verdict takes {minimum_seeds}", comparison)
     return Verdict(comparison.verdict, comparison.reason, comparison)
+
+
+def together(
+    verdicts: Mapping[str, tuple[Status, str]], p_outside: Mapping[str, float], alpha: float
+) -> tuple[Status, str]:
+    """One verdict over several metrics, and its reason.
+
+    `replicated` needs every metric, so it is wrong no more often than for one of them. One metric is enough for
+    `higher` or `lower`, so their p is corrected over the metrics (Holm).
+    """
+    corrected = dict(zip(p_outside, holm([1.0 if math.isnan(p) else p for p in p_outside.values()]), strict=True))
+    settled: dict[str, tuple[Status, str]] = {}
+    for metric, (status, reason) in verdicts.items():
+        if status in ("higher", "lower") and corrected[metric] > alpha:
+            reason = f"{reason}; corrected over {len(verdicts)} metrics p = {corrected[metric]:.2g}"
+            status = "inconclusive"
+        settled[metric] = (status, reason)
+    worst = min((status for status, _ in settled.values()), key=_WORST_FIRST.index)
+    reasons = {metric: reason for metric, (status, reason) in settled.items() if status == worst}
+    if len(set(reasons.values())) == 1:
+        return worst, next(iter(reasons.values()))
+    return worst, "; ".join(f"{metric}: {reason}" for metric, reason in reasons.items())
 
 
 def compare_to_published(

@@ -58,12 +58,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
 
 
+BENCH = Path(__file__).resolve().with_name("bench")
 PROFILE = pytest.StashKey[Profile]()
 LEFT_OUT = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Bad options end the session before anything is collected."""
+    paths = [Path(word.partition("::")[0]).resolve() for word in config.args]
+    rows = any(path.is_relative_to(BENCH) or BENCH.is_relative_to(path) for path in paths)
+    # Each process would judge its own rows, and write a report of them over the others'.
+    if rows and config.getoption("dist", "no") != "no":
+        raise pytest.UsageError("the cases of `pytest bench` share one process; --processes N runs seeds at once")
     if any(config.getoption(name) for name in ("--profile", "--seeds", "--device")):
         try:
             profile_of(config)

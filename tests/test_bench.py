@@ -75,6 +75,13 @@ def test_races_run_only_where_they_are_asked_for(
     assert bool(re.search(r"cases of speed and memory left out; `-m speed` runs them", out)) is not raced
 
 
+def test_its_cases_are_not_spread_over_processes(tmp_path: Path) -> None:
+    """Each process would write a report of its own rows over the other's; pytest's code 4 is wrong usage."""
+    done = bench(tmp_path, "-n", "2", "--collect-only")
+    assert done.returncode == 4
+    assert "--processes" in done.stderr
+
+
 def test_accept_refuses_a_row_that_differs_from_its_baseline(tmp_path: Path) -> None:
     """The first session's records are the baseline, a worse session's are not, unless somebody says so."""
     (tmp_path / "elsewhere.py").write_text(ELSEWHERE, encoding="utf-8")

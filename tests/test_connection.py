@@ -43,14 +43,17 @@ class Reader:
 
 
 def served(
-    use: Callable[[Listener, tuple[str, int]], Awaitable[None]], app: App = hello, connections: int = 100
+    use: Callable[[Listener, tuple[str, int]], Awaitable[None]],
+    app: App = hello,
+    connections: int = 100,
+    seconds: float = SECONDS,
 ) -> None:
     """Use a listener with short limits, in this process, and stop it."""
 
     async def run() -> None:
         with bind("127.0.0.1", 0) as bound:
             ready = asyncio.Event()
-            listener = Listener(app, ready.set, 5, Limits(SECONDS, connections))
+            listener = Listener(app, ready.set, 5, Limits(seconds, connections))
             task = asyncio.create_task(listener._serve([bound]))
             await asyncio.wait_for(ready.wait(), 10)
             await use(listener, bound.getsockname())
@@ -117,7 +120,7 @@ def test_answers_that_are_not_taken() -> None:
     async def use(listener: Listener, address: tuple[str, int]) -> None:
         with closing(socket.create_connection(address)) as client:
             client.sendall(REQUEST)
-            await asyncio.sleep(SECONDS / 2)
+            await asyncio.sleep(SECONDS / 10)
             assert listener.server_state.connections
             await asyncio.sleep(SECONDS * 3)
             assert not listener.server_state.connections
@@ -137,31 +140,39 @@ def test_the_one_that_waited_longest_makes_room(capsys: pytest.CaptureFixture[st
         fourth = await asyncio.open_connection(*address)
         assert b"200" in await ask(*fourth)
         assert b"200" in await asked
-        assert await asyncio.wait_for(streams[0][0].read(), SECONDS / 2) == b""
+        # Long before silence alone would have closed it.
+        assert await asyncio.wait_for(streams[0][0].read(), 5) == b""
         assert b"200" in await ask(*streams[1])
         for _, writer in (*streams, busy, fourth):
             writer.close()
 
-    served(use, connections=3)
+    served(use, connections=3, seconds=60)
     assert capsys.readouterr().err == "replicate: too many connections: the one that waited longest was closed\n"
 
 
 def test_where_all_are_answered_a_new_one_is_refused() -> None:
     """Nobody who is being answered is sent away; the new one is told when to come again."""
+    refusing = asyncio.Event()
+
+    async def held(scope: Any, receive: Any, send: Any) -> None:
+        await refusing.wait()
+        await hello(scope, receive, send)
 
     async def use(listener: Listener, address: tuple[str, int]) -> None:
         streams = [await asyncio.open_connection(*address) for _ in range(3)]
         asked = [asyncio.create_task(ask(*stream)) for stream in streams]
-        await asyncio.sleep(0.02)
+        while len(listener.server_state.tasks) < len(asked):
+            await asyncio.sleep(0.001)
         reader, writer = await asyncio.open_connection(*address)
         refused = (await end(reader)).lower()
+        refusing.set()
         assert refused.startswith(b"http/1.1 503 ")
         assert b"retry-after: 1" in refused
         assert all(b"200" in head for head in await asyncio.gather(*asked))
         for _, other in (*streams, (reader, writer)):
             other.close()
 
-    served(use, connections=3)
+    served(use, held, connections=3, seconds=60)
 
 
 def test_nonsense_after_a_request(capfd: pytest.CaptureFixture[str]) -> None:

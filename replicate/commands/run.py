@@ -127,7 +127,7 @@ def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
         yield f"{table.id}/{row}"
         yield from (f"  {line}" for line in tree(chains[0][-1], told))
     missing = sum(not one for one in kept.values())
-    yield f"{missing} of {len(kept)} stages would run, {len(kept) - missing} are kept in {runner.store.root}"
+    yield f"{missing} of {len(kept)} stages would run, {len(kept) - missing} kept in {runner.store.root}"
 
 
 def _result(record: Record) -> dict[str, Any]:

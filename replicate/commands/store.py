@@ -43,7 +43,7 @@ def _verify(store: Store, as_json: bool) -> int:
         for stage, key, damage in damaged:
             print(f"damaged: {store.root / stage / key}: {damage}")
         then = "; the next run that needs a damaged one makes it again" if damaged else ""
-        print(f"{len(found)} artefacts, {len(damaged)} damaged{then}")
+        print(f"{len(found)} artefact{'s' * (len(found) != 1)}, {len(damaged)} damaged{then}")
     return int(bool(damaged))
 
 

@@ -141,6 +141,19 @@ def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name for name, key in keys("base").items() if key != before[name]} == {"finetune"}
 
 
+def test_seeds_descend_from_the_nets_in_turn() -> None:
+    """A profile of two nets keeps the keys of one net for every other seed, and pretrains one more for the rest."""
+    two = replace(SMOKE, nets=2)
+    for seed in (1, 3, 5):
+        assert keys("prune-2-3", seed, profile=two) == keys("prune-2-3", seed)
+    second = [keys("prune-2-3", seed, profile=two) for seed in (2, 4)]
+    assert second[0]["pretrain"] == second[1]["pretrain"] != keys("prune-2-3")["pretrain"]
+    assert second[0]["pretrain"] == keys("prune-2-3", profile=with_option("pretrain", seed=1))["pretrain"]
+    assert second[0]["augment"] == keys("prune-2-3", 2)["augment"]
+    again = replace(with_option("pretrain", seed=7), nets=2)
+    assert stages("base", 2, profile=again)["pretrain"].options["seed"] == 8
+
+
 def test_training_sets_are_made_from_each_other() -> None:
     """A sample is drawn before it is augmented, and the model is fine-tuned on what comes out."""
     small = load_profile("small")

@@ -57,6 +57,9 @@ def test_valid_file_loads(tmp_path: Path) -> None:
     profile = load_profile("mine", tmp_path)
     assert (profile.seeds, profile.model, profile.unlabelled, profile.device) == ((1, 2), None, "generated", "cpu")
     assert profile.options == {"pretrain": {"architecture": {"hidden_size": 24}}}
+    assert profile.nets == 1
+    (tmp_path / "mine.toml").write_text(VALID.replace("seeds", "nets = 2\nseeds"), encoding="utf-8")
+    assert load_profile("mine", tmp_path).nets == 2
 
 
 @pytest.mark.parametrize(
@@ -80,6 +83,9 @@ def test_valid_file_loads(tmp_path: Path) -> None:
         ('tables = ["ernie3_kuake_qic"]', "tables = []", "tables"),
         ('unlabelled = "generated"', "", "model"),
         ('unlabelled = "generated"', 'unlabelled = "generated"\nmodel = "ernie-3.0-base-zh"', "model"),
+        ("seeds = [1, 2]", "seeds = [1, 2]\nnets = 0", "nets"),
+        ("seeds = [1, 2]", 'seeds = [1, 2]\nnets = "two"', "nets"),
+        (VALID[VALID.index("unlabelled") :], 'model = "m"\nnets = 2', "nets"),
         ("[pretrain]", "[pretraining]", "pretraining"),
         ("[pretrain]", "[[pretrain]]", "pretrain"),
     ],

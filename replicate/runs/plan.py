@@ -9,7 +9,7 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.records.strata import net_of
-from replicate.runs.store import key_of
+from replicate.runs.artefact import key_of
 from replicate.stages.kind import Port
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from replicate.common.paths import EXPECTED
 from replicate.common.toml import TomlTable, read_toml
+from replicate.records.run import NETS
 from replicate.scores.metrics import METRICS
 from replicate.stages.kind import fault_of
 from replicate.stages.registry import KINDS
@@ -80,6 +81,8 @@ def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
     tolerances.only(*METRICS, LATENCY)
     settings = {metric: _only_setting(tolerances, metric) for metric in tolerances.data}
     table_id = top.identifier("id")
+    if table_id == NETS:
+        raise top.fault("id", f"{NETS!r} is where pretrained nets lie beside records")
     rows = tuple(_row(section, table_id, dataset, unit_of) for section in top.sections("rows"))
     if not rows:
         raise top.fault("rows", "missing")

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 Words = NDArray[np.int_]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
-# Right answers of 1,955 on the dev set, seeds 1 to 6: measured/small/ernie3_kuake_qic, commit c6240a5.
+# Right answers of 1,955 on the dev set, seeds 1 to 6: measured/exploratory/ernie3_kuake_qic, commit c6240a5.
 MEASURED = {
     "augment": (1520, 1515, 1520, 1499, 1498, 1530),
     "prune-1-2": (1545, 1521, 1532, 1517, 1520, 1557),

@@ -32,7 +32,7 @@ def tables(trials: int, rng: np.random.Generator) -> list[str]:
     return [
         f"The article's four claims: looks after each seed from {PLAN.first} to {PLAN.most}, margin {MARGIN:.3f}, "
         f"power spending with rho {PLAN.rho:g}, each claim at {PLAN.level:g}; spreads and correlations of "
-        f"`measured/small` over six seeds; {trials:,} trials a cell (a fifth for few seeds).",
+        f"`measured/exploratory` over six seeds; {trials:,} trials a cell (a fifth for few seeds).",
         "### Sequential plan: at least one false word among four claims",
         corner_table(trials, rng),
         "### Sequential plan: the same with other spreads and correlations, normal scores, no row differs",

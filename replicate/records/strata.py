@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from replicate.common.errors import UserError
 from replicate.records.run import Record
 from replicate.records.selection import score_of
-from replicate.verdicts.decisions import Scores
-from replicate.verdicts.plan import Plan
+from replicate.verdicts.plan import Plan, Scores
 
 
 def net_of(seed: int, nets: int) -> int:

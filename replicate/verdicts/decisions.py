@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from replicate.verdicts import sequential
 from replicate.verdicts.equivalence import NO_INTERVAL, Interval
 from replicate.verdicts.plan import Claim, Plan
+from replicate.verdicts.plan import Scores as Scores
 from replicate.verdicts.sequential import Array, Estimates, Word
 
-# Row, then its pretrained net, then one score a seed in the order of the plan's seeds; NaN for a seed that gave no
-# number. A row that descends from no net stands under each.
-Scores = Mapping[str, Mapping[str, Sequence[float]]]
 Answer = Literal["yes", "no", "undecided"]
 
 ANSWERS: dict[str, dict[Word, Answer]] = {

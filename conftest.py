@@ -31,7 +31,7 @@ from replicate.tables.table import Claim, ResultsTable, Row
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the benchmark."""
     group = parser.getgroup("replicate", "replication of published tables (pytest bench)")
-    group.addoption("--profile", metavar="P", help="paper, small or smoke (default: paper on a usable GPU, else smoke)")
+    group.addoption("--profile", metavar="P", help="of profiles/ (default: paper on a usable GPU, else smoke)")
     group.addoption("--seeds", metavar="1,2,3", help="instead of the profile's seeds")
     group.addoption("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     group.addoption(

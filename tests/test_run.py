@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,10 +18,11 @@ from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import UNLABELLED, unlabelled_lines
 from replicate.inference.predict import predict
 from replicate.records.facts import device_facts
-from replicate.records.run import Record, read_record
+from replicate.records.run import Record, load_records, read_record
+from replicate.runs.artefact import Artefact
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner, selected
-from replicate.runs.store import Artefact, Store
+from replicate.runs.store import Store
 from replicate.scores.metrics import scores
 from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions, unpack_probabilities
 from replicate.stages.finetune import FinetuneOptions
@@ -99,6 +101,32 @@ def test_record_holds_the_chain(record: Record, runner: Runner, data_folder: Pat
     assert record.device["kind"] == "cpu"
     assert record.seconds == sum(stage["seconds"] for stage in record.stages) > 0
     assert record.command[-4:] == ("--profile", "tiny", "--seeds", "1")
+
+
+def test_a_net_of_the_checkout_is_taken_and_not_made_again(
+    record: Record, runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its key, from whichever profile's folder, with one line; one that is damaged is refused, and nothing runs."""
+    (stage,) = (one for one in runner.planned(ARTICLE, ROW, 1) if one.name == "pretrain")
+    kept = runner.store.find("pretrain", stage.key)
+    assert kept is not None
+    folder = tmp_path / "measured" / "other" / "nets" / stage.key
+    shutil.copytree(kept.path, folder)
+    here = replace(runner, store=Store(tmp_path / "store"), measured=tmp_path / "measured")
+    monkeypatch.setitem(KINDS, "pretrain", replace(KINDS["pretrain"], run="no.such:module"))
+    assert here.kept(stage)
+    taken = here.make(stage, "base · seed 1")
+    assert (taken.seconds, taken.summary["weights"]) == (kept.seconds, record.pretrained)
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if str(folder) in line] == told[:1]
+    here.make(stage, "base · seed 1")
+    assert capsys.readouterr().err == ""
+    (folder / "model.safetensors").write_bytes(b"")
+    there = replace(here, store=Store(tmp_path / "third"))
+    with pytest.raises(UserError) as caught:
+        there.make(stage, "base · seed 1")
+    assert str(caught.value).startswith(f"{folder}: ")
+    assert load_records(tmp_path / "measured") == []
 
 
 def test_scores_are_those_of_the_exported_model(record: Record, runner: Runner, dataset: Dataset) -> None:

@@ -19,7 +19,8 @@ from replicate.common.files import read_json
 from replicate.common.paths import store_root
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller, Prediction
 from replicate.inference.runtime import RUNTIMES, open_runtime
-from replicate.runs.store import MANIFEST, RESULT, Store
+from replicate.runs.artefact import MANIFEST, RESULT
+from replicate.runs.store import Store
 from replicate.scores.metrics import scores
 
 STDIN = "standard input"

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate run`."""
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
-    add_profile(parser, "paper, small or smoke")
+    add_profile(parser, "paper, small, exploratory or smoke")
     add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
     add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
@@ -119,7 +119,7 @@ def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
             seeds = [str(seed) for seed, one in stages.items() if not kept[one.key]]
             if not seeds:
                 return f"{stage.name}: kept"
-            shared = stage.seed is None
+            shared = stage.seed is None and len({one.key for one in stages.values()}) == 1
             return f"{stage.name}: would run" + (
                 "" if shared else f" for seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
             )

@@ -15,6 +15,9 @@ from replicate.records.migrations import SCHEMA, migrate
 
 # Below the records' folder; `records/timing_file.py` reads them.
 TIMING = "timing"
+# Below a profile's folder of records: pretrained nets that are kept with them, and the plans that its seeds follow.
+NETS = "nets"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,15 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records below `folder`, each for itself, by profile, table, row and seed; those of timings are others.
+    """The records below `folder`, each for itself, by profile, table, row and seed; timings, nets and plans are others.
 
     Raises:
         UserError: one of them isn't valid or isn't in its place.
     """
     records = []
     for path in sorted(folder.rglob("*.json")):
-        if path.is_relative_to(folder / TIMING):
+        parts = path.relative_to(folder).parts
+        if parts[0] == TIMING or parts[1:2] == (NETS,) or parts[1:] == (PLAN,):
             continue
         record = read_record(path)
         if path.relative_to(folder).as_posix() != record.place:
@@ -129,8 +133,9 @@ def load_records(folder: Path = MEASURED) -> list[Record]:
 
 
 def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None:
-    """Refuses records that can't be compared: of a table and profile those of other dev examples or labels, and of a
-    row's seeds those of another pretrained net. What a record doesn't say is not compared.
+    """Refuses records that can't be compared: of a table and profile those of other dev examples or labels, of one
+    seed's rows those of another pretrained net, and of a row's seeds on one net those of another. What a record doesn't
+    say is not compared.
 
     Args:
         records: in any order.
@@ -145,7 +150,8 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None
         facts: tuple[tuple[str, object, tuple[str, ...]], ...] = (
             ("dev set", record.digests.get("dev"), table),
             ("label list", record.labels, table),
-            ("pretrained net", record.pretrained, (*table, record.row)),
+            ("pretrained net", record.pretrained, (*table, "seed", str(record.seed))),
+            ("pretrained net", record.pretrained, (*table, "row", record.row, str(_start_of(record.stages)))),
         )
         for what, value, group in facts:
             other, first = found.setdefault((what, *group), (value, record)) if value else (value, record)
@@ -162,6 +168,11 @@ def pretrained_of(stages: Iterable[Mapping[str, Any]]) -> str:
         if found := stage["summary"].get("weights" if stage["stage"] == "pretrain" else "pretrained"):
             return str(found)
     return ""
+
+
+def _start_of(stages: Iterable[Mapping[str, Any]]) -> int:
+    """Where the pretraining behind a record started: the nets of one profile differ in that seed alone."""
+    return next((int(stage["config"].get("seed", 0)) for stage in stages if stage["stage"] == "pretrain"), 0)
 
 
 def _sorted(value: Any) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from replicate.runs.artefact import Artefact
 from replicate.runs.plan import Stage
-from replicate.runs.store import Artefact
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from replicate.common.errors import UserError
 from replicate.common.progress import watch
 from replicate.records.facts import now
+from replicate.runs.artefact import Artefact
 from replicate.runs.executor import Failed, Job, Made, NotRun, Outcome
 from replicate.runs.plan import Stage
-from replicate.runs.store import Artefact
 from replicate.training.optimisation import Diverged
 
 

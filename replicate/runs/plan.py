@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from replicate.common.errors import UserError
-from replicate.runs.store import key_of
+from replicate.records.strata import net_of
+from replicate.runs.artefact import key_of
 from replicate.stages.kind import Kind, Port
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
@@ -122,7 +123,11 @@ class _Run:
         """What the first stage that needs a net starts from."""
         if self.profile.model is not None:
             return self.profile.model
-        return self.stage("pretrain", self.profile.options.get("pretrain", {}), _Branch())
+        passed = dict(self.profile.options.get("pretrain", {}))
+        # The first net is the one that a profile of one net has, with the key that it has there.
+        if net := net_of(self.seed, self.profile.nets):
+            passed["seed"] = passed.get("seed", 0) + net
+        return self.stage("pretrain", passed, _Branch())
 
     def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch) -> Stage:
         """A stage after a branch, with everything that determines its result."""

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.common.paths import MEASURED
 from replicate.common.progress import Progress
 from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
+from replicate.runs.artefact import Artefact
 from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, jobs_of
 from replicate.runs.local import Local
 from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
-from replicate.runs.store import Artefact, Store
+from replicate.runs.shipped import shipped, take
+from replicate.runs.store import Store
 from replicate.stages.kind import Inputs
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
@@ -54,12 +57,14 @@ class Runner:
         store: where results are kept.
         quiet: show no progress.
         offline: open no connection.
+        measured: the folder of accepted records, where pretrained nets may lie too.
     """
 
     profile: Profile
     store: Store
     quiet: bool = False
     offline: bool = False
+    measured: Path = field(default_factory=lambda: MEASURED)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -97,11 +102,11 @@ class Runner:
         return stages
 
     def kept(self, stage: Stage) -> bool:
-        """Whether the store has the stage's result."""
-        return self.store.find(stage.name, stage.key) is not None
+        """Whether the store has the stage's result, or can take it in."""
+        return self.store.find(stage.name, stage.key) is not None or shipped(stage, self.measured) is not None
 
     def make(self, stage: Stage, label: str) -> Artefact:
-        """The stage's result, from the store or made now; the stages that it needs must have been made.
+        """The stage's result, from the store or the checkout's nets, or made now; what it needs must have been made.
 
         Raises:
             UserError: the store has lost a stage that it needs, or the stage refuses its settings or data.
@@ -141,6 +146,7 @@ class Runner:
                 progress.close()
             return {**summary, "origin": self.origin(started)}
 
+        take(stage, self.measured, self.store, label)
         return self.store.make(stage.name, stage.identity, build)
 
     def origin(self, started: str) -> dict[str, Any]:

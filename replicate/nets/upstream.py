@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from replicate.common.cores import cores
+from replicate.common.errors import UserError
+from replicate.common.paths import paddlenlp_home
 
 # On CUDA, the same sums in the same order where Paddle, cuDNN and cuBLAS can: docs/faults.md says what is left. The CPU
 # build knows none of them, and computes so anyway.
@@ -92,9 +94,21 @@ def quiet() -> None:
         importlib.import_module("paddle")
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
+    _make_caches()
     from paddlenlp.utils.log import logger
 
     logger.set_level("WARNING")
+
+
+def _make_caches() -> None:
+    # PaddleNLP makes these while it is imported, and dies of it where it can't.
+    home = paddlenlp_home()
+    try:
+        for name in ("models", "datasets", "packages"):
+            (home / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "PaddleNLP needs its folders there; set PPNLP_HOME to a folder that can be written"
+        raise UserError(f"can't make {name} ({error.strerror})", path=home, hint=hint) from error
 
 
 def import_lac() -> ModuleType:

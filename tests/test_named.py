@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from replicate.commands.checks import sources
 from replicate.common.errors import UserError
 from replicate.corpus.fetch import no_network
 from replicate.nets import upstream
@@ -169,6 +170,26 @@ def test_bad_cache_is_refused(cache: Named, fault: str) -> None:
     assert "\n" not in line
     assert [word for word in words if word not in line] == []
     assert ("check the network" in line) == (place == "folder")
+
+
+@pytest.mark.parametrize(
+    "fault", ["other-name", "vocab.txt", "safetensors", "truncated", "page", "shape", "empty", "vocabulary-half"]
+)
+def test_doctor_names_what_the_run_refuses(cache: Named, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loads what the run will load, and asks the address only of what has to be fetched."""
+    asked: list[str] = []
+
+    def unavailable(url: str) -> tuple[bool, str]:
+        asked.append(url)
+        return False, "HTTP 503"
+
+    monkeypatch.setattr(sources, "status_of", unavailable)
+    spoil, place, words = BAD[fault]
+    spoil(cache)
+    check = sources.check_weights(NANO)
+    assert not check.ok
+    assert [word for word in (str(getattr(cache, place)), *words) if word not in check.detail] == []
+    assert bool(asked) == (place == "folder") == ("HTTP 503" in check.detail)
 
 
 class Bomb:

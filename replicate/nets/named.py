@@ -79,6 +79,15 @@ class Named:
         """What to do with a file that is not what it should be."""
         return f"remove it, and PaddleNLP fetches it again, or copy {self.folder} from a machine that has it"
 
+    @property
+    def instead(self) -> str:
+        """In words, what the cache's folder holds besides: a file may lie there under another name."""
+        try:
+            others = sorted(path.name for path in self.folder.iterdir() if path not in (self.weights, self.vocabulary))
+        except OSError:
+            others = []
+        return f" (it has {', '.join(others[:SHOWN])})" if others else ""
+
 
 def named(source: str | Path) -> Named | None:
     """The net of that name; None where PaddleNLP has no such ERNIE, or a folder is called so."""
@@ -105,19 +114,10 @@ def fetch_named(one: Named) -> None:
             resolve_file_path(one.name, [address])
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"no {path.name}{_instead(one)}, and PaddleNLP could not fetch it ({type(error).__name__})",
+                f"no {path.name}{one.instead}, and PaddleNLP could not fetch it ({type(error).__name__})",
                 path=one.folder,
                 hint=f"check the network, or copy the folder from a machine that has it ({address})",
             ) from error
-
-
-def _instead(one: Named) -> str:
-    """What the cache's folder holds, where that is something else."""
-    try:
-        others = sorted(path.name for path in one.folder.iterdir() if path not in (one.weights, one.vocabulary))
-    except OSError:
-        others = []
-    return f" (it has {', '.join(others[:SHOWN])})" if others else ""
 
 
 def load_named(kind: Any, one: Named, head: Mapping[str, Any], complete: bool = False) -> tuple[Any, Any]:

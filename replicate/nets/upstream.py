@@ -25,6 +25,9 @@ DETERMINISTIC = {
     "FLAGS_embedding_deterministic": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+# Paddle multiplies in TF32, with 10 bits of mantissa, on Ampere and newer: the same run would be another one on a V100.
+# NVIDIA's own libraries read this.
+TF32 = "NVIDIA_TF32_OVERRIDE"
 # glibc's malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -42,6 +45,7 @@ def prepare() -> None:
         # Paddle sets this to one thread otherwise.
         "OMP_NUM_THREADS": str(cores()),
         **DETERMINISTIC,
+        TF32: "0",
         # Paddle's C++ core logs to stderr what only its developers want to know.
         "GLOG_minloglevel": "2",
         **_mkl_defaults(),
@@ -94,14 +98,14 @@ def quiet() -> None:
         importlib.import_module("paddle")
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
-    _make_caches()
+    make_caches()
     from paddlenlp.utils.log import logger
 
     logger.set_level("WARNING")
 
 
-def _make_caches() -> None:
-    # PaddleNLP makes these while it is imported, and dies of it where it can't.
+def make_caches() -> None:
+    """Make the folders that PaddleNLP makes while it is imported; UserError where it would die of it."""
     home = paddlenlp_home()
     try:
         for name in ("models", "datasets", "packages"):

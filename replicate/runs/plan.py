@@ -14,8 +14,9 @@ from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
-# Packages whose version decides what comes out of every stage; the two builds of Paddle have one version.
-DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
+# Packages whose version decides what comes out of every stage; the two builds of Paddle have one version. TF32 is there
+# only where somebody switched it on.
+DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn", "tf32")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
 from replicate.nets.named import content_of, fetch_named, named
+from replicate.nets.upstream import TF32
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, jobs_of
@@ -82,6 +84,8 @@ class Runner:
         """Digests of the data and versions of the packages."""
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
+        if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
+            environment["tf32"] = os.environ[TF32]
         return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.model_digest)
 
     @property

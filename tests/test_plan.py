@@ -234,6 +234,17 @@ def test_named_model_needs_no_pretraining() -> None:
     assert other["finetune"].key != found["finetune"].key
 
 
+def test_content_of_a_named_model_is_in_the_key() -> None:
+    """Another checkpoint under the same name is another net; what doesn't start from it stays."""
+    paper = load_profile("paper")
+    digests = ("", "a" * 64, "b" * 64)
+    unknown, one, two = (stages("prune-1-2", profile=paper, sources=replace(SOURCES, model=each)) for each in digests)
+    assert one["finetune"].identity["inputs"]["model"] == f"{paper.model}@{'a' * 64}"
+    for name in ("finetune", "prune"):
+        assert len({found[name].key for found in (unknown, one, two)}) == 3
+    assert unknown["augment"].key == one["augment"].key == two["augment"].key
+
+
 @pytest.mark.parametrize("record", load_records(), ids=lambda record: record.place)
 def test_keys_of_committed_records_stay_valid(record: Record) -> None:
     """Of what each record says it was made of, the plan makes the keys that its stages were stored under."""

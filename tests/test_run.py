@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import UNLABELLED, unlabelled_lines
 from replicate.inference.predict import predict
+from replicate.nets.upstream import TF32
 from replicate.records.facts import device_facts
 from replicate.records.run import Record, load_records, read_record
 from replicate.runs.artefact import Artefact
@@ -279,6 +282,18 @@ def test_device_facts_tell_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert device_facts("cpu")["threads"] == 7
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.parametrize(("value", "key"), [("0", {}), ("1", {"tf32": "1"})])
+def test_tf32_is_on_record(value: str, key: dict[str, str], profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the record tells NVIDIA's switch either way, and products in TF32 are another key."""
+    cuda = SimpleNamespace(device_count=lambda: 1, get_device_capability=lambda: (8, 0), get_device_name=lambda: "A100")
+    monkeypatch.setitem(sys.modules, "paddle", SimpleNamespace(device=SimpleNamespace(cuda=cuda)))
+    monkeypatch.setenv(TF32, value)
+    assert device_facts("gpu")["nvidia_tf32_override"] == value
+    found = Runner(replace(profile, device="gpu"), Store(Path("none"))).sources.environment
+    assert {name: found[name] for name in found if name == "tf32"} == key
+    assert "tf32" not in Runner(profile, Store(Path("none"))).sources.environment
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "augment", "finetune", "prune"])

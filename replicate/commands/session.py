@@ -151,6 +151,6 @@ def usable_gpu() -> bool:
         ctypes.CDLL("libcuda.so.1")
     except (metadata.PackageNotFoundError, OSError):
         return False
-    from replicate.commands.doctor import check_device, probe
+    from replicate.commands.checks.device import check_device, probe
 
     return check_device("gpu", probe("gpu")).ok

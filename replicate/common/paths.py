@@ -17,3 +17,8 @@ REPORT = ROOT / "REPORT.md"
 def store_root() -> Path:
     """The run store's folder: `REPLICATE_STORE`, else `.replicate` in the current folder."""
     return Path(os.environ.get("REPLICATE_STORE") or ".replicate")
+
+
+def paddlenlp_home() -> Path:
+    """The folder of PaddleNLP's caches: `PPNLP_HOME`, else `~/.paddlenlp`."""
+    return Path(os.environ.get("PPNLP_HOME") or Path.home() / ".paddlenlp")

@@ -13,6 +13,7 @@ from typing import Any
 
 from replicate.common.cores import cores
 from replicate.common.paths import ROOT
+from replicate.nets.upstream import TF32
 
 PACKAGES = (
     "gensim",
@@ -93,7 +94,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def device_facts(device: str) -> dict[str, Any]:
-    """Kind, name, threads and, for CUDA, compute capability of the device that runs used."""
+    """Kind, name, threads and, for CUDA, compute capability and TF32's switch of the device that runs used."""
     threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
     paddle = sys.modules.get("paddle")
     # What needed no Paddle ran on the CPU whatever was asked for.
@@ -105,6 +106,7 @@ def device_facts(device: str) -> dict[str, Any]:
         "name": paddle.device.cuda.get_device_name(),
         "threads": threads,
         "compute_capability": f"{major}.{minor}",
+        "nvidia_tf32_override": os.environ.get(TF32, ""),
     }
 
 

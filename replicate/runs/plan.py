@@ -15,8 +15,9 @@ from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
-# Packages whose version decides what comes out of every stage; the two builds of Paddle have one version.
-DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
+# Packages whose version decides what comes out of every stage; the two builds of Paddle have one version. TF32 is there
+# only where somebody switched it on.
+DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn", "tf32")
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Sources:
         unlabelled: of the text to pretrain on; empty where nothing is pretrained.
         environment: versions of the packages that can decide a result.
         queries: of the data set's own unlabelled text.
+        model: of the files of the net that the profile names; empty where it names none, or they are not there yet.
     """
 
     digests: Mapping[str, str]
     unlabelled: str
     environment: Mapping[str, str]
     queries: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,12 @@ class _Run:
             passed["seed"] = passed.get("seed", 0) + net
         return self.stage("pretrain", passed, _Branch())
 
+    def identity(self, source: Stage | str) -> str:
+        """What stands in a key for what a stage starts from: a name may be another net's on another machine."""
+        if isinstance(source, Stage):
+            return source.key
+        return f"{source}@{self.sources.model}" if self.sources.model else source
+
     def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch) -> Stage:
         """A stage after a branch, with everything that determines its result."""
         kind = KINDS[name]
@@ -139,7 +148,7 @@ class _Run:
         # Every identity has had a model since the first, also that of a stage that takes none.
         inputs["model"] = None
         for port in kind.ports:
-            digests = [_identity(source) for source in taken.get(port.name, ())]
+            digests = [self.identity(source) for source in taken.get(port.name, ())]
             if digests:
                 inputs[port.name] = digests if port.many else digests[0]
         at = self.seed if kind.seeded else None

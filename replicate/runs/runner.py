@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,6 +16,8 @@ from replicate.common.progress import Progress
 from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
+from replicate.nets.named import content_of, fetch_named, named
+from replicate.nets.upstream import TF32
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.artefact import Artefact
@@ -86,7 +89,14 @@ class Runner:
         """Digests of the data and versions of the packages."""
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"])
+        if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
+            environment["tf32"] = os.environ[TF32]
+        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.model_digest)
+
+    @property
+    def model_digest(self) -> str:
+        """Digest of the net that the profile names; empty where it names none, or its files are not there yet."""
+        return "" if self.profile.model is None else content_of(self.profile.model)
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -185,7 +195,10 @@ class Runner:
         return next(self._records([Ask(table, row_id, seed)]))
 
     def _records(self, asks: Sequence[Ask], executor: Executor | None = None) -> Iterator[Record]:
-        plans = [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
+        plans = self._planned(asks)
+        if any(self._unfetched(stage) for _, stages in plans for stage in stages):
+            self._fetch()
+            plans = self._planned(asks)
         waiting: dict[str, list[tuple[Ask, list[Stage]]]] = {}
         for ask, stages in plans:
             waiting.setdefault(stages[-1].key, []).append((ask, stages))
@@ -195,6 +208,20 @@ class Runner:
             outcomes[outcome.stage.key] = outcome
             for ask, stages in waiting.pop(outcome.stage.key, ()):
                 yield self.record(ask, [outcomes[stage.key] for stage in stages])
+
+    def _planned(self, asks: Sequence[Ask]) -> list[tuple[Ask, list[Stage]]]:
+        return [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
+
+    def _unfetched(self, stage: Stage) -> bool:
+        """Whether a stage starts from a net that the profile names and that isn't on this machine."""
+        named = any(isinstance(source, str) for taken in stage.sources.values() for source in taken)
+        return named and not self.sources.model
+
+    def _fetch(self) -> None:
+        """Have the files of the net that the profile names, whose digest is part of the keys."""
+        if one := named(str(self.profile.model)):
+            fetch_named(one)
+            self.sources = replace(self.sources, model=self.model_digest)
 
     def record(self, ask: Ask, outcomes: Sequence[Outcome]) -> Record:
         """What is on record of a row and seed whose stages came to these outcomes; the last one is the row's own."""

@@ -297,9 +297,9 @@ def test_run_prints_figures_and_keeps_the_record(
     assert main(line) == 0
     told = capsys.readouterr()
     assert told.out.count(" ok ") == 2
-    assert f"records in {tmp_path / 'store' / 'records'}" in told.out
+    assert f"records in {tmp_path / 'store' / 'records-of'}" in told.out
     assert told.err == ""
-    records = sorted(path.name for path in (tmp_path / "store" / "records").rglob("*.json"))
+    records = sorted(path.name for path in (tmp_path / "store" / "records-of").rglob("*.json"))
     assert records == ["seed-4.json", "seed-5.json"]
     assert main([*line, "--dry-run"]) == 0
     *_, svm, total = capsys.readouterr().out.splitlines()

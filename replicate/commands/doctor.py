@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 from replicate.commands.flags import add_json, add_profile
 from replicate.common.cores import cores
 from replicate.common.errors import UserError
+from replicate.common.homes import paddlenlp_home
 from replicate.common.paths import ROOT
 from replicate.corpus import generated, kuake, load_dataset
 from replicate.corpus.unlabelled import UNLABELLED, unlabelled_lines
@@ -276,7 +277,7 @@ def check_weights(model: str | None) -> Check:
     if Path(model).is_dir():
         found = (Path(model) / "model.safetensors").is_file()
         return Check("weights", found, model, "" if found else "name a folder that `replicate pretrain` wrote")
-    cache = Path(os.environ.get("PPNLP_HOME") or Path.home() / ".paddlenlp") / "models" / model
+    cache = paddlenlp_home() / "models" / model
     kinds = {"weights": ("*.pdparams", "*.safetensors"), "vocabulary": ("*vocab*.txt",)}
     missing = [kind for kind, names in kinds.items() if not any(path for name in names for path in cache.glob(name))]
     if not missing:

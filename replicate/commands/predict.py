@@ -9,7 +9,6 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -94,24 +93,41 @@ def _texts(args: argparse.Namespace) -> Iterator[Iterable[str]]:
 def read_texts(source: IO[bytes], name: str) -> Iterator[str]:
     """The lines of a UTF-8 stream without their ends, each read when it is asked for; of a huge one the first MiB.
 
+    They end in LF, CR LF or CR, as for every reader of a file.
+
     Raises:
         UserError: a line is not UTF-8; those before it have been given.
     """
-    for number in count(1):
-        line = source.readline(LINE)
-        if not line:
-            return
-        whole = line.endswith(b"\n") or len(line) < LINE
+    for number, (line, whole) in enumerate(_raw_lines(source), start=1):
         try:
             # A line that is cut may end within a character, which is no error of the file.
             text = codecs.getincrementaldecoder("utf-8")().decode(line, final=whole)
         except UnicodeDecodeError as error:
             raise UserError("not UTF-8", path=name, line=number) from error
-        while not whole:
-            rest = source.readline(LINE)
-            whole = not rest or rest.endswith(b"\n")
         # Files that were joined have one inside as well.
-        yield text.lstrip(_BOM).rstrip("\r\n")
+        yield text.lstrip(_BOM)
+
+
+def _raw_lines(source: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each line without its end, and whether that is all of it: of a longer one come `LINE` bytes."""
+    line, begun, whole, after_return = b"", False, True, False
+    while block := source.readline(LINE):
+        if after_return and block == b"\n":
+            after_return = False
+            continue
+        after_return = block.endswith(b"\r")
+        ended = block.endswith(b"\n")
+        for at, piece in enumerate(block.removesuffix(b"\n").removesuffix(b"\r" if ended else b"").split(b"\r")):
+            if at:
+                yield line, whole
+                line, begun, whole = b"", False, True
+            room = LINE - len(line)
+            line, begun, whole = line + piece[:room], begun or bool(piece), whole and len(piece) <= room
+        if ended:
+            yield line, whole
+            line, begun, whole = b"", False, True
+    if begun:
+        yield line, whole
 
 
 def as_json(chunk: Sequence[Prediction]) -> Iterator[str]:

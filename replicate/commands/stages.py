@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
-from replicate.corpus import kuake, load_dataset
+from replicate.corpus import kuake, load_dataset, own_folder
 from replicate.corpus.formats import Dataset
 from replicate.scores.metrics import scores
 from replicate.training.optimisation import Diverged
@@ -16,7 +16,7 @@ from replicate.training.optimisation import Diverged
 
 def dataset_of(folder: str | None) -> Dataset:
     """The data set in a folder; KUAKE-QIC without one."""
-    return load_dataset(folder or kuake.NAME)
+    return load_dataset(own_folder(folder) if folder else kuake.NAME)
 
 
 def tell(summary: dict[str, Any], folder: Path) -> int:

@@ -16,6 +16,7 @@ _BOM = "\ufeff"
 _BLOCK = 1 << 20
 # Of a data set that is trained or scored on.
 MOST_LABELS = 1000
+_BLANKS = "take it away, or it is another label than the one without"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
             raise UserError("empty label", path=path, line=number)
         if "\t" in label:
             raise UserError("a label can't contain a TAB", path=path, line=number)
+        if label != label.strip():
+            raise UserError(f"a blank before or after the label {label!r}", path=path, line=number, hint=_BLANKS)
         if label in first_seen:
             raise UserError(f"duplicate label {label!r}, first on line {first_seen[label]}", path=path, line=number)
         first_seen[label] = number
@@ -98,6 +101,8 @@ def read_split(path: Path, labels: Sequence[str]) -> Split:
             raise UserError("no TAB between text and label", path=path, line=number)
         if not text.strip():
             raise UserError("empty text", path=path, line=number)
+        if label not in index and label.strip() in index:
+            raise UserError(f"a blank before or after the label {label!r}", path=path, line=number, hint=_BLANKS)
         if label not in index:
             raise UserError(f"unknown label {label!r}", path=path, line=number, hint="label.txt lists the known ones")
         texts.append(text)

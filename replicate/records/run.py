@@ -108,7 +108,9 @@ def read_records(folder: Path) -> list[Record]:
     """
     records = []
     for path in sorted(folder.rglob("*.json")):
-        if path.is_relative_to(folder / TIMING):
+        inner = path.relative_to(folder)
+        # What editors and file managers leave is hidden, and no record.
+        if inner.parts[0] == TIMING or any(part.startswith(".") for part in inner.parts):
             continue
         record = read_record(path)
         if path.relative_to(folder).as_posix() != record.place:
@@ -128,13 +130,14 @@ def load_records(folder: Path = MEASURED) -> list[Record]:
     return records
 
 
-def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None:
+def check_fellows(records: Iterable[Record], folder: Path | None = None, across: bool = False) -> None:
     """Refuses records that can't be compared: of a table and profile those of other dev examples or labels, and of a
     row's seeds those of another pretrained net. What a record doesn't say is not compared.
 
     Args:
         records: in any order.
         folder: where their places are, for the message.
+        across: rows of two tables are compared too, so that all have to be of one dev set.
 
     Raises:
         UserError: names the files of two that differ, and in what.
@@ -142,9 +145,10 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None
     found: dict[tuple[str, ...], tuple[object, Record]] = {}
     for record in records:
         table = (record.profile, record.table)
+        data = () if across else table
         facts: tuple[tuple[str, object, tuple[str, ...]], ...] = (
-            ("dev set", record.digests.get("dev"), table),
-            ("label list", record.labels, table),
+            ("dev set", record.digests.get("dev"), data),
+            ("label list", record.labels, data),
             ("pretrained net", record.pretrained, (*table, record.row)),
         )
         for what, value, group in facts:

@@ -11,7 +11,7 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.common.progress import Progress
-from replicate.corpus import generated, kuake, load_dataset
+from replicate.corpus import BUILT_IN, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import unlabelled_lines
 from replicate.records.facts import commit, device_facts, machine, now, versions
@@ -242,9 +242,11 @@ class Runner:
     @property
     def records(self) -> Path:
         """Where records are before somebody accepts them into `measured/`; other data has a folder of its own."""
-        if self.dataset.name in (kuake.NAME, generated.NAME):
+        if self.profile.dataset in BUILT_IN:
             return self.store.root / "records"
-        return self.store.root / "records-of" / f"{self.dataset.name}-{self.dataset.digests['train'][:8]}"
+        parts = "".join(self.dataset.digests[part] for part in ("train", "dev", "labels"))
+        digest = hashlib.sha256(parts.encode()).hexdigest()
+        return self.store.root / "records-of" / f"{self.dataset.name}-{digest[:8]}"
 
 
 def selected(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.common.progress import warn
 from replicate.corpus import kuake, load_dataset, own_folder
 from replicate.corpus.formats import Dataset
 from replicate.scores.metrics import scores
@@ -16,7 +17,9 @@ from replicate.training.optimisation import Diverged
 
 def dataset_of(folder: str | None) -> Dataset:
     """The data set in a folder; KUAKE-QIC without one."""
-    return load_dataset(own_folder(folder) if folder else kuake.NAME)
+    dataset = load_dataset(own_folder(folder) if folder else kuake.NAME)
+    warn(dataset.notes)
+    return dataset
 
 
 def tell(summary: dict[str, Any], folder: Path) -> int:

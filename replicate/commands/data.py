@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from replicate.commands.flags import add_json, add_offline
+from replicate.common.checks import check_seed
 from replicate.common.errors import UserError
 from replicate.common.progress import warn
 from replicate.corpus import generated, kuake, load_dataset, own_folder
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     header = imported.add_mutually_exclusive_group()
     header.add_argument("--header", action="store_true", default=None, help="the first row holds names")
     header.add_argument("--no-header", dest="header", action="store_false", help="the first row is an example")
-    add("--delimiter", choices=DELIMITERS, help="what parts cells")
+    add("--delimiter", choices=tuple(DELIMITERS), help="what parts cells")
     add("--encoding", metavar="NAME", help="such as gb18030 or utf-16 (default: UTF-8)")
     add("--dev", type=float, default=Reading.dev, metavar="SHARE", help="of the texts, where there is no dev set")
     add("--seed", type=int, default=Reading.seed, metavar="N", help="of that draw")
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reading(args: argparse.Namespace) -> Reading:
+    check_seed(args.seed)
     columns = tuple(args.columns.split(",")) if args.columns else None
     if columns is not None and len(columns) != 2:
         raise UserError(f"columns is {args.columns!r}", hint="give two, TEXT,LABEL, such as review,label or 2,1")

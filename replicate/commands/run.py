@@ -15,6 +15,9 @@ from replicate.commands.ahead import run_ahead
 from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
+from replicate.common.progress import warn
+from replicate.corpus.checkup import told
+from replicate.findings.own_data import own_checkup
 from replicate.records.run import Record
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner, selected
@@ -63,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
     tables = load_tables()
     rows = list(selected(tables, profile, tuple(args.rows)))
+    if args.dataset_dir:
+        rows = _that_fit(runner, rows, bool(args.rows))
     if args.dry_run:
         plans = [(table, row, [runner.planned(table, row, seed) for seed in profile.seeds]) for table, row in rows]
         if args.json:
@@ -76,7 +81,13 @@ def run(args: argparse.Namespace) -> int:
 
     session = Session(runner, tables)
     run_ahead([f"{table.id}/{row}" for table, row in rows], profile, args.processes, args.offline)
-    session.run(table.row(row) for table, row in rows)
+    try:
+        session.run(table.row(row) for table, row in rows)
+    except UserError:
+        # What has been run until then is not lost.
+        if args.dataset_dir and any(runner.records.rglob("*.json")):
+            report.write_own(runner.records, runner.dataset)
+        raise
     _tell([_result(record) for record in session.records], args.json)
     own = report.write_own(runner.records, runner.dataset) if args.dataset_dir else None
     decision = session.accept(args.accept_changed) if accepting else None
@@ -86,6 +97,26 @@ def run(args: argparse.Namespace) -> int:
         print(refusal(decision), file=sys.stderr)
         return 1
     return int(any(record.status != "ok" for record in session.records))
+
+
+def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool) -> list[tuple[ResultsTable, str]]:
+    """The rows that the user's data are enough for; the others are told. One that was named is refused instead."""
+    warn(runner.dataset.notes)
+    fitting, nets = [], False
+    for table, row in rows:
+        stages = runner.planned(table, row, runner.profile.seeds[0])
+        lack = runner.lacks(stages)
+        if lack and named:
+            raise UserError(f"row {row} needs {lack}", hint="name other rows, or more data")
+        if lack:
+            warn([f"{row}: not run, since it needs {lack}"])
+        else:
+            fitting.append((table, row))
+            nets = nets or any(stage.name == "finetune" for stage in stages)
+    if nets:
+        found = told(own_checkup(runner.dataset, runner.profile, runner.unlabelled))
+        warn(line for line in found if not runner.quiet or line.startswith("warning"))
+    return fitting
 
 
 # A row's table, its id, and its stages for each seed of the profile.

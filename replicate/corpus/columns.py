@@ -120,18 +120,19 @@ def _by_content(grid: Grid, header: bool, width: int, known: Collection[str]) ->
     columns = [[_shown(cells[at]) for cells in rows] for at in range(width)]
     length = [sum(map(len, column)) for column in columns]
     distinct = [len(Counter(column)) for column in columns]
-    if known:
-        fitting = [at for at in range(width) if columns[at] and set(columns[at]) <= set(known)]
-        if len(fitting) == 1:
-            return max((at for at in range(width) if at != fitting[0]), key=lambda at: length[at]), fitting[0]
+    fits = [sum(cell in known for cell in column) for column in columns]
+    if known and fits.count(max(fits)) == 1:
+        label = fits.index(max(fits))
+        return max((at for at in range(width) if at != label), key=lambda at: length[at]), label
     # Names rather than their numbers, where both stand there.
+    # Of two columns alike the last, as in the local format.
     label = min(
-        range(width), key=lambda at: (width > 2 and distinct[at] == 1, distinct[at], _numbers(columns[at]), length[at])
+        range(width),
+        key=lambda at: (width > 2 and distinct[at] == 1, distinct[at], _numbers(columns[at]), length[at], -at),
     )
-    text = max((at for at in range(width) if at != label), key=lambda at: length[at])
-    if distinct[label] == len(rows) > 1 and length[label] > length[text]:
-        text, label = label, text
-    return text, label
+    if width == 2 and distinct[0] == distinct[1]:
+        label = 1
+    return max((at for at in range(width) if at != label), key=lambda at: length[at]), label
 
 
 def _numbers(cells: Sequence[str]) -> bool:

@@ -27,12 +27,14 @@ class Sources:
         unlabelled: of the text to pretrain on; empty where nothing is pretrained.
         environment: versions of the packages that can decide a result.
         queries: of the data set's own unlabelled text.
+        article: the data are those that the tables are about, or stand for them.
     """
 
     digests: Mapping[str, str]
     unlabelled: str
     environment: Mapping[str, str]
     queries: str = ""
+    article: bool = True
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,12 @@ class _Run:
 
     def stage(self, name: str, passed: Mapping[str, Any], taken: Mapping[str, tuple[Stage | str, ...]]) -> Stage:
         """A stage with everything that determines its result."""
-        kind = KINDS[name]
-        options, sources = kind.settings(passed), self.sources
+        kind, sources = KINDS[name], self.sources
+        options = kind.settings(passed)
+        if not sources.article and getattr(options, "select", "") == "f1":
+            # Class 1 is the article's; of other data it is whatever label happens to be the second.
+            passed = {**passed, "select": "macro_f1"}
+            options = kind.settings(passed)
         known = {**sources.digests, "unlabelled": sources.unlabelled, "queries": sources.queries}
         inputs: dict[str, Any] = {part: known[part] for part in kind.reads(options) if part in known}
         # Every identity has had a model since the first, also that of a stage that takes none.

@@ -11,16 +11,18 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.common.progress import Progress
-from replicate.corpus import BUILT_IN, load_dataset
+from replicate.corpus import BUILT_IN, generated, load_dataset
 from replicate.corpus.formats import Dataset
-from replicate.corpus.unlabelled import unlabelled_lines
+from replicate.corpus.unlabelled import UNLABELLED, own_lines, unlabelled_lines
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
-from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, jobs_of
+from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, Refused, jobs_of
 from replicate.runs.local import Local
 from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
 from replicate.runs.store import Artefact, Store
+from replicate.stages.distill.transfer_set import spare_texts
 from replicate.stages.kind import Inputs
+from replicate.stages.pretrain import LEAST_LINES
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
@@ -68,8 +70,41 @@ class Runner:
 
     @cached_property
     def unlabelled(self) -> tuple[str, ...]:
-        """Lines to pretrain on; none where the profile starts from a named model."""
-        return () if self.profile.unlabelled is None else unlabelled_lines(self.profile.unlabelled)
+        """Lines to pretrain on; none where the profile starts from a named model. Own data bring their own.
+
+        Raises:
+            UserError: the text that the profile or the user names isn't there.
+        """
+        if self.profile.unlabelled is None:
+            return ()
+        if self.on_article or self.profile.unlabelled not in (generated.NAME, UNLABELLED):
+            return unlabelled_lines(self.profile.unlabelled)
+        return own_lines(self.dataset)
+
+    @property
+    def on_article(self) -> bool:
+        """Whether the data are the profile's own, and not a user's."""
+        return self.profile.dataset in BUILT_IN
+
+    def lacks(self, stages: Sequence[Stage]) -> str:
+        """What these data lack for stages that could not run on them, in words; empty where nothing.
+
+        Raises:
+            UserError: the text that the profile or the user names isn't there.
+        """
+        train, dev = self.dataset.train, self.dataset.dev
+        for stage in stages:
+            options = KINDS[stage.name].settings(stage.passed)
+            if stage.name == "sample" and options.examples > len(train):
+                return f"{options.examples} training texts, of which there are {len(train)}"
+            if stage.name == "pretrain" and len(self.unlabelled) < LEAST_LINES:
+                return f"{LEAST_LINES} lines to pretrain on, of which there are {len(self.unlabelled)}"
+            if stage.name == "distill" and options.unlabelled:
+                there = len(spare_texts((*self.dataset.unlabelled, *self.unlabelled), train, dev.texts))
+                wanted = round(options.unlabelled * len(train))
+                if not there or (self.on_article and wanted > there):
+                    return f"{wanted} unlabelled texts beside the data set's own, of which there are {there}"
+        return ""
 
     @cached_property
     def unlabelled_digest(self) -> str:
@@ -81,7 +116,7 @@ class Runner:
         """Digests of the data and versions of the packages."""
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"])
+        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.on_article)
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -137,6 +172,10 @@ class Runner:
                         progress=progress,
                     )
                 )
+            except Refused:
+                raise
+            except UserError as error:
+                raise Refused(str(error)) from error
             finally:
                 progress.close()
             return {**summary, "origin": self.origin(started)}
@@ -180,6 +219,9 @@ class Runner:
 
     def _records(self, asks: Sequence[Ask], executor: Executor | None = None) -> Iterator[Record]:
         plans = [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
+        for ask, stages in plans:
+            if lack := self.lacks(stages):
+                raise UserError(f"row {ask.full_id} needs {lack}", hint="leave the row out, or name other data")
         waiting: dict[str, list[tuple[Ask, list[Stage]]]] = {}
         for ask, stages in plans:
             waiting.setdefault(stages[-1].key, []).append((ask, stages))
@@ -225,7 +267,7 @@ class Runner:
             seed=ask.seed,
             status=status,
             reason=reason,
-            command=("replicate", "run", ask.full_id, "--profile", self.profile.id, "--seeds", str(ask.seed)),
+            command=self.command(ask),
             stages=tuple(stages),
             digests={**self.sources.digests, **weights},
             labels=self.dataset.labels,
@@ -235,6 +277,11 @@ class Runner:
             **evaluation,
         )
 
+    def command(self, ask: Ask) -> tuple[str, ...]:
+        """What makes a row's record again."""
+        words = ("replicate", "run", ask.full_id, "--profile", self.profile.id, "--seeds", str(ask.seed))
+        return words if self.on_article else (*words, "--dataset_dir", self.profile.dataset)
+
     def keep(self, record: Record, folder: Path | None = None) -> Path:
         """Write a record into a folder, by default the one of this runner."""
         return write_record(record, folder or self.records)
@@ -242,7 +289,7 @@ class Runner:
     @property
     def records(self) -> Path:
         """Where records are before somebody accepts them into `measured/`; other data has a folder of its own."""
-        if self.profile.dataset in BUILT_IN:
+        if self.on_article:
             return self.store.root / "records"
         parts = "".join(self.dataset.digests[part] for part in ("train", "dev", "labels"))
         digest = hashlib.sha256(parts.encode()).hexdigest()

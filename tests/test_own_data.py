@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from replicate.commands.main import main
 from replicate.common.errors import UserError
+from replicate.corpus import load_dataset
 from replicate.corpus.formats import Dataset, Split, write_dataset
 from replicate.corpus.generated import generate
 from replicate.corpus.unlabelled import UNLABELLED
+from replicate.inference.predict import predict
 from replicate.records.run import read_records
 from replicate.runs.executor import Failed, Job, Made, Refused
+from replicate.runs.held_out import read_held_out, score_held_out
 from replicate.runs.local import Local
 from replicate.runs.plan import Sources, plan
 from replicate.runs.runner import Ask, Runner
 from replicate.runs.store import Artefact, Store
+from replicate.stages.svm import svm
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile
 from tests.tiny import ARCHITECTURE
@@ -139,3 +144,47 @@ def test_records_say_which_data(tmp_path: Path) -> None:
     (record,) = runner.drive([Ask(ARTICLE, "svm", 1)])
     assert record.command[-2:] == ("--dataset_dir", str(tmp_path / "mine"))
     assert [one.place for one in read_records(runner.records)] == [record.place]
+
+
+def test_the_test_set_is_scored_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What dev has chosen is scored on test.txt; the same command scores nothing again, other seeds are counted."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    made, more = generate(examples_train=200, examples_dev=60), generate(examples_train=1, examples_dev=50, seed=9)
+    write_dataset(replace(made, test=more.dev), tmp_path / "mine")
+    words = ["run", "svm", "--dataset_dir", str(tmp_path / "mine"), "--quiet", "--seeds"]
+    assert main([*words, "1"]) == 0
+    (folder,) = (tmp_path / "store" / "records-of").iterdir()
+    wanted = svm(made.train, more.dev, len(made.labels), 1)
+    accuracy = float(np.mean(wanted == np.asarray(more.dev.labels)))
+    data = load_dataset(str(tmp_path / "mine"))
+    found = read_held_out(folder, "smoke", data)
+    assert found is not None
+    assert found.times == 1
+    assert found.scores["ernie3_kuake_qic/svm"][1]["accuracy"] == pytest.approx(accuracy)
+    front = (folder / "REPORT.md").read_text(encoding="utf-8")
+    assert f"{accuracy:.4f}" in front.partition("| --- |")[0]
+    kept = folder / "held-out" / "smoke.json"
+    before = kept.stat().st_mtime_ns
+    assert main([*words, "1"]) == 0
+    assert kept.stat().st_mtime_ns == before
+    assert main([*words, "1,2"]) == 0
+    again = read_held_out(folder, "smoke", data)
+    assert again is not None
+    assert again.times == 2
+    capsys.readouterr()
+
+
+def test_a_net_is_scored_on_the_test_set_as_it_predicts(tmp_path: Path) -> None:
+    """The counts are those of `predict` with the folder in the store."""
+    made, more = generate(examples_train=60, examples_dev=30), generate(examples_train=1, examples_dev=20, seed=9)
+    runner = own(tmp_path / "mine", replace(made, test=more.dev), tiny())
+    (record,) = runner.drive([Ask(ARTICLE, "base", 1)])
+    found = score_held_out(runner, [record])
+    assert found is not None
+    stage = record.stages[-1]
+    folder = runner.store.root / str(stage["stage"]) / str(stage["key"])
+    named = [one.label for one in predict(folder, more.dev.texts, 64)]
+    right = np.mean([name == made.labels[at] for name, at in zip(named, more.dev.labels, strict=True)])
+    assert found.scores["ernie3_kuake_qic/base"][1]["accuracy"] == pytest.approx(right)

@@ -31,7 +31,8 @@ from replicate.tables.table import ResultsTable
 if TYPE_CHECKING:
     from replicate.commands.session import Session
 
-HEAD = ("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds")
+CLASS_1 = "F1 (class 1)"
+HEAD = ("row", "seed", "status", "accuracy", CLASS_1, "macro-F1", "seconds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
         if args.dataset_dir and any(runner.records.rglob("*.json")):
             report.write_own(runner.records, runner.dataset)
         raise
-    _tell([_result(record) for record in session.records], args.json)
-    own = report.write_own(runner.records, runner.dataset) if args.dataset_dir else None
+    _tell([_result(record, not args.dataset_dir) for record in session.records], args.json)
+    own = _own_report(session) if args.dataset_dir else None
     decision = session.accept(args.accept_changed) if accepting else None
     if not args.json:
         print(_where(session, own, accepting))
@@ -117,6 +118,19 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
         found = told(own_checkup(runner.dataset, runner.profile, runner.unlabelled))
         warn(line for line in found if not runner.quiet or line.startswith("warning"))
     return fitting
+
+
+def _own_report(session: Session) -> Path:
+    """The report on somebody's own data, with what dev has chosen scored on the test set, if there is one."""
+    from replicate.report import build as report
+    from replicate.runs.held_out import score_held_out
+
+    scored = [one for one in session.results.values() if one.scores]
+    nets = [one for one in scored if one.row.role is None]
+    chosen = [one for one in scored if one.row.role == "baseline"]
+    chosen += [max(nets, key=lambda one: one.summary("accuracy")[0])] if nets else []
+    score_held_out(session.runner, [record for one in chosen for record in one.records])
+    return report.write_own(session.runner.records, session.runner.dataset)
 
 
 # A row's table, its id, and its stages for each seed of the profile.
@@ -161,11 +175,12 @@ def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
     yield f"{missing} of {len(kept)} stages would run, {len(kept) - missing} are kept in {runner.store.root}"
 
 
-def _result(record: Record) -> dict[str, Any]:
-    """What is printed of a record."""
+def _result(record: Record, article: bool) -> dict[str, Any]:
+    """What is printed of a record; the F1 of class 1 only where that is the article's."""
     found = scores(record.counts) if record.counts else {}
     figures = (f"{found[name]:.4f}" if found else "-" for name in ("accuracy", "f1", "macro_f1"))
-    return dict(zip(HEAD, (record.row, record.seed, record.status, *figures, f"{record.seconds:.0f}"), strict=True))
+    told = zip(HEAD, (record.row, record.seed, record.status, *figures, f"{record.seconds:.0f}"), strict=True)
+    return {name: value for name, value in told if article or name != CLASS_1}
 
 
 def _tell(lines: list[dict[str, Any]], as_json: bool) -> None:

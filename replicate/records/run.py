@@ -15,6 +15,8 @@ from replicate.records.migrations import SCHEMA, migrate
 
 # Below the records' folder; `records/timing_file.py` reads them.
 TIMING = "timing"
+# Beside the records of somebody's own data; `runs/held_out.py` reads them.
+HELD_OUT = "held-out"
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def read_records(folder: Path) -> list[Record]:
     for path in sorted(folder.rglob("*.json")):
         inner = path.relative_to(folder)
         # What editors and file managers leave is hidden, and no record.
-        if inner.parts[0] == TIMING or any(part.startswith(".") for part in inner.parts):
+        if inner.parts[0] in (TIMING, HELD_OUT) or any(part.startswith(".") for part in inner.parts):
             continue
         record = read_record(path)
         if path.relative_to(folder).as_posix() != record.place:

@@ -39,7 +39,7 @@ def _training(name: str, profile: str, courses: Sequence[Course]) -> list[Block]
         Heading(3, "How training went", f"training-{name}", (profile,)),
         Text(
             "Accuracy on dev at each evaluation of a row's last stage, one line a seed. Rows choose the state that is "
-            "kept by accuracy or by F1 of class 1 on this same dev set."
+            "kept by accuracy or by an F1 on this same dev set."
         ),
         panels(
             f"training-{name}",

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from replicate.commands.main import main
@@ -22,6 +23,7 @@ from replicate.report import build as report
 from replicate.report.markdown import markdown
 from replicate.report.pages import own_pages
 from replicate.report.site import Site
+from replicate.scores.evaluation import evaluate
 from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
 from tests.synthetic import GOLD, PROFILES, runs
@@ -170,3 +172,23 @@ def test_wrong_combinations(
     monkeypatch.chdir(tmp_path)
     assert main(line.split()) == 2
     assert capsys.readouterr().err == f"replicate: {message}\n"
+
+
+def test_many_classes_with_long_names(tmp_path: Path) -> None:
+    """300 labels of 56 signs, with marks of Markdown and HTML: pictures under 300 KB, a page under 3 MB."""
+    labels = tuple(f"*{at}*_<b>/," + "字" * 48 for at in range(300))
+    gold = tuple(at % 300 for at in range(600))
+    data = Dataset("many", labels, Split(("a",), (0,)), Split(tuple(f"t{at}" for at in range(600)), gold))
+    rng = np.random.default_rng(1)
+    for row in ("base", "augment", "prune-1-2", "prune-2-3", "svm"):
+        for one in of_rows({row: [20, 21, 22]}, "smoke"):
+            found = rng.random((600, 300)) ** 8
+            found[np.arange(600), gold] += 0.5
+            evaluation = evaluate(found / found.sum(axis=1, keepdims=True), data.dev, 300)
+            write_record(replace(one, labels=labels, digests=data.digests, **evaluation), tmp_path)
+    path = report.write_own(tmp_path, data)
+    assert (tmp_path / "report.html").stat().st_size < 3 << 20
+    assert max(one.stat().st_size for one in tmp_path.rglob("*.svg")) < 300 << 10
+    text = "".join(one.read_text(encoding="utf-8") for one in tmp_path.rglob("*.md"))
+    assert path.is_file()
+    assert "<b>" not in text

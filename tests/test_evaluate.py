@@ -60,3 +60,13 @@ def test_labels_that_the_model_lacks_are_refused(
     assert main(["evaluate", str(finetuned.folder), str(path)]) == 2
     assert f"replicate: {path}:{line}: " in capsys.readouterr().err
     assert main(["evaluate", str(finetuned.folder), str(path), "--positive", "none"]) == 2
+
+
+def test_predict_tells_of_labels_in_its_texts(
+    finetuned: Made, dataset: Dataset, data_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A labelled file given to `predict` would have its labels read as text; other TABs are nothing to tell of."""
+    label = dataset.labels[0]
+    for text, warned in ((f"头疼\t{label}", True), ("头疼\t怎么办", False)):
+        assert main(["predict", str(finetuned.folder), "--text", text, "--json"]) == 0
+        assert ("replicate evaluate" in capsys.readouterr().err) is warned

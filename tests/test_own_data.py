@@ -10,11 +10,12 @@ import pytest
 
 from replicate.commands.main import main
 from replicate.common.errors import UserError
-from replicate.corpus import load_dataset
+from replicate.corpus import kuake, load_dataset
 from replicate.corpus.formats import Dataset, Split, write_dataset
 from replicate.corpus.generated import generate
 from replicate.corpus.unlabelled import UNLABELLED
 from replicate.inference.predict import predict
+from replicate.nets.classifier import Classifier
 from replicate.records.run import read_records
 from replicate.runs.executor import Failed, Job, Made, Refused
 from replicate.runs.held_out import read_held_out, score_held_out
@@ -22,6 +23,7 @@ from replicate.runs.local import Local
 from replicate.runs.plan import Sources, plan
 from replicate.runs.runner import Ask, Runner
 from replicate.runs.store import Artefact, Store
+from replicate.stages.prune.options import PruneOptions
 from replicate.stages.svm import svm
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile
@@ -188,3 +190,33 @@ def test_a_net_is_scored_on_the_test_set_as_it_predicts(tmp_path: Path) -> None:
     named = [one.label for one in predict(folder, more.dev.texts, 64)]
     right = np.mean([name == made.labels[at] for name, at in zip(named, more.dev.labels, strict=True)])
     assert found.scores["ernie3_kuake_qic/base"][1]["accuracy"] == pytest.approx(right)
+
+
+@pytest.mark.parametrize(("labels", "wanted"), [(kuake.LABELS, "f1"), (("x", *kuake.LABELS[1:]), "macro_f1")])
+def test_pruning_by_hand_chooses_by_class_1_for_the_articles_labels_only(
+    labels: tuple[str, ...], wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`replicate prune` without --select; texts that are cut are told of."""
+    found: list[str] = []
+
+    def prune(*given: object) -> None:
+        found.extend(one.select for one in given if isinstance(one, PruneOptions))
+        raise UserError("seen")
+
+    monkeypatch.setattr("replicate.commands.prune.prune", prune)
+    monkeypatch.setattr("replicate.nets.classifier.load_classifier", lambda folder: Classifier(None, None, labels))
+    write_dataset(replace(generate(examples_train=30, examples_dev=20), labels=labels), tmp_path / "mine")
+    words = [
+        "prune",
+        "--width_mult",
+        "1/2",
+        "--params_dir",
+        "none",
+        "--dataset_dir",
+        str(tmp_path / "mine"),
+        "--output_dir",
+        str(tmp_path),
+    ]
+    assert main([*words, "--engine", "native"]) == 2
+    assert main([*words, "--engine", "native", "--select", "accuracy"]) == 2
+    assert found == [wanted, "accuracy"]

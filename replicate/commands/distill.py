@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from replicate.commands.flags import Flag, Offer, add_options, add_training, options_in
-from replicate.commands.stages import dataset_of, divergence
+from replicate.commands.stages import dataset_of, divergence, warn_of_cut
 from replicate.common.errors import UserError
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
+    warn_of_cut(dataset, settings.max_seq_length)
     unlabelled = (*dataset.unlabelled, *(read_lines(args.unlabelled) if args.unlabelled else ()))
     if settings.unlabelled:
         there = spare_texts(unlabelled, dataset.train, dataset.dev.texts)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from replicate.commands.flags import Flag, Offer, Switch, add_options, add_training, options_in
-from replicate.commands.stages import dataset_of, divergence, profile_options, tell
+from replicate.commands.stages import dataset_of, divergence, profile_options, tell, warn_of_cut
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
 from replicate.nets.tokens import build_vocabulary
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
+    warn_of_cut(dataset, settings.max_seq_length)
     set_device(args.device)
     with resumable_folder(args.save_dir) as folder, divergence():
         seed_everything(args.seed)

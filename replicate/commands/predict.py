@@ -16,6 +16,7 @@ from replicate.commands.flags import add_device, add_json
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.paths import store_root
+from replicate.common.progress import warn
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller, Prediction
 from replicate.inference.runtime import RUNTIMES, open_runtime
 from replicate.runs.store import MANIFEST, RESULT, Store
@@ -25,6 +26,8 @@ STDIN = "standard input"
 # Bytes of a line that are kept; no net reads as many, and one endless line must not fill the memory.
 LINE = 1 << 20
 TEXT_COLUMNS = 60
+# Of lines, fewer than so many to one that ends in a label are a labelled file.
+MANY = 1.25
 _BOM = "\ufeff"
 
 
@@ -61,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         show: Callable[[Sequence[Prediction]], Iterable[str]] = as_json if args.json else Table(runtime.labels).lines
         seen = truncated = empty = 0
         for chunk in labeller.stream(texts):
+            if not seen:
+                warn(_labelled(chunk, runtime.labels))
             sys.stdout.write("".join(f"{line}\n" for line in show(chunk)))
             sys.stdout.flush()
             seen += len(chunk)
@@ -71,6 +76,13 @@ def run(args: argparse.Namespace) -> int:
     if notes:
         print(f"replicate: of {seen} texts {', '.join(notes)}", file=sys.stderr)
     return 0
+
+
+def _labelled(chunk: Sequence[Prediction], labels: Sequence[str]) -> Iterator[str]:
+    """What to tell of texts that nearly all end in a TAB and a label of the model: the label was read as text."""
+    ends = [one.text.rpartition("\t")[2] for one in chunk if "\t" in one.text]
+    if len(chunk) < MANY * sum(end in labels for end in ends):
+        yield "warning: the lines end in labels, which are read as text; `replicate evaluate` takes them for labels"
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None, across:
     Args:
         records: in any order.
         folder: where their places are, for the message.
-        across: rows of two tables are compared too, so that all have to be of one dev set.
+        across: they are compared pair by pair, of whatever tables: of one dev set, and no more is asked.
 
     Raises:
         UserError: names the files of two that differ, and in what.
@@ -151,7 +151,7 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None, across:
         facts: tuple[tuple[str, object, tuple[str, ...]], ...] = (
             ("dev set", record.digests.get("dev"), data),
             ("label list", record.labels, data),
-            ("pretrained net", record.pretrained, (*table, record.row)),
+            ("pretrained net", "" if across else record.pretrained, (*table, record.row)),
         )
         for what, value, group in facts:
             other, first = found.setdefault((what, *group), (value, record)) if value else (value, record)

@@ -64,7 +64,8 @@ ARTICLE: dict[str, dict[str, Any]] = {
         "max_seq_length": 128,
         "params_dir": "./checkpoint3",
         "width_mult": "2/3",
-        "select": "f1",
+        # By the labels of the data.
+        "select": None,
     },
     "predict --params_path ./prune/0.5 --dataset_dir ./KUAKE_QIC --device cpu": {
         "params_path": "./prune/0.5",

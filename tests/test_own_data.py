@@ -220,3 +220,16 @@ def test_pruning_by_hand_chooses_by_class_1_for_the_articles_labels_only(
     assert main([*words, "--engine", "native"]) == 2
     assert main([*words, "--engine", "native", "--select", "accuracy"]) == 2
     assert found == [wanted, "accuracy"]
+
+
+def test_processes_score_a_test_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeds that other processes run ahead are scored by the one that waits for them, together."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    made, more = generate(examples_train=60, examples_dev=30), generate(examples_train=1, examples_dev=20, seed=9)
+    write_dataset(replace(made, test=more.dev), tmp_path / "mine")
+    words = ["run", "svm", "--dataset_dir", str(tmp_path / "mine"), "--quiet", "--seeds", "1,2", "--processes", "2"]
+    assert main(words) == 0
+    (folder,) = (tmp_path / "store" / "records-of").iterdir()
+    found = read_held_out(folder, "smoke", load_dataset(str(tmp_path / "mine")))
+    assert found is not None
+    assert (found.times, {*found.scores["ernie3_kuake_qic/svm"]}) == (1, {1, 2})

@@ -217,3 +217,21 @@ def test_mutated_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
             found = load_dataset(str(source))
             assert len(found.train)
             assert len(found.dev)
+
+
+def test_names_of_the_local_format_with_other_contents(tmp_path: Path) -> None:
+    """Numbers for the lines of label.txt, and labels that stand first, are read; a slip in the format is one."""
+    for name, line in (("numbers", "{text}\t{label}\n"), ("first", "{name}\t{text}\n")):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "label.txt").write_text("".join(f"{one}\n" for one in NAMES), encoding="utf-8")
+        for part, start in (("train", 0), ("dev", 40)):
+            lines = [line.format(text=text, label=at, name=NAMES[at]) for text, at in examples(20, start)]
+            (folder / f"{part}.txt").write_text("".join(lines), encoding="utf-8")
+        found = load_dataset(str(folder))
+        assert (found.labels, found.train.labels) == (NAMES, tuple(at % 4 for at in range(20)))
+        assert found.train.texts == tuple(text for text, _ in examples(20))
+    (folder / "train.txt").write_text(f"一\t{NAMES[0]}\n二\tx\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_dataset(str(folder))
+    assert str(caught.value).startswith(f"{folder / 'train.txt'}:2: ")

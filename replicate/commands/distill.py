@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
 
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
-    warn_of_cut(dataset, settings.max_seq_length)
     unlabelled = (*dataset.unlabelled, *(read_lines(args.unlabelled) if args.unlabelled else ()))
     if settings.unlabelled:
         there = spare_texts(unlabelled, dataset.train, dataset.dev.texts)
@@ -59,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         summary = distill(
             teacher, dataset.train, dataset.dev, lambda: unlabelled, settings, args.seed, folder, progress
         )
+    warn_of_cut(dataset, settings.max_seq_length)
     found, taught = scores(summary["evaluation"]["counts"]), summary["teacher"]
     print(
         f"{args.student} of {summary['parameters']:,} parameters from {summary['examples']:,} texts "

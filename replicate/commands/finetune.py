@@ -42,7 +42,6 @@ def run(args: argparse.Namespace) -> int:
 
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
-    warn_of_cut(dataset, settings.max_seq_length)
     set_device(args.device)
     with resumable_folder(args.save_dir) as folder, divergence():
         seed_everything(args.seed)
@@ -55,4 +54,5 @@ def run(args: argparse.Namespace) -> int:
             classifier = load_classifier(args.init_from_ckpt or args.model_name, dataset.labels)
         progress = Progress("finetune", every=args.logging_steps)
         summary = finetune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
+    warn_of_cut(dataset, settings.max_seq_length)
     return tell(summary, args.save_dir)

@@ -58,7 +58,6 @@ def run(args: argparse.Namespace) -> int:
     if args.select is None and dataset.labels != kuake.LABELS:
         # Class 1 is the article's; of other data it is whatever label happens to be the second.
         settings = replace(settings, select="macro_f1")
-    warn_of_cut(dataset, settings.max_seq_length)
     target = args.output_dir / folder_of(settings)
     set_device(args.device)
     with resumable_folder(target) as folder, divergence():
@@ -68,4 +67,5 @@ def run(args: argparse.Namespace) -> int:
             raise UserError("the model has other labels than the data", path=args.params_dir)
         progress = Progress("prune", every=args.logging_steps)
         summary = prune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
+    warn_of_cut(dataset, settings.max_seq_length)
     return tell(summary, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from replicate.commands.ahead import run_ahead
+from replicate.commands.ahead import AHEAD, run_ahead
 from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
@@ -90,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             report.write_own(runner.records, runner.dataset)
         raise
     _tell([_result(record, not args.dataset_dir) for record in session.records], args.json)
-    own = _own_report(session) if args.dataset_dir else None
+    own = _own_report(session) if args.dataset_dir and AHEAD not in os.environ else None
     decision = session.accept(args.accept_changed) if accepting else None
     if not args.json:
         print(_where(session, own, accepting))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from replicate.common.errors import UserError
+from replicate.common.limits import MOST_LINE
 from replicate.corpus import generated, kuake
-from replicate.corpus.formats import Dataset, read_dataset
+from replicate.corpus.formats import Dataset, read_dataset, read_labels
 from replicate.corpus.usual import read_usual
 
 # Of the local format.
@@ -30,7 +32,25 @@ def load_dataset(name_or_folder: str, offline: bool = False) -> Dataset:
     if name_or_folder == generated.NAME:
         return generated.generate()
     path = Path(name_or_folder)
-    # A folder that lacks nothing, or nothing else, is taken by its word.
-    if not path.exists() or all((path / name).exists() for name in NEEDED):
+    if path.exists() and not all((path / name).exists() for name in NEEDED):
+        return read_usual([path])
+    try:
         return read_dataset(path)
-    return read_usual([path])
+    except UserError as error:
+        # These names are usual too for numbers in place of labels, and for labels that stand first.
+        if not path.is_dir() or _begins_local(path):
+            raise
+        try:
+            return read_usual([path])
+        except UserError:
+            raise error from None
+
+
+def _begins_local(folder: Path) -> bool:
+    """Whether the first training line is one of the local format."""
+    try:
+        labels = read_labels(folder / "label.txt")
+        with (folder / "train.txt").open(encoding="utf-8") as file:
+            return file.readline(MOST_LINE).rstrip("\n").rpartition("\t")[2] in labels
+    except (UserError, OSError, UnicodeDecodeError):
+        return True

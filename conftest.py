@@ -21,7 +21,8 @@ from replicate.commands.session import Session, chosen_profile, refusal
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.runs.accept import Decision
-from replicate.runs.runner import Runner, selected
+from replicate.runs.ask import selected
+from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile

@@ -11,8 +11,8 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.records.run import Record, load_records
+from replicate.runs.ask import selected
 from replicate.runs.plan import Sources, Stage, plan
-from replicate.runs.runner import selected
 from replicate.stages.registry import KINDS
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids

@@ -25,7 +25,7 @@ from replicate.common.paths import EXPECTED, ROOT
 from replicate.findings.compared import compare_table
 from replicate.findings.rows import row_result
 from replicate.records.run import load_records
-from replicate.runs.runner import selected
+from replicate.runs.ask import selected
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.profile import load_profile, profile_ids
 from replicate.verdicts import error_rates

@@ -23,8 +23,9 @@ from replicate.nets.upstream import TF32
 from replicate.records.facts import device_facts
 from replicate.records.run import Record, load_records, read_record
 from replicate.runs.artefact import Artefact
+from replicate.runs.ask import selected
 from replicate.runs.plan import Stage
-from replicate.runs.runner import Runner, selected
+from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.scores.metrics import scores
 from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions, unpack_probabilities
@@ -89,7 +90,7 @@ def test_record_holds_the_chain(record: Record, runner: Runner, data_folder: Pat
     assert [stage["stage"] for stage in record.stages] == ["augment", "pretrain", "finetune", "prune"]
     assert [stage["key"] for stage in record.stages] == [one.key for one in runner.planned(ARTICLE, ROW, 1)]
     passed = {stage["stage"]: stage["passed"] for stage in record.stages}
-    assert passed["prune"] == {**OPTIONS["prune"], "width": "1/2", "select": "f1"}
+    assert passed["prune"] == {**OPTIONS["prune"], "width": "1/2", "select": "macro_f1"}
     assert passed["finetune"]["evaluations_per_epoch"] == 5
     settings = {stage["stage"]: stage["config"] for stage in record.stages}
     assert settings["prune"] == asdict(PruneOptions(**passed["prune"]))
@@ -103,7 +104,7 @@ def test_record_holds_the_chain(record: Record, runner: Runner, data_folder: Pat
     assert record.versions["paddlepaddle"] == "2.6.2"
     assert record.device["kind"] == "cpu"
     assert record.seconds == sum(stage["seconds"] for stage in record.stages) > 0
-    assert record.command[-4:] == ("--profile", "tiny", "--seeds", "1")
+    assert record.command[-6:] == ("--profile", "tiny", "--seeds", "1", "--dataset_dir", str(data_folder))
 
 
 def test_a_net_of_the_checkout_is_taken_and_not_made_again(

@@ -11,7 +11,7 @@ from replicate.tables.sequential import plan_of
 from replicate.verdicts.decisions import decide
 from replicate.verdicts.sequential import WORDS
 from replicate.verdicts.sequential_rates import DRAWS, SMALL, any_false, corners, run
-from tests.test_sequential_rates import refuted
+from tests.rates import refuted
 
 TRIALS = 1500
 

@@ -22,9 +22,10 @@ from replicate.records.run import Record, load_records
 from replicate.records.timing import TimingRecord
 from replicate.report import build as report
 from replicate.runs.accept import Candidate, Decision, accept, decide
+from replicate.runs.ask import Ask
 from replicate.runs.executor import Executor
 from replicate.runs.local import Local
-from replicate.runs.runner import Ask, Runner
+from replicate.runs.runner import Runner
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import Claim, ResultsTable, Row
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.common.files import write_bytes
-from replicate.common.paths import paddlenlp_home
+from replicate.common.homes import paddlenlp_home
 from replicate.corpus.formats import Dataset, Split
 
 NAME = "kuake-qic"

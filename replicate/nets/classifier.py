@@ -17,10 +17,9 @@ import numpy as np
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.limits import MOST_JSON
-from replicate.corpus.formats import read_labels
 from replicate.nets import upstream
 from replicate.nets.configuration import ernie_fields
-from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights
+from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights, read_model_labels
 from replicate.nets.named import NAMES, load_named, named
 from replicate.nets.shape import shrink
 from replicate.nets.tokens import MAX_POSITIONS, build_tokenizer, read_tokenizer
@@ -145,7 +144,7 @@ def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> 
     if labels is None:
         if not Path(source).is_dir():
             raise UserError("no such model folder", path=source, hint=WRITERS)
-        labels = read_labels(Path(source) / "label.txt")
+        labels = read_model_labels(Path(source))
     network, tokenizer = load_pretrained(ErnieForSequenceClassification, source, labels, complete)
     return Classifier(network, tokenizer, tuple(labels))
 

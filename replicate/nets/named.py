@@ -17,7 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from replicate.common.errors import UserError
-from replicate.common.paths import paddlenlp_home
+from replicate.common.homes import paddlenlp_home
 from replicate.nets.configuration import bare
 from replicate.nets.folder import HEADS, WEIGHTS
 from replicate.nets.pdparams import read_pdparams

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from replicate.common.cores import cores
+from replicate.common.cores import cores, threads
 from replicate.common.errors import UserError
-from replicate.common.paths import paddlenlp_home
+from replicate.common.homes import give_homes, paddlenlp_home
 
 # On CUDA, the same sums in the same order where Paddle, cuDNN and cuBLAS can: docs/faults.md says what is left. The CPU
 # build knows none of them, and computes so anyway.
@@ -54,6 +54,7 @@ def prepare() -> None:
     if missing and "paddle" in sys.modules:
         raise RuntimeError(f"paddle was imported before upstream.prepare(), so it can't see {' and '.join(missing)}")
     os.environ.update(missing)
+    give_homes()
     _keep_freed_memory()
 
 
@@ -87,7 +88,7 @@ def give_threads_back() -> None:
 
     That would last, so what came after it in the same process was slower, and its last bits were others.
     """
-    importlib.import_module("paddle.base.core").set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    importlib.import_module("paddle.base.core").set_num_threads(threads())
 
 
 def quiet() -> None:

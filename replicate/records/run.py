@@ -18,6 +18,8 @@ TIMING = "timing"
 # Below a profile's folder of records: pretrained nets that are kept with them, and the plans that its seeds follow.
 NETS = "nets"
 PLAN = "plan.json"
+# Beside the records of somebody's own data; `runs/held_out.py` reads them.
+HELD_OUT = "held-out"
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,12 @@ def read_records(folder: Path) -> list[Record]:
     """
     records = []
     for path in sorted(folder.rglob("*.json")):
-        parts = path.relative_to(folder).parts
-        if parts[0] == TIMING or parts[1:2] == (NETS,) or parts[1:] == (PLAN,):
+        inner = path.relative_to(folder)
+        parts = inner.parts
+        # What editors and file managers leave is hidden, and no record.
+        if parts[0] in (TIMING, HELD_OUT) or any(part.startswith(".") for part in parts):
+            continue
+        if parts[1:2] == (NETS,) or parts[1:] == (PLAN,):
             continue
         record = read_record(path)
         if path.relative_to(folder).as_posix() != record.place:
@@ -132,7 +138,7 @@ def load_records(folder: Path = MEASURED) -> list[Record]:
     return records
 
 
-def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None:
+def check_fellows(records: Iterable[Record], folder: Path | None = None, across: bool = False) -> None:
     """Refuses records that can't be compared: of a table and profile those of other dev examples or labels, of one
     seed's rows those of another pretrained net, and of a row's seeds on one net those of another. What a record doesn't
     say is not compared.
@@ -140,6 +146,7 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None
     Args:
         records: in any order.
         folder: where their places are, for the message.
+        across: they are compared pair by pair, of whatever tables: of one dev set, and no more is asked.
 
     Raises:
         UserError: names the files of two that differ, and in what.
@@ -147,11 +154,13 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None
     found: dict[tuple[str, ...], tuple[object, Record]] = {}
     for record in records:
         table = (record.profile, record.table)
+        data = () if across else table
+        net = "" if across else record.pretrained
         facts: tuple[tuple[str, object, tuple[str, ...]], ...] = (
-            ("dev set", record.digests.get("dev"), table),
-            ("label list", record.labels, table),
-            ("pretrained net", record.pretrained, (*table, "seed", str(record.seed))),
-            ("pretrained net", record.pretrained, (*table, "row", record.row, str(_start_of(record.stages)))),
+            ("dev set", record.digests.get("dev"), data),
+            ("label list", record.labels, data),
+            ("pretrained net", net, (*table, "seed", str(record.seed))),
+            ("pretrained net", net, (*table, "row", record.row, str(_start_of(record.stages)))),
         )
         for what, value, group in facts:
             other, first = found.setdefault((what, *group), (value, record)) if value else (value, record)

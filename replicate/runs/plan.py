@@ -30,6 +30,7 @@ class Sources:
         environment: versions of the packages that can decide a result.
         queries: of the data set's own unlabelled text.
         model: of the files of the net that the profile names; empty where it names none, or they are not there yet.
+        article: the data are those that the tables are about, or stand for them.
     """
 
     digests: Mapping[str, str]
@@ -37,6 +38,7 @@ class Sources:
     environment: Mapping[str, str]
     queries: str = ""
     model: str = ""
+    article: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,12 @@ class _Run:
 
     def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch) -> Stage:
         """A stage after a branch, with everything that determines its result."""
-        kind = KINDS[name]
-        options, sources = kind.settings(passed), self.sources
+        kind, sources = KINDS[name], self.sources
+        options = kind.settings(passed)
+        if not sources.article and getattr(options, "select", "") == "f1":
+            # Class 1 is the article's; of other data it is whatever label happens to be the second.
+            passed = {**passed, "select": "macro_f1"}
+            options = kind.settings(passed)
         settings, taken = asdict(options), _taken(self, kind, options, branch)
         known = {**sources.digests, "unlabelled": sources.unlabelled, "queries": sources.queries}
         inputs: dict[str, Any] = {part: known[part] for part in kind.reads(options) if part in known}

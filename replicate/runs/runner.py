@@ -13,42 +13,26 @@ from typing import Any
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.common.progress import Progress
-from replicate.corpus import generated, kuake, load_dataset
+from replicate.corpus import BUILT_IN, generated, load_dataset
 from replicate.corpus.formats import Dataset
-from replicate.corpus.unlabelled import unlabelled_lines
+from replicate.corpus.unlabelled import UNLABELLED, own_lines, unlabelled_lines
 from replicate.nets.named import content_of, fetch_named, named
 from replicate.nets.upstream import TF32
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.artefact import Artefact
-from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, jobs_of
+from replicate.runs.ask import Ask
+from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, Refused, jobs_of
 from replicate.runs.local import Local
 from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
 from replicate.runs.shipped import shipped, take
 from replicate.runs.store import Store
+from replicate.stages.distill.transfer_set import spare_texts
 from replicate.stages.kind import Inputs
+from replicate.stages.pretrain import LEAST_LINES
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A row of a table, and a seed to run it with."""
-
-    table: ResultsTable
-    row: str
-    seed: int
-
-    @property
-    def full_id(self) -> str:
-        """The row, with its table."""
-        return f"{self.table.id}/{self.row}"
-
-    @property
-    def label(self) -> str:
-        """What stands before its progress."""
-        return f"{self.row} · seed {self.seed}"
 
 
 @dataclass
@@ -76,8 +60,41 @@ class Runner:
 
     @cached_property
     def unlabelled(self) -> tuple[str, ...]:
-        """Lines to pretrain on; none where the profile starts from a named model."""
-        return () if self.profile.unlabelled is None else unlabelled_lines(self.profile.unlabelled)
+        """Lines to pretrain on; none where the profile starts from a named model. Own data bring their own.
+
+        Raises:
+            UserError: the text that the profile or the user names isn't there.
+        """
+        if self.profile.unlabelled is None:
+            return ()
+        if self.on_article or self.profile.unlabelled not in (generated.NAME, UNLABELLED):
+            return unlabelled_lines(self.profile.unlabelled)
+        return own_lines(self.dataset)
+
+    @property
+    def on_article(self) -> bool:
+        """Whether the data are the profile's own, and not a user's."""
+        return self.profile.dataset in BUILT_IN
+
+    def lacks(self, stages: Sequence[Stage]) -> str:
+        """What these data lack for stages that could not run on them, in words; empty where nothing.
+
+        Raises:
+            UserError: the text that the profile or the user names isn't there.
+        """
+        train, dev = self.dataset.train, self.dataset.dev
+        for stage in stages:
+            options = KINDS[stage.name].settings(stage.passed)
+            if stage.name == "sample" and options.examples > len(train):
+                return f"{options.examples} training texts, of which there are {len(train)}"
+            if stage.name == "pretrain" and len(self.unlabelled) < LEAST_LINES:
+                return f"{LEAST_LINES} lines to pretrain on, of which there are {len(self.unlabelled)}"
+            if stage.name == "distill" and options.unlabelled:
+                there = len(spare_texts((*self.dataset.unlabelled, *self.unlabelled), train, dev.texts))
+                wanted = round(options.unlabelled * len(train))
+                if not there or (self.on_article and wanted > there):
+                    return f"{wanted} unlabelled texts beside the data set's own, of which there are {there}"
+        return ""
 
     @cached_property
     def unlabelled_digest(self) -> str:
@@ -91,7 +108,7 @@ class Runner:
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
         if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
             environment["tf32"] = os.environ[TF32]
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.model_digest)
+        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.model_digest, self.on_article)
 
     @property
     def model_digest(self) -> str:
@@ -152,6 +169,10 @@ class Runner:
                         progress=progress,
                     )
                 )
+            except Refused:
+                raise
+            except UserError as error:
+                raise Refused(str(error)) from error
             finally:
                 progress.close()
             return {**summary, "origin": self.origin(started)}
@@ -196,6 +217,9 @@ class Runner:
 
     def _records(self, asks: Sequence[Ask], executor: Executor | None = None) -> Iterator[Record]:
         plans = self._planned(asks)
+        for ask, stages in plans:
+            if lack := self.lacks(stages):
+                raise UserError(f"row {ask.full_id} needs {lack}", hint="leave the row out, or name other data")
         if any(self._unfetched(stage) for _, stages in plans for stage in stages):
             self._fetch()
             plans = self._planned(asks)
@@ -258,7 +282,7 @@ class Runner:
             seed=ask.seed,
             status=status,
             reason=reason,
-            command=("replicate", "run", ask.full_id, "--profile", self.profile.id, "--seeds", str(ask.seed)),
+            command=self.command(ask),
             stages=tuple(stages),
             digests={**self.sources.digests, **weights},
             labels=self.dataset.labels,
@@ -268,6 +292,11 @@ class Runner:
             **evaluation,
         )
 
+    def command(self, ask: Ask) -> tuple[str, ...]:
+        """What makes a row's record again."""
+        words = ("replicate", "run", ask.full_id, "--profile", self.profile.id, "--seeds", str(ask.seed))
+        return words if self.on_article else (*words, "--dataset_dir", self.profile.dataset)
+
     def keep(self, record: Record, folder: Path | None = None) -> Path:
         """Write a record into a folder, by default the one of this runner."""
         return write_record(record, folder or self.records)
@@ -275,34 +304,8 @@ class Runner:
     @property
     def records(self) -> Path:
         """Where records are before somebody accepts them into `measured/`; other data has a folder of its own."""
-        if self.dataset.name in (kuake.NAME, generated.NAME):
+        if self.on_article:
             return self.store.root / "records"
-        return self.store.root / "records-of" / f"{self.dataset.name}-{self.dataset.digests['train'][:8]}"
-
-
-def selected(
-    tables: Mapping[str, ResultsTable], profile: Profile, names: tuple[str, ...]
-) -> Iterator[tuple[ResultsTable, str]]:
-    """The rows that a profile runs, or of those the ones that are named (`row` or `table/row`).
-
-    Raises:
-        UserError: a name fits no row, or a row that the profile does not run.
-    """
-    for table_id in profile.tables:
-        if table_id not in tables:
-            raise UserError(f"profile {profile.id}: no table {table_id!r}", hint=f"tables: {', '.join(tables)}")
-    rows = [
-        (tables[table_id], row)
-        for table_id in profile.tables
-        for row in tables[table_id].rows
-        if row.runs_under(profile.id)
-    ]
-    known = {name for _, row in rows for name in (row.id, row.full_id)}
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"profile {profile.id} runs no row {name!r}", hint=f"rows: {', '.join(row.id for _, row in rows)}"
-            )
-    for table, row in rows:
-        if not names or row.id in names or row.full_id in names:
-            yield table, row.id
+        parts = "".join(self.dataset.digests[part] for part in ("train", "dev", "labels"))
+        digest = hashlib.sha256(parts.encode()).hexdigest()
+        return self.store.root / "records-of" / f"{self.dataset.name}-{digest[:8]}"

@@ -11,6 +11,7 @@ from replicate.common.checks import LARGEST_SEED, check_device
 from replicate.common.errors import UserError
 from replicate.common.paths import PROFILES
 from replicate.common.toml import TomlTable, read_toml
+from replicate.corpus import own_folder
 from replicate.stages.kind import Kind, fault_of
 from replicate.stages.registry import KINDS
 
@@ -67,13 +68,14 @@ class Profile:
     def changed(
         self, *, seeds: tuple[int, ...] | None = None, device: str | None = None, dataset: str | None = None
     ) -> Profile:
-        """The profile with what the command line overrides; another data set makes nothing comparable.
+        """The profile with what the command line overrides; another data set, a folder, makes nothing comparable.
 
         Raises:
             UserError: no such device.
         """
         if device is not None:
             check_device(device)
+        dataset = own_folder(dataset) if dataset else None
         other = dataset is not None and dataset != self.dataset
         return replace(
             self,

@@ -224,6 +224,11 @@ class ResultsTable:
     sequential: Sequential | None = None
 
     @property
+    def has_positive(self) -> bool:
+        """Whether one class stands out, whose F1 is told beside that of all."""
+        return self.dataset.positive_index is not None
+
+    @property
     def is_published(self) -> bool:
         """Whether the table states published values, and is not only a set of measured rows."""
         return any(row.published for row in self.rows)

@@ -7,7 +7,8 @@ import tempfile
 
 from replicate.commands.checks.check import Check
 from replicate.common.errors import UserError
-from replicate.common.paths import paddlenlp_home, store_root
+from replicate.common.homes import paddlenlp_home
+from replicate.common.paths import store_root
 from replicate.nets import upstream
 from replicate.nets.named import named
 from replicate.tables.profile import Profile

@@ -21,7 +21,8 @@ from replicate.commands.session import Session, chosen_profile, refusal
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.runs.accept import Decision
-from replicate.runs.runner import Runner, selected
+from replicate.runs.ask import selected
+from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile
@@ -31,7 +32,7 @@ from replicate.tables.table import Claim, ResultsTable, Row
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the benchmark."""
     group = parser.getgroup("replicate", "replication of published tables (pytest bench)")
-    group.addoption("--profile", metavar="P", help="paper, small or smoke (default: paper on a usable GPU, else smoke)")
+    group.addoption("--profile", metavar="P", help="of profiles/ (default: paper on a usable GPU, else smoke)")
     group.addoption("--seeds", metavar="1,2,3", help="instead of the profile's seeds")
     group.addoption("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     group.addoption(

@@ -19,7 +19,8 @@ from replicate.records.run import Record, load_records
 from replicate.report.markdown import markdown
 from replicate.report.pages import project_pages
 from replicate.report.site import Site
-from replicate.runs import runner as run
+from replicate.runs.ask import Ask
+from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.stages.kind import Inputs, Kind
 from replicate.stages.registry import KINDS
@@ -57,11 +58,11 @@ def main(store: Path, records: Path, data: Path, *rows: str) -> None:
     )
     for name, kind in KINDS.items():
         KINDS[name] = Telling(**vars(kind))
-    runner = run.Runner(profile, Store(store), quiet=True, offline=True)
+    runner = Runner(profile, Store(store), quiet=True, offline=True)
     asks = []
     for name in rows:
         table, _, row = name.partition("/")
-        asks.append(run.Ask(smaller(tables[table]), row, 1))
+        asks.append(Ask(smaller(tables[table]), row, 1))
     for record in runner.drive(asks):
         assert record.status == "ok", record.reason
         runner.keep(record, records / "records")

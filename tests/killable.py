@@ -16,7 +16,7 @@ from typing import Any
 
 from replicate.common.paths import ROOT
 from replicate.records.run import load_records
-from replicate.runs.store import MANIFEST, RESULT
+from replicate.runs.artefact import MANIFEST, RESULT
 from tests.faults_child import report_of
 
 # What a clock, a host or a checkout's state decides.

@@ -15,7 +15,8 @@ from replicate.common.errors import UserError
 from replicate.common.files import finished_folder, resumable_folder, write_text
 from replicate.common.locks import locked
 from replicate.common.paths import ROOT
-from replicate.runs.store import Store, key_of
+from replicate.runs.artefact import key_of
+from replicate.runs.store import Store
 from tests.tiny import Made
 
 IDENTITY = {"seed": 1}
@@ -259,7 +260,7 @@ def test_an_artefact_leads_nowhere(tmp_path: Path, victim: Path, name: str) -> N
     import hashlib
     import json
 
-    from replicate.runs.store import _canonical
+    from replicate.runs.artefact import canonical
 
     store = Store(tmp_path / "store")
     artefact = store.make("svm", IDENTITY, build)
@@ -270,7 +271,7 @@ def test_an_artefact_leads_nowhere(tmp_path: Path, victim: Path, name: str) -> N
     del manifest["digest"]
     size = 0 if name == "pipe" else len(WORDS)
     manifest["files"][name] = {"sha256": hashlib.sha256(WORDS.encode()).hexdigest(), "bytes": size}
-    text = json.dumps({**manifest, "digest": hashlib.sha256(_canonical(manifest)).hexdigest()})
+    text = json.dumps({**manifest, "digest": hashlib.sha256(canonical(manifest)).hexdigest()})
     (artefact.path / "manifest.json").write_text(text, encoding="utf-8")
     # In a process of its own, which could wait for ever.
     code = "import sys; from pathlib import Path; from replicate.runs.store import Store\n"

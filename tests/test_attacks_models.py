@@ -170,6 +170,10 @@ def test_a_deep_configuration(copy: Path, depth: int) -> None:
 def test_more_labels_than_the_classifier_has(copy: Path) -> None:
     """A label file of a hundred thousand lines asks for no classifier of that size."""
     (copy / "label.txt").write_text("".join(f"{n}\n" for n in range(100_000)), encoding="utf-8")
+    assert "100000 labels" in refusal(copy)
+    # Where config.json names none, the weights tell.
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps({**config, "id2label": None, "label2id": None}), encoding="utf-8")
     assert "classifier.weight" in refusal(copy)
 
 

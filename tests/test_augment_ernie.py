@@ -164,7 +164,7 @@ def test_classifier_is_no_language_model(folder: Path, tmp_path: Path) -> None:
     for source, words in (
         (headless, "cls.predictions.* is missing"),
         (tmp_path / "none", "no such model folder"),
-        ("no-such-ernie", "PaddleNLP could not fetch it"),
+        ("no-such-ernie", "no model 'no-such-ernie'"),
     ):
         with pytest.raises(UserError, match=words) as refused:
             augment_texts(CORPUS, {"ernie_replace": 1}, seed=0, model=source)

@@ -10,6 +10,7 @@ from scipy import special, stats
 
 from replicate.verdicts import boundaries
 from replicate.verdicts.boundaries import FIRST_LOOKS, LEVELS, MOST_SEEDS, computed, crossing, nominal_levels, quantile
+from replicate.verdicts.spending import spent as spent_up_to
 
 # A sample of the table: every first look and level, most seeds from 4 to 30.
 ENTRIES = [
@@ -36,7 +37,7 @@ def test_the_table_is_derived_again(first: int, most: int, level: float) -> None
     """Entries of the table are what the recursion gives, and leave with the probability that is spent at each look."""
     listed = nominal_levels(first, most, level)
     assert listed == pytest.approx(computed(first, most, level), rel=1e-4)
-    spent = [boundaries.spent(level, look, most) for look in range(first, most + 1)]
+    spent = [spent_up_to(level, look, most) for look in range(first, most + 1)]
     assert np.cumsum(crossing(first, listed)) == pytest.approx(spent, rel=2e-4)
 
 

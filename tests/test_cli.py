@@ -64,7 +64,8 @@ ARTICLE: dict[str, dict[str, Any]] = {
         "max_seq_length": 128,
         "params_dir": "./checkpoint3",
         "width_mult": "2/3",
-        "select": "f1",
+        # By the labels of the data.
+        "select": None,
     },
     "predict --params_path ./prune/0.5 --dataset_dir ./KUAKE_QIC --device cpu": {
         "params_path": "./prune/0.5",
@@ -145,7 +146,7 @@ def test_reading_imports_no_paddle(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("run nothing", "profile smoke runs no row 'nothing'; rows: base, "),
-        ("run --profile huge", "no profile 'huge'; profiles: paper, small, smoke"),
+        ("run --profile huge", "no profile 'huge'; profiles: exploratory, paper, small, smoke"),
         ("run --accept --dataset_dir {tmp}", "--accept is for the profile's own data"),
         ("run svm --dataset_dir {tmp}/none", "none: no such folder; it should hold train.txt"),
         ("show nothing", "no row 'nothing'; `replicate list` names them"),
@@ -297,9 +298,9 @@ def test_run_prints_figures_and_keeps_the_record(
     assert main(line) == 0
     told = capsys.readouterr()
     assert told.out.count(" ok ") == 2
-    assert f"records in {tmp_path / 'store' / 'records'}" in told.out
+    assert f"records in {tmp_path / 'store' / 'records-of'}" in told.out
     assert told.err == ""
-    records = sorted(path.name for path in (tmp_path / "store" / "records").rglob("*.json"))
+    records = sorted(path.name for path in (tmp_path / "store" / "records-of").rglob("*.json"))
     assert records == ["seed-4.json", "seed-5.json"]
     assert main([*line, "--dry-run"]) == 0
     *_, svm, total = capsys.readouterr().out.splitlines()

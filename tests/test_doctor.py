@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from packaging.version import Version
 
 from replicate.commands import doctor
-from replicate.commands.doctor import Check, Probe
+from replicate.commands.checks import room, sources
+from replicate.commands.checks.check import Check
+from replicate.commands.checks.device import Probe, check_device, probe
 from replicate.common.errors import UserError
 from replicate.corpus import kuake
 from replicate.corpus.unlabelled import UNLABELLED
+from replicate.nets.classifier import load_classifier
+from replicate.nets.folder import digest_of, weights_of
+from replicate.nets.named import Named
+from replicate.nets.upstream import TF32
+from replicate.tables.profile import load_profile
 from tests.command_line import ran
+from tests.made_up import NANO, make_cache
+from tests.tiny import Made
 
 LOCKED = {"numpy": "1.26.4", "tqdm": "4.66.5", "paddlepaddle": "2.6.2"}
 UNREACHABLE = "http://127.0.0.1:9/"
@@ -32,8 +45,8 @@ def locks(tmp_path: Path) -> Path:
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine without PaddleNLP's hosting and with an empty cache; gives the cache's folder."""
-    reachable = doctor.reachable
-    monkeypatch.setattr(doctor, "reachable", lambda: reachable(UNREACHABLE))
+    status_of = sources.status_of
+    monkeypatch.setattr(sources, "status_of", lambda _: status_of(UNREACHABLE))
     monkeypatch.setenv("PPNLP_HOME", str(tmp_path))
     monkeypatch.delenv(kuake.VARIABLE, raising=False)
     return tmp_path
@@ -121,10 +134,10 @@ def test_cpu_says_what_slows_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_paddle_answers_from_its_own_process() -> None:
     """The real Paddle is probed without being imported here; its stride kernels are off."""
     before = "paddle" in sys.modules
-    found = doctor.probe("cpu")
+    found = probe("cpu")
     assert ("paddle" in sys.modules) == before
     assert (found.version, found.strided, found.error) == ("2.6.2", False, "")
-    check = doctor.check_device("cpu", found)
+    check = check_device("cpu", found)
     assert check.ok
     assert "2.6.2" in check.detail
 
@@ -134,7 +147,7 @@ def test_paddle_that_does_not_import_is_reported(monkeypatch: pytest.MonkeyPatch
     error = ImportError("libcudart.so.11.0: cannot open")
     (tmp_path / "paddle.py").write_text(f"raise {error!r}", encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    check = doctor.check_device("cpu", doctor.probe("cpu"))
+    check = check_device("cpu", probe("cpu"))
     assert not check.ok
     assert f"ImportError: {error}" in check.detail
 
@@ -152,7 +165,7 @@ def test_paddle_that_does_not_import_is_reported(monkeypatch: pytest.MonkeyPatch
 )
 def test_compute_capability_decides(name: str, capability: tuple[int, int], ok: bool) -> None:
     """6.1 to 8.9 can run; what can't is told which can, and Hopper is called by its name."""
-    check = doctor.check_device("gpu", Probe(version="2.6.2", cuda=True, devices=((name, capability),)))
+    check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", devices=((name, capability),)))
     assert check.ok is ok
     assert name in check.detail
     assert ("6.1 to 8.9 only" in check.detail) is not ok
@@ -163,42 +176,130 @@ def test_compute_capability_decides(name: str, capability: tuple[int, int], ok: 
     ("found", "words"),
     [
         (Probe(version="2.6.2"), "CPU build: can't use a GPU"),
-        (Probe(version="2.6.2", cuda=True), "sees no CUDA device"),
-        (Probe(version="2.6.2", cuda=True, devices=(("T4", (7, 5)),), error="no libcudnn.so.8"), "no libcudnn.so.8"),
+        (Probe(version="2.6.2", cuda="11.8"), "sees no CUDA device"),
+        (Probe(version="2.6.2", cuda="11.8", devices=(("T4", (7, 5)),), error="no libcudnn.so.8"), "no libcudnn.so.8"),
     ],
 )
 def test_gpu_that_can_not_be_used_is_explained(found: Probe, words: str) -> None:
     """The wrong build, no device, and a device that fails in use are three different stories, each with a way out."""
-    check = doctor.check_device("gpu", found)
+    check = check_device("gpu", found)
     assert not check.ok
     assert words in check.detail
     assert check.fix
 
 
-def test_weights_in_the_cache_pass(offline: Path) -> None:
-    """Weights and vocabulary in PaddleNLP's cache are enough without a network."""
-    folder = offline / "models" / "ernie-3.0-base-zh"
+def test_weights_that_are_not_there_are_named(offline: Path) -> None:
+    """What is missing, the folder, both addresses with what they answered, and what lies there instead."""
+    folder = offline / "models" / NANO
     folder.mkdir(parents=True)
-    (folder / "model_state.pdparams").touch()
-    lacking = doctor.check_weights("ernie-3.0-base-zh")
-    assert not lacking.ok
-    assert "no vocabulary in" in lacking.detail
-    (folder / "ernie_3.0_base_zh_vocab.txt").touch()
-    assert doctor.check_weights("ernie-3.0-base-zh").ok
+    (folder / "model.safetensors").touch()
+    check = sources.check_weights(NANO)
+    assert not check.ok
+    one = Named(NANO)
+    assert [each for each in (*one.addresses, str(folder), "model.safetensors") if each not in check.detail] == []
+    assert check.detail.count("no answer") == 2
+    assert str(folder) in check.fix
 
 
-def test_weights_of_a_folder_or_of_nothing(tmp_path: Path) -> None:
-    """A profile that pretrains needs none; a folder needs its weights file."""
-    assert doctor.check_weights(None).ok
-    assert not doctor.check_weights(str(tmp_path)).ok
+@pytest.mark.parametrize(("code", "ok"), [(200, True), (403, False), (404, False), (503, False)])
+def test_status_is_told(code: int, ok: bool) -> None:
+    """A server that answers is not yet one that has the file."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert sources.status_of(f"http://127.0.0.1:{server.server_port}/x") == (ok, f"HTTP {code}")
+
+
+@pytest.mark.usefixtures("offline")
+def test_weights_are_loaded_as_a_run_loads_them() -> None:
+    """A sound cache passes with its digest, which is that of records; what fails in the run fails here."""
+    one = make_cache()
+    check = sources.check_weights(NANO)
+    assert check.ok, check.detail
+    digest = digest_of(weights_of(load_classifier(NANO, ("a", "b")).network.base_model))
+    assert digest[:16] in check.detail
+    one.weights.write_bytes(one.weights.read_bytes()[:-1000])
+    check = sources.check_weights(NANO)
+    assert not check.ok
+    assert check.detail.startswith(f"{one.weights}: ")
+
+
+def test_weights_of_a_folder_or_of_nothing(tmp_path: Path, pretrained: Made) -> None:
+    """A profile that pretrains needs none; a folder needs a net that loads."""
+    assert sources.check_weights(None).ok
     (tmp_path / "model.safetensors").touch()
-    assert doctor.check_weights(str(tmp_path)).ok
+    assert not sources.check_weights(str(tmp_path)).ok
+    assert sources.check_weights(str(pretrained.folder)).ok
+
+
+@pytest.mark.parametrize("home", ["file/home", "/proc/replicate"])
+def test_cache_must_be_writable(home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PaddleNLP's folders can't be made: told before the run dies of it; elsewhere they are made."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PPNLP_HOME", str(tmp_path / home))
+    check = room.check_cache(NANO)
+    assert not check.ok
+    assert "PPNLP_HOME" in check.fix
+    monkeypatch.setenv("PPNLP_HOME", str(tmp_path / "new"))
+    assert room.check_cache(NANO).ok
+
+
+def test_disk_must_hold_every_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is free and what the store already holds, against what the profile's seeds need."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "none" / "yet"))
+    paper = load_profile("paper")
+
+    def free(gib: float) -> Check:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=gib * room.GIB))
+        return room.check_disk(paper)
+
+    needed = room.SEED_GIB * len(paper.seeds) + room.CHECKPOINT_GIB
+    assert free(needed).ok
+    assert not free(needed - 1).ok
+    assert "REPLICATE_STORE" in free(1).fix
+    few = replace(paper, seeds=paper.seeds[:1])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=(needed - 1) * room.GIB))
+    assert room.check_disk(few).ok
+
+
+@pytest.mark.parametrize(("driver", "ok"), [(10020, False), (11000, True), (12040, True), (0, True)])
+def test_driver_must_know_the_builds_cuda(driver: int, ok: bool) -> None:
+    """A driver of an older major version is told as such, not as an error of Paddle's."""
+    check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", driver=driver, devices=(("T4", (7, 5)),)))
+    assert check.ok is ok
+    assert ("driver for CUDA 10.2" in check.detail) is not ok
+
+
+def test_other_builds_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a build whose kernels nobody looked up, the step that was tried on the device decides."""
+    found = Probe(version="3.1.1", cuda="12.6", driver=12060, devices=(("H100", (9, 0)),))
+    assert check_device("gpu", found).ok
+    assert not check_device("gpu", replace(found, error="no kernel image")).ok
+
+
+@pytest.mark.parametrize(
+    ("capability", "value", "words"), [((7, 0), "1", "fp32"), ((8, 0), "0", "=0"), ((8, 0), "1", "TF32 where")]
+)
+def test_tf32_is_told(capability: tuple[int, int], value: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Ampere on the line says whether products are in fp32."""
+    monkeypatch.setenv(TF32, value)
+    check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", devices=(("GPU", capability),)))
+    assert check.ok
+    assert words in check.detail.rpartition("compute capability")[2]
 
 
 @pytest.mark.usefixtures("offline")
 def test_missing_data_is_named_with_the_variable() -> None:
     """Without data and network the check names the variable and the files."""
-    check = doctor.check_data("kuake-qic")
+    check = sources.check_data("kuake-qic")
     assert not check.ok
     assert kuake.VARIABLE in check.fix
     assert "KUAKE-QIC_train.json" in check.fix
@@ -209,7 +310,7 @@ def test_data_with_another_md5_fails(offline: Path, monkeypatch: pytest.MonkeyPa
     for name in kuake.MD5:
         (offline / name).write_text("[]", encoding="utf-8")
     monkeypatch.setenv(kuake.VARIABLE, str(offline))
-    check = doctor.check_data("kuake-qic")
+    check = sources.check_data("kuake-qic")
     assert not check.ok
     assert kuake.MD5["KUAKE-QIC_train.json"] in check.detail
 
@@ -219,28 +320,28 @@ def test_real_data_passes() -> None:
     """The original files pass, with their number of examples."""
     if kuake.find() is None:
         pytest.skip(f"{kuake.VARIABLE} is not set")
-    check = doctor.check_data("kuake-qic")
+    check = sources.check_data("kuake-qic")
     assert check.ok, check.detail
     assert check.detail.startswith("6931 + 1955 examples")
 
 
 def test_generated_data_needs_nothing() -> None:
     """The embedded corpus is always there."""
-    assert doctor.check_data("generated").ok
-    assert doctor.check_unlabelled("generated").ok
-    assert doctor.check_unlabelled(None).ok
+    assert sources.check_data("generated").ok
+    assert sources.check_unlabelled("generated").ok
+    assert sources.check_unlabelled(None).ok
 
 
 def test_unlabelled_text_must_be_named_and_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An unset variable, a missing file and a good one."""
     monkeypatch.delenv(UNLABELLED, raising=False)
-    unset = doctor.check_unlabelled(UNLABELLED)
+    unset = sources.check_unlabelled(UNLABELLED)
     assert not unset.ok
     assert UNLABELLED in unset.fix
     monkeypatch.setenv(UNLABELLED, str(tmp_path / "lines.txt"))
-    assert not doctor.check_unlabelled(UNLABELLED).ok
+    assert not sources.check_unlabelled(UNLABELLED).ok
     (tmp_path / "lines.txt").write_text("交界痣会凸起吗\n", encoding="utf-8")
-    assert doctor.check_unlabelled(UNLABELLED) == Check("unlabelled", True, "1 lines")
+    assert sources.check_unlabelled(UNLABELLED) == Check("unlabelled", True, "1 lines")
 
 
 def test_description_puts_each_fix_under_its_check() -> None:

@@ -121,5 +121,5 @@ def test_the_report_is_reproducible_markdown() -> None:
     """The same generator seed gives the same tables, each with its rows."""
     text = error_rates.report(trials=20)
     assert text == error_rates.report(trials=20)
-    assert text.count("###") == 12
+    assert text.count("###") == 14
     assert "not significantly different" in text

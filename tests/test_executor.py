@@ -13,11 +13,13 @@ import pytest
 
 from replicate.common.errors import Stopped, UserError
 from replicate.records.run import load_records
+from replicate.runs.artefact import Artefact
+from replicate.runs.ask import Ask
 from replicate.runs.executor import Failed, Job, Made, NotRun, jobs_of
 from replicate.runs.local import Local
 from replicate.runs.plan import Stage
-from replicate.runs.runner import Ask, Runner
-from replicate.runs.store import Artefact, Store
+from replicate.runs.runner import Runner
+from replicate.runs.store import Store
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import ResultsTable, Row, Step

@@ -102,7 +102,7 @@ def test_divergence_is_told(dataset: Dataset, pretrained: Made, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"select": "macro_f1"}, "select is 'macro_f1'; choose one of accuracy, f1"),
+        ({"select": "recall"}, "select is 'recall'; choose one of accuracy, f1, macro_f1"),
         ({"batching": "sorted"}, "batching is 'sorted'"),
         ({"epochs": 0}, "epochs is 0; it must be above 0"),
         ({"batch_size": -1}, "batch_size is -1"),

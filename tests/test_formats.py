@@ -68,7 +68,7 @@ def test_bom_and_windows_line_ends_are_tolerated(tmp_path: Path) -> None:
     [
         ("头疼\t病因\n咳嗽 其他\n".encode(), ":2: ", "no TAB"),
         ("头疼\t病因\n咳嗽\t别的\n".encode(), ":2: ", "unknown label '别的'"),
-        ("头疼\t病因\n咳嗽\t其他 \n".encode(), ":2: ", "unknown label '其他 '"),
+        ("头疼\t病因\n咳嗽\t其他 \n".encode(), ":2: ", "a blank before or after the label '其他 '"),
         ("头疼\t病因\n \t其他\n".encode(), ":2: ", "empty text"),
         ("头疼\t病因\n\n咳嗽\t其他\n".encode(), ":2: ", "no TAB"),
         ("头疼\t病因\n\n".encode(), ":2: ", "no TAB"),

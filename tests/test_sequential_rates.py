@@ -12,17 +12,12 @@ import pytest
 
 from replicate.verdicts import sequential_rates, sequential_tables
 from replicate.verdicts.decisions import decide
-from replicate.verdicts.rates import Rate
 from replicate.verdicts.sequential import WORDS
 from replicate.verdicts.sequential_rates import ARTICLE, DRAWS, MEASURED, PLAN, any_false, expected, naive, run, scores
+from tests.rates import refuted
 
 TRIALS = 1500
 CORNERS = sequential_rates.corners()
-
-
-def refuted(rate: Rate) -> bool:
-    """Whether the trials show a rate above the stated one."""
-    return rate.interval(0.999)[0] > 0.05
 
 
 @pytest.mark.parametrize("draw", [name for name in DRAWS if name != "very skewed"])

@@ -15,8 +15,9 @@ from replicate.findings.compared import compare_table
 from replicate.findings.rows import RowResult, judge_row, judge_row_against_baseline, row_result
 from replicate.records.run import Record, write_record
 from replicate.report.build import write_session
+from replicate.runs.ask import Ask
 from replicate.runs.executor import Executor
-from replicate.runs.runner import Ask, Runner
+from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import ResultsTable

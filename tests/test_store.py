@@ -17,7 +17,8 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.common.work import CHECKPOINT
-from replicate.runs.store import Artefact, Store, key_of
+from replicate.runs.artefact import Artefact, Damaged, key_of
+from replicate.runs.store import Store
 
 IDENTITY = {"width": "1/2", "seed": 3}
 
@@ -193,6 +194,35 @@ def test_artefact_copied_under_another_key_is_refused(tmp_path: Path) -> None:
     artefact = made(tmp_path)
     artefact.path.rename(artefact.path.with_name(key_of({})))
     assert Store(tmp_path).find("prune", key_of({})) is None
+
+
+def test_an_artefact_of_another_store_is_taken_in(tmp_path: Path) -> None:
+    """Byte for byte, time and all, so that it counts as made once; what is there already stays."""
+    there = made(tmp_path / "there")
+    store = Store(tmp_path / "here")
+    store.adopt("prune", there.key, there.path)
+    taken = store.make("prune", IDENTITY, refuse)
+    assert (taken.seconds, taken.reused) == (there.seconds, True)
+    assert repr(taken.summary) == repr(there.summary)
+    before = (taken.path / "manifest.json").stat()
+    Store(tmp_path / "here").adopt("prune", there.key, there.path)
+    assert (taken.path / "manifest.json").stat() == before
+    assert everything(tmp_path / "here" / "prune") == everything(tmp_path / "there" / "prune")
+
+
+@pytest.mark.parametrize("harm", [_truncate, _flip, Path.unlink])
+@pytest.mark.parametrize("name", ["weights.bin", "manifest.json", "result.json"])
+def test_a_damaged_one_is_not_taken_in(tmp_path: Path, name: str, harm: Callable[[Path], None]) -> None:
+    """Nothing of it is left in the store, nor where it would be built; under another key it is as good as damaged."""
+    there = made(tmp_path / "there")
+    store = Store(tmp_path / "here")
+    with pytest.raises(Damaged):
+        store.adopt("prune", "0" * 32, there.path)
+    harm(there.path / name)
+    with pytest.raises(Damaged):
+        store.adopt("prune", there.key, there.path)
+    assert store.find("prune", there.key) is None
+    assert not [*store.leftovers()]
 
 
 def test_path_with_spaces_and_chinese(tmp_path: Path) -> None:

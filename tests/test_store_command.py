@@ -16,7 +16,8 @@ import pytest
 from replicate.commands.main import main
 from replicate.common.locks import locked
 from replicate.common.work import CHECKPOINT, sign_of
-from replicate.runs.store import Artefact, Store, key_of
+from replicate.runs.artefact import Artefact, key_of
+from replicate.runs.store import Store
 
 HOLDER = """
 import sys, time

@@ -139,7 +139,7 @@ def test_student_is_trained_on(finetuned: Made, dataset: Dataset, tmp_path: Path
         ({"student": "ernie"}, "student is 'ernie'"),
         ({"shape": {"embedding_size": 24}}, "the shape of a cnn has"),
         ({"vocab_size": 0}, "whole numbers above 0"),
-        ({"vocab_size": 7}, "but config.json says 7"),
+        ({"vocab_size": 7}, "but the net has 7"),
         ({"pad_token_id": -1}, "pad_token_id is -1"),
         ({"speed": 1}, "unexpected keyword argument 'speed'"),
     ],

@@ -278,7 +278,7 @@ def test_a_conclusion_about_unknown_rows_or_effects_is_refused(tmp_path: Path, c
 def test_claims_are_those_of_rows_that_a_profile_runs() -> None:
     """A claim on a row that is kept for another profile is left out; the published ones are asked everywhere."""
     table = load_tables()["distillation"]
-    assert table.claims_under("small") == table.claims
+    assert table.claims_under("exploratory") == table.claims
     assert table.claims_under("smoke") == ()
     article = load_tables()["ernie3_kuake_qic"]
     assert article.claims_under("smoke") == article.claims

@@ -21,6 +21,7 @@ FLAGS = (
     "MKL_DEBUG_CPU_TYPE",
     "GLOG_minloglevel",
     *upstream.DETERMINISTIC,
+    upstream.TF32,
 )
 MKL_CPU = """
 import ctypes, importlib.util, json, pathlib

@@ -95,7 +95,8 @@ def sources(source: Path) -> list[Path]:
     """
     if not source.is_dir():
         return [source]
-    files = sorted(path for path in source.glob("*.txt") if path.is_file())
+    # Hidden ones are what editors and file managers leave beside the data.
+    files = sorted(path for path in source.glob("*.txt") if path.is_file() and not path.name.startswith("."))
     if not files:
         raise UserError("no .txt file in the folder", path=source)
     return files

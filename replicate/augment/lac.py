@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any
 
+from replicate.common.cores import threads as omp_threads
 from replicate.nets.upstream import give_threads_back, import_lac, lac_predictor
 
 Words = tuple[tuple[str, str], ...]
@@ -29,7 +29,7 @@ class Tagger:
     def __init__(self, threads: int | None = None) -> None:
         """Load LAC's model, which comes with the package."""
         self._model = import_lac().LAC(mode="lac").model
-        self._threads = threads or min(int(os.environ["OMP_NUM_THREADS"]), _MOST_THREADS)
+        self._threads = threads or min(omp_threads(), _MOST_THREADS)
         net: Any = lac_predictor(self._model.args.init_checkpoint)
         # Clones share the weights, and may run at the same time.
         self._idle: SimpleQueue[Any] = SimpleQueue()

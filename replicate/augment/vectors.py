@@ -25,6 +25,8 @@ from replicate.common.locks import own_folder
 from replicate.common.paths import store_root
 
 _CONTROL = re.compile("[\t\r\n]")
+# No text has one of these, and no thousand numbers of four bytes each are without.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _ROWS_READ = 1024
 # Numbers of a vector; published ones have some hundreds.
 _LARGEST = 100_000
@@ -135,19 +137,24 @@ def _entries(path: Path) -> Iterator[tuple[str, Floats]]:
                 raise UserError("not a word2vec file: expected 'COUNT SIZE'", path=path, line=1)
             start = data.tell()
             # A binary file has no lines: its first may be as long as the file.
-            binary = _parse(data[start : start + MOST_LINE].partition(b"\n")[0], size) is None
-            data.seek(start)
+            ahead = data[start : start + MOST_LINE]
+            binary = _parse(ahead.partition(b"\n")[0], size) is None and _NO_TEXT.search(ahead) is not None
             for number, entry in enumerate((_binary if binary else _text)(data, path, count, size), start=1):
                 yield entry
                 if number % _ROWS_READ == 0:
                     _let_go(data)
+            while blank := data.read(_ROWS_READ):
+                if blank.strip():
+                    what = f"the header promises {count} vectors of {size} numbers, and the file goes on after them"
+                    raise UserError(what, path=path, line=None if binary else count + 2)
 
 
 def _text(data: mmap.mmap, path: Path, count: int, size: int) -> Iterator[tuple[str, Floats]]:
     for number in range(2, count + 2):
         entry = _parse(_line(data, path, number), size)
         if entry is None:
-            raise UserError(f"expected a word and {size} numbers", path=path, line=number)
+            hint = f"line 1 promises {count} such lines, parted by spaces, with decimal points"
+            raise UserError(f"expected a word and {size} numbers", path=path, line=number, hint=hint)
         yield entry
 
 

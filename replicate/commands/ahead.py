@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from replicate.common.cores import cores
 from replicate.tables.profile import Profile, load_profile
 
+# Set for a process that runs ahead: only the one that waits for it writes a report, and scores a test set.
+AHEAD = "REPLICATE_AHEAD"
+
 
 def run_ahead(rows: Sequence[str], profile: Profile, processes: int, offline: bool = False) -> None:
     """Have each seed's rows run by a process of its own, at most so many at once, and wait for all of them.
@@ -38,7 +41,7 @@ def run_ahead(rows: Sequence[str], profile: Profile, processes: int, offline: bo
             running.append(
                 subprocess.Popen(
                     [*words, "--seeds", str(seed)],
-                    env={**os.environ, "OMP_NUM_THREADS": threads},
+                    env={**os.environ, "OMP_NUM_THREADS": threads, AHEAD: "1"},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,

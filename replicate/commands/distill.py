@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from replicate.commands.flags import Flag, Offer, add_options, add_training, options_in
-from replicate.commands.stages import dataset_of, divergence
+from replicate.commands.stages import dataset_of, divergence, warn_of_cut
 from replicate.common.errors import UserError
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
@@ -14,6 +14,7 @@ from replicate.corpus.formats import read_lines
 from replicate.scores.metrics import scores
 from replicate.stages.distill.distill import distill
 from replicate.stages.distill.options import DistillOptions
+from replicate.stages.distill.transfer_set import check_enough, spare_texts
 
 OFFER = Offer(
     DistillOptions,
@@ -45,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
     unlabelled = (*dataset.unlabelled, *(read_lines(args.unlabelled) if args.unlabelled else ()))
+    if settings.unlabelled:
+        there = spare_texts(unlabelled, dataset.train, dataset.dev.texts)
+        check_enough(round(settings.unlabelled * len(dataset.train)), len(there))
     set_device(args.device)
     with resumable_folder(args.output_dir) as folder, divergence():
         teacher = load_classifier(args.teacher)
@@ -54,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         summary = distill(
             teacher, dataset.train, dataset.dev, lambda: unlabelled, settings, args.seed, folder, progress
         )
+    warn_of_cut(dataset, settings.max_seq_length)
     found, taught = scores(summary["evaluation"]["counts"]), summary["teacher"]
     print(
         f"{args.student} of {summary['parameters']:,} parameters from {summary['examples']:,} texts "

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from replicate.commands.flags import Flag, Offer, Switch, add_options, add_training, options_in
-from replicate.commands.stages import dataset_of, divergence, profile_options, tell
+from replicate.commands.stages import dataset_of, divergence, profile_options, tell, warn_of_cut
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
 from replicate.nets.tokens import build_vocabulary
@@ -54,4 +54,5 @@ def run(args: argparse.Namespace) -> int:
             classifier = load_classifier(args.init_from_ckpt or args.model_name, dataset.labels)
         progress = Progress("finetune", every=args.logging_steps)
         summary = finetune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
+    warn_of_cut(dataset, settings.max_seq_length)
     return tell(summary, args.save_dir)

@@ -9,7 +9,6 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import IO
 
@@ -17,15 +16,19 @@ from replicate.commands.flags import add_device, add_json
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.paths import store_root
+from replicate.common.progress import warn
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller, Prediction
 from replicate.inference.runtime import RUNTIMES, open_runtime
-from replicate.runs.store import MANIFEST, RESULT, Store
+from replicate.runs.artefact import MANIFEST, RESULT
+from replicate.runs.store import Store
 from replicate.scores.metrics import scores
 
 STDIN = "standard input"
 # Bytes of a line that are kept; no net reads as many, and one endless line must not fill the memory.
 LINE = 1 << 20
 TEXT_COLUMNS = 60
+# Of lines, fewer than so many to one that ends in a label are a labelled file.
+MANY = 1.25
 _BOM = "\ufeff"
 
 
@@ -62,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
         show: Callable[[Sequence[Prediction]], Iterable[str]] = as_json if args.json else Table(runtime.labels).lines
         seen = truncated = empty = 0
         for chunk in labeller.stream(texts):
+            if not seen:
+                warn(_labelled(chunk, runtime.labels))
             sys.stdout.write("".join(f"{line}\n" for line in show(chunk)))
             sys.stdout.flush()
             seen += len(chunk)
@@ -72,6 +77,13 @@ def run(args: argparse.Namespace) -> int:
     if notes:
         print(f"replicate: of {seen} texts {', '.join(notes)}", file=sys.stderr)
     return 0
+
+
+def _labelled(chunk: Sequence[Prediction], labels: Sequence[str]) -> Iterator[str]:
+    """What to tell of texts that nearly all end in a TAB and a label of the model: the label was read as text."""
+    ends = [one.text.rpartition("\t")[2] for one in chunk if "\t" in one.text]
+    if len(chunk) < MANY * sum(end in labels for end in ends):
+        yield "warning: the lines end in labels, which are read as text; `replicate evaluate` takes them for labels"
 
 
 @contextmanager
@@ -94,24 +106,41 @@ def _texts(args: argparse.Namespace) -> Iterator[Iterable[str]]:
 def read_texts(source: IO[bytes], name: str) -> Iterator[str]:
     """The lines of a UTF-8 stream without their ends, each read when it is asked for; of a huge one the first MiB.
 
+    They end in LF, CR LF or CR, as for every reader of a file.
+
     Raises:
         UserError: a line is not UTF-8; those before it have been given.
     """
-    for number in count(1):
-        line = source.readline(LINE)
-        if not line:
-            return
-        whole = line.endswith(b"\n") or len(line) < LINE
+    for number, (line, whole) in enumerate(_raw_lines(source), start=1):
         try:
             # A line that is cut may end within a character, which is no error of the file.
             text = codecs.getincrementaldecoder("utf-8")().decode(line, final=whole)
         except UnicodeDecodeError as error:
             raise UserError("not UTF-8", path=name, line=number) from error
-        while not whole:
-            rest = source.readline(LINE)
-            whole = not rest or rest.endswith(b"\n")
         # Files that were joined have one inside as well.
-        yield text.lstrip(_BOM).rstrip("\r\n")
+        yield text.lstrip(_BOM)
+
+
+def _raw_lines(source: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each line without its end, and whether that is all of it: of a longer one come `LINE` bytes."""
+    line, begun, whole, after_return = b"", False, True, False
+    while block := source.readline(LINE):
+        if after_return and block == b"\n":
+            after_return = False
+            continue
+        after_return = block.endswith(b"\r")
+        ended = block.endswith(b"\n")
+        for at, piece in enumerate(block.removesuffix(b"\n").removesuffix(b"\r" if ended else b"").split(b"\r")):
+            if at:
+                yield line, whole
+                line, begun, whole = b"", False, True
+            room = LINE - len(line)
+            line, begun, whole = line + piece[:room], begun or bool(piece), whole and len(piece) <= room
+        if ended:
+            yield line, whole
+            line, begun, whole = b"", False, True
+    if begun:
+        yield line, whole
 
 
 def as_json(chunk: Sequence[Prediction]) -> Iterator[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from replicate.commands.flags import Flag, Offer, add_options, add_training, options_in
-from replicate.commands.stages import dataset_of, divergence, tell
+from replicate.commands.stages import dataset_of, divergence, tell, warn_of_cut
 from replicate.common.errors import UserError
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
+from replicate.corpus import kuake
 from replicate.nets.logits import BATCH
 from replicate.stages.prune.options import PruneOptions, folder_of
 from replicate.stages.prune.prune import prune
@@ -23,6 +25,7 @@ OFFER = Offer(
         "batch_size": Flag("per_device_train_batch_size"),
         "epochs": Flag("num_train_epochs"),
         "depth": Flag("depth_mult", metavar="D"),
+        "select": Flag(unset="f1 for KUAKE-QIC's labels, else macro_f1"),
     },
     withheld={
         "warmup_proportion": _ARTICLE,
@@ -52,6 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
+    if args.select is None and dataset.labels != kuake.LABELS:
+        # Class 1 is the article's; of other data it is whatever label happens to be the second.
+        settings = replace(settings, select="macro_f1")
     target = args.output_dir / folder_of(settings)
     set_device(args.device)
     with resumable_folder(target) as folder, divergence():
@@ -61,4 +67,5 @@ def run(args: argparse.Namespace) -> int:
             raise UserError("the model has other labels than the data", path=args.params_dir)
         progress = Progress("prune", every=args.logging_steps)
         summary = prune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
+    warn_of_cut(dataset, settings.max_seq_length)
     return tell(summary, target)

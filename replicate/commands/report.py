@@ -14,7 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate report`."""
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where a page is stale")
     parser.add_argument(
-        "--html", nargs="?", type=Path, const=REPORT.with_suffix(".html"), metavar="FILE", help="one HTML file instead"
+        "--html",
+        nargs="?",
+        type=Path,
+        const=REPORT.with_name("report.html"),
+        metavar="FILE",
+        help="one HTML file instead",
     )
     parser.add_argument("--dataset_dir", metavar="DIR", help="the report on your own data, which `run` has recorded")
     parser.add_argument("--texts", action="store_true", help="embed the dev texts of your own data in its HTML file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from replicate.commands.ahead import run_ahead
+from replicate.commands.ahead import AHEAD, run_ahead
 from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
+from replicate.common.progress import warn
+from replicate.corpus.checkup import told
+from replicate.findings.own_data import own_checkup
 from replicate.records.run import Record
+from replicate.runs.ask import selected
 from replicate.runs.plan import Stage
-from replicate.runs.runner import Runner, selected
+from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.runs.tree import tree
 from replicate.scores.metrics import scores
@@ -28,14 +33,15 @@ from replicate.tables.table import ResultsTable
 if TYPE_CHECKING:
     from replicate.commands.session import Session
 
-HEAD = ("row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds")
+CLASS_1 = "F1 (class 1)"
+HEAD = ("row", "seed", "status", "accuracy", CLASS_1, "macro-F1", "seconds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate run`."""
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
-    add_profile(parser, "paper, small or smoke")
+    add_profile(parser, "paper, small, exploratory or smoke")
     add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
     add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
@@ -63,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
     tables = load_tables()
     rows = list(selected(tables, profile, tuple(args.rows)))
+    if args.dataset_dir:
+        rows = _that_fit(runner, rows, bool(args.rows))
     if args.dry_run:
         plans = [(table, row, [runner.planned(table, row, seed) for seed in profile.seeds]) for table, row in rows]
         if args.json:
@@ -76,9 +84,15 @@ def run(args: argparse.Namespace) -> int:
 
     session = Session(runner, tables)
     run_ahead([f"{table.id}/{row}" for table, row in rows], profile, args.processes, args.offline)
-    session.run(table.row(row) for table, row in rows)
-    _tell([_result(record) for record in session.records], args.json)
-    own = report.write_own(runner.records, runner.dataset) if args.dataset_dir else None
+    try:
+        session.run(table.row(row) for table, row in rows)
+    except UserError:
+        # What has been run until then is not lost.
+        if args.dataset_dir and any(runner.records.rglob("*.json")):
+            report.write_own(runner.records, runner.dataset)
+        raise
+    _tell([_result(record, not args.dataset_dir) for record in session.records], args.json)
+    own = _own_report(session) if args.dataset_dir and AHEAD not in os.environ else None
     decision = session.accept(args.accept_changed) if accepting else None
     if not args.json:
         print(_where(session, own, accepting))
@@ -86,6 +100,39 @@ def run(args: argparse.Namespace) -> int:
         print(refusal(decision), file=sys.stderr)
         return 1
     return int(any(record.status != "ok" for record in session.records))
+
+
+def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool) -> list[tuple[ResultsTable, str]]:
+    """The rows that the user's data are enough for; the others are told. One that was named is refused instead."""
+    warn(runner.dataset.notes)
+    fitting, nets = [], False
+    for table, row in rows:
+        stages = runner.planned(table, row, runner.profile.seeds[0])
+        lack = runner.lacks(stages)
+        if lack and named:
+            raise UserError(f"row {row} needs {lack}", hint="name other rows, or more data")
+        if lack:
+            warn([f"{row}: not run, since it needs {lack}"])
+        else:
+            fitting.append((table, row))
+            nets = nets or any(stage.name == "finetune" for stage in stages)
+    if nets:
+        found = told(own_checkup(runner.dataset, runner.profile, runner.unlabelled))
+        warn(line for line in found if not runner.quiet or line.startswith("warning"))
+    return fitting
+
+
+def _own_report(session: Session) -> Path:
+    """The report on somebody's own data, with what dev has chosen scored on the test set, if there is one."""
+    from replicate.report import build as report
+    from replicate.runs.held_out import score_held_out
+
+    scored = [one for one in session.results.values() if one.scores]
+    nets = [one for one in scored if one.row.role is None]
+    chosen = [one for one in scored if one.row.role == "baseline"]
+    chosen += [max(nets, key=lambda one: one.summary("accuracy")[0])] if nets else []
+    score_held_out(session.runner, [record for one in chosen for record in one.records])
+    return report.write_own(session.runner.records, session.runner.dataset)
 
 
 # A row's table, its id, and its stages for each seed of the profile.
@@ -119,7 +166,7 @@ def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
             seeds = [str(seed) for seed, one in stages.items() if not kept[one.key]]
             if not seeds:
                 return f"{stage.name}: kept"
-            shared = stage.seed is None
+            shared = stage.seed is None and len({one.key for one in stages.values()}) == 1
             return f"{stage.name}: would run" + (
                 "" if shared else f" for seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
             )
@@ -130,11 +177,12 @@ def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
     yield f"{missing} of {len(kept)} stages would run, {len(kept) - missing} kept in {runner.store.root}"
 
 
-def _result(record: Record) -> dict[str, Any]:
-    """What is printed of a record."""
+def _result(record: Record, article: bool) -> dict[str, Any]:
+    """What is printed of a record; the F1 of class 1 only where that is the article's."""
     found = scores(record.counts) if record.counts else {}
     figures = (f"{found[name]:.4f}" if found else "-" for name in ("accuracy", "f1", "macro_f1"))
-    return dict(zip(HEAD, (record.row, record.seed, record.status, *figures, f"{record.seconds:.0f}"), strict=True))
+    told = zip(HEAD, (record.row, record.seed, record.status, *figures, f"{record.seconds:.0f}"), strict=True)
+    return {name: value for name, value in told if article or name != CLASS_1}
 
 
 def _tell(lines: list[dict[str, Any]], as_json: bool) -> None:

@@ -22,9 +22,10 @@ from replicate.records.run import Record, load_records
 from replicate.records.timing import TimingRecord
 from replicate.report import build as report
 from replicate.runs.accept import Candidate, Decision, accept, decide
+from replicate.runs.ask import Ask
 from replicate.runs.executor import Executor
 from replicate.runs.local import Local
-from replicate.runs.runner import Ask, Runner
+from replicate.runs.runner import Runner
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import Claim, ResultsTable, Row
 
@@ -151,6 +152,6 @@ def usable_gpu() -> bool:
         ctypes.CDLL("libcuda.so.1")
     except (metadata.PackageNotFoundError, OSError):
         return False
-    from replicate.commands.doctor import check_device, probe
+    from replicate.commands.checks.device import check_device, probe
 
     return check_device("gpu", probe("gpu")).ok

@@ -71,11 +71,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _profile(row: Row, name: str | None) -> Profile:
-    """The profile of that name, or the first that runs the row: in the order of their ids that is the article's."""
+    """The profile of that name, or the first that runs the row, the article's own before the others."""
     names = [name] if name else [one for one in profile_ids() if row.runs_under(one)]
     if not row.recipe or not names:
         raise UserError(f"row {row.full_id} is not run", hint=row.not_run)
-    return load_profile(names[0])
+    return min(map(load_profile, names), key=lambda one: not one.comparable)
 
 
 def _plan(table: ResultsTable, row: Row, profile: Profile) -> Stage:

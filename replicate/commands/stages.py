@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
-from replicate.corpus import kuake, load_dataset
+from replicate.common.progress import warn
+from replicate.corpus import kuake, load_dataset, own_folder
+from replicate.corpus.checkup import MUCH, check_up
 from replicate.corpus.formats import Dataset
 from replicate.scores.metrics import scores
 from replicate.training.optimisation import Diverged
@@ -16,7 +18,17 @@ from replicate.training.optimisation import Diverged
 
 def dataset_of(folder: str | None) -> Dataset:
     """The data set in a folder; KUAKE-QIC without one."""
-    return load_dataset(folder or kuake.NAME)
+    dataset = load_dataset(own_folder(folder) if folder else kuake.NAME)
+    warn(dataset.notes)
+    return dataset
+
+
+def warn_of_cut(dataset: Dataset, limit: int) -> None:
+    """Tell where a net that reads so many tokens of a text leaves out much of these; a character counts as a token."""
+    found = check_up(dataset, max(limit, 3))
+    if found.lost > MUCH:
+        cut = f"{found.cut:.1%} of the texts are longer than {limit} tokens, and {found.lost:.1%} of all is not read"
+        warn([f"warning: {cut}"])
 
 
 def tell(summary: dict[str, Any], folder: Path) -> int:

@@ -37,10 +37,10 @@ class Stopped(KeyboardInterrupt):
 
     Args:
         number: which signal.
-        saved: whether the training that was stopped goes on where it is.
+        saved: whether the training that was stopped goes on where it is; None where nothing was trained.
     """
 
-    def __init__(self, number: int, saved: bool = False) -> None:
+    def __init__(self, number: int, saved: bool | None = None) -> None:
         self.code = 128 + number
         where = "the same command goes on from there" if saved else "the same command begins this stage again"
-        super().__init__(f"stopped by {signal.Signals(number).name}; {where}")
+        super().__init__(f"stopped by {signal.Signals(number).name}" + ("" if saved is None else f"; {where}"))

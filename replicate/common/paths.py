@@ -10,8 +10,11 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = _PACKAGE if (_PACKAGE / "expected").is_dir() else _PACKAGE.parent
 EXPECTED = ROOT / "expected"
 PROFILES = ROOT / "profiles"
-MEASURED = ROOT / "measured"
-REPORT = ROOT / "REPORT.md"
+# What a wheel holds belongs to its installer, who deletes it with the next version: results go below the current
+# folder, into one where nobody else has pages that a report would take for its own.
+_RESULTS = Path("replicate-results") if ROOT == _PACKAGE else ROOT
+MEASURED = _RESULTS / "measured"
+REPORT = _RESULTS / "REPORT.md"
 
 
 def store_root() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TextIO, TypeVar
 
@@ -13,6 +13,12 @@ from tqdm import tqdm
 
 LOG_SECONDS = 20.0
 T = TypeVar("T")
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Tells the user something beside the result, a line each."""
+    for line in lines:
+        print(f"replicate: {' '.join(line.split())}", file=sys.stderr, flush=True)
 
 
 def watch(

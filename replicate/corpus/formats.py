@@ -1,11 +1,11 @@
-"""Data sets in memory, and the local format: a folder with train.txt, dev.txt, label.txt and an optional data.txt."""
+"""Data sets in memory, and the local format: train.txt, dev.txt and label.txt, optionally data.txt and test.txt."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from replicate.common.errors import UserError
@@ -16,6 +16,7 @@ _BOM = "\ufeff"
 _BLOCK = 1 << 20
 # Of a data set that is trained or scored on.
 MOST_LABELS = 1000
+_BLANKS = "take it away, or it is another label than the one without"
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,20 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A classification task: label names in order of their index, two labelled splits and unlabelled texts."""
+    """A classification task: label names in order of their index, two labelled splits and unlabelled texts.
+
+    Attributes:
+        test: examples that choose nothing, and are scored once.
+        notes: what a reader took for what, and changed, in words.
+    """
 
     name: str
     labels: tuple[str, ...]
     train: Split
     dev: Split
     unlabelled: tuple[str, ...] = ()
+    test: Split | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what the local format couldn't hold (ValueError)."""
@@ -52,7 +60,7 @@ class Dataset:
         _require_lines(self.unlabelled)
         if len(set(self.labels)) != len(self.labels) or any("\t" in label for label in self.labels):
             raise ValueError("label names must be distinct and without a TAB")
-        for split in (self.train, self.dev):
+        for split in filter(None, (self.train, self.dev, self.test)):
             if not all(0 <= label < len(self.labels) for label in split.labels):
                 raise ValueError("a label index is out of range")
 
@@ -77,6 +85,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
             raise UserError("empty label", path=path, line=number)
         if "\t" in label:
             raise UserError("a label can't contain a TAB", path=path, line=number)
+        if label != label.strip():
+            raise UserError(f"a blank before or after the label {label!r}", path=path, line=number, hint=_BLANKS)
         if label in first_seen:
             raise UserError(f"duplicate label {label!r}, first on line {first_seen[label]}", path=path, line=number)
         first_seen[label] = number
@@ -98,6 +108,8 @@ def read_split(path: Path, labels: Sequence[str]) -> Split:
             raise UserError("no TAB between text and label", path=path, line=number)
         if not text.strip():
             raise UserError("empty text", path=path, line=number)
+        if label not in index and label.strip() in index:
+            raise UserError(f"a blank before or after the label {label!r}", path=path, line=number, hint=_BLANKS)
         if label not in index:
             raise UserError(f"unknown label {label!r}", path=path, line=number, hint="label.txt lists the known ones")
         texts.append(text)
@@ -120,7 +132,7 @@ def read_lines(path: Path) -> tuple[str, ...]:
 
 
 def read_dataset(folder: Path) -> Dataset:
-    """Read a folder in the local format; data.txt (unlabelled texts) may be missing.
+    """Read a folder in the local format; data.txt (unlabelled texts) and test.txt may be missing.
 
     Raises:
         UserError: a file is missing or at fault; names file and line.
@@ -132,13 +144,14 @@ def read_dataset(folder: Path) -> Dataset:
         what = f"{len(labels)} labels; a data set may have {MOST_LABELS}"
         hint = "every evaluation keeps a count for each pair of them"
         raise UserError(what, path=folder / "label.txt", line=MOST_LABELS + 1, hint=hint)
-    data = folder / "data.txt"
+    data, test = folder / "data.txt", folder / "test.txt"
     return Dataset(
         name=folder.resolve().name,
         labels=labels,
         train=read_split(folder / "train.txt", labels),
         dev=read_split(folder / "dev.txt", labels),
         unlabelled=read_lines(data) if data.exists() else (),
+        test=read_split(test, labels) if test.exists() else None,
     )
 
 
@@ -148,21 +161,27 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
         for name, data in _encode(dataset).items():
             if data:
                 (complete / name).write_bytes(data)
+        if dataset.test is not None:
+            (complete / "test.txt").write_bytes(_joined(_labelled(dataset.test, dataset.labels)))
 
 
 def _encode(dataset: Dataset) -> dict[str, bytes]:
     """The files of the local format, by name: labels, train, dev, unlabelled."""
-
-    def lines(split: Split) -> Iterator[str]:
-        return (f"{text}\t{dataset.labels[label]}" for text, label in zip(split.texts, split.labels, strict=True))
-
     files = {
         "label.txt": dataset.labels,
-        "train.txt": lines(dataset.train),
-        "dev.txt": lines(dataset.dev),
+        "train.txt": _labelled(dataset.train, dataset.labels),
+        "dev.txt": _labelled(dataset.dev, dataset.labels),
         "data.txt": dataset.unlabelled,
     }
-    return {name: "".join(f"{line}\n" for line in content).encode() for name, content in files.items()}
+    return {name: _joined(content) for name, content in files.items()}
+
+
+def _labelled(split: Split, labels: Sequence[str]) -> Iterator[str]:
+    return (f"{text}\t{labels[label]}" for text, label in zip(split.texts, split.labels, strict=True))
+
+
+def _joined(lines: Iterable[str]) -> bytes:
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _require_lines(texts: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.common.files import write_bytes
+from replicate.common.homes import paddlenlp_home
 from replicate.corpus.formats import Dataset, Split
 
 NAME = "kuake-qic"
@@ -70,7 +71,7 @@ def find() -> Path | None:
 
 def _cache() -> Path:
     """Where PaddleNLP keeps the files."""
-    return Path(os.environ.get("PPNLP_HOME") or Path.home() / ".paddlenlp") / "datasets" / "CBLUE" / "KUAKE-QIC"
+    return paddlenlp_home() / "datasets" / "CBLUE" / "KUAKE-QIC"
 
 
 def _fetch(offline: bool) -> Path:

@@ -7,11 +7,24 @@ from pathlib import Path
 
 from replicate.common.errors import UserError
 from replicate.corpus import generated
-from replicate.corpus.formats import read_lines
+from replicate.corpus.formats import Dataset, read_lines
 
 UNLABELLED = "REPLICATE_UNLABELLED"
 
 GENERATED_LINES = 6000
+
+
+def own_lines(dataset: Dataset) -> tuple[str, ...]:
+    """Lines to pretrain on for somebody's own data: its training and unlabelled text, each once, and nothing else but
+    the file that `REPLICATE_UNLABELLED` names. Text of the dev and test sets is left out.
+
+    Raises:
+        UserError: that file can't be read.
+    """
+    named = read_lines(Path(path)) if (path := os.environ.get(UNLABELLED)) else ()
+    kept = {*dataset.dev.texts, *(dataset.test.texts if dataset.test else ())}
+    every = dict.fromkeys((*dataset.train.texts, *dataset.unlabelled, *named))
+    return tuple(text for text in every if text not in kept)
 
 
 def unlabelled_lines(source: str) -> tuple[str, ...]:

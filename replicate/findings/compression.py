@@ -15,7 +15,7 @@ from replicate.findings.rows import RowResult
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Step
 
-Lead = Literal["not-run", "kept", "at a price", "open"]
+Lead = Literal["not-run", "kept", "at a price", "open", "not smaller"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class KindAnswer:
         kind: `pruned` or `distilled`.
         rows: those of the kind, no controls among them; the same stages in two tables once.
         lead: `kept` where one is shown to lose less than the tolerance, `at a price` where each is shown to lose more.
+            `not smaller` where each has more parameters than its parent, which is no compression.
         told: the row that the answer is told of: the smallest that is kept, else the one that loses least; None where
             none was run.
         against_controls: the claims that such a row beats its controls.
@@ -157,7 +158,8 @@ def _kind_answer(kind: str, tables: Sequence[CompressedTable]) -> KindAnswer | N
     if not rows:
         return None
     own = tuple(one for one in rows if not one.is_control)
-    run = [(one, one.difference.found.difference) for one in own if one.difference]
+    every = [(one, one.difference.found.difference) for one in own if one.difference]
+    run = [(one, difference) for one, difference in every if one.share is None or one.share <= 1]
     kept = [one for one, _ in run if one.is_kept]
     lead: Lead = "not-run"
     told = None
@@ -166,6 +168,8 @@ def _kind_answer(kind: str, tables: Sequence[CompressedTable]) -> KindAnswer | N
     elif run:
         lead = "at a price" if all(one.word == "loses" for one, _ in run) else "open"
         told = max(run, key=lambda pair: pair[1])[0]
+    elif every:
+        lead, told = "not smaller", min(every, key=lambda pair: pair[0].share or math.inf)[0]
     controls = {(one.table.id, one.row.id) for one in rows if one.is_control}
     claims = [
         (result, (table.table.id, result.claim.against) in controls)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
+from replicate.corpus.checkup import Checkup, told
 from replicate.corpus.formats import Dataset
 from replicate.findings.advice import Advice, advise
 from replicate.findings.apart import Apart
@@ -14,22 +16,13 @@ from replicate.findings.compression import CompressionFinding, compute_compressi
 from replicate.findings.compute import compare_all, tables_apart
 from replicate.findings.evidence import Evidence
 from replicate.findings.method import Method, compute_method
-from replicate.findings.rows import RowResult
+from replicate.findings.standing import Standing, standing
 from replicate.records.run import Record
-from replicate.scores.metrics import POSITIVE
+from replicate.runs.held_out import HeldOut
 from replicate.tables.profile import Profile
-from replicate.tables.table import Claim, DatasetFacts, ResultsTable, in_order
+from replicate.tables.table import DatasetFacts, ResultsTable, Setting, in_order
 
 REASON = "these data, of which nothing is published"
-
-
-@dataclass(frozen=True)
-class Best:
-    """The row with the highest mean accuracy under a profile, and the linear baseline where that is another row."""
-
-    profile: Profile
-    row: RowResult | None
-    baseline: RowResult | None
 
 
 @dataclass(frozen=True)
@@ -39,16 +32,18 @@ class OwnAnswer:
     Attributes:
         facts: of the data.
         records: their number.
-        best: for each profile.
-        claims: the main table's claims with their verdicts under each profile; none where no claim's rows were run.
+        standings: where the nets stand under each profile.
         shown: what the seeds support of smaller nets besides.
+        data: what the data look like, in lines.
+        held_out: what the rows that dev has chosen score on the test set, for each profile that has such.
     """
 
     facts: DatasetFacts
     records: int
-    best: tuple[Best, ...]
-    claims: tuple[tuple[Claim, tuple[ClaimResult, ...]], ...]
+    standings: tuple[Standing, ...]
     shown: tuple[ClaimResult, ...]
+    data: tuple[str, ...]
+    held_out: tuple[HeldOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,15 +73,8 @@ def own_evidence(
     own = [one for one in records if all(one.digests.get(part) == digests[part] for part in ("train", "dev", "labels"))]
     known = {(table.id, row.id) for table in tables.values() for row in table.rows}
     own = [record for record in own if (record.table, record.row) in known and record.profile in profiles]
-    positive = POSITIVE if len(dataset.labels) > POSITIVE else None
-    facts = DatasetFacts(
-        name=dataset.name,
-        split="dev",
-        examples=len(dataset.dev),
-        positive_class=None if positive is None else dataset.labels[positive],
-        positive_index=positive,
-        positive_examples=None if positive is None else dataset.dev.labels.count(positive),
-    )
+    # The article's F1 is of its own class; of other data it would be that of whatever label is the second.
+    facts = DatasetFacts(dataset.name, "dev", len(dataset.dev), None, None, None)
     return Evidence(
         tuple(_unpublished(table, facts) for table in in_order(tables.values())),
         tuple(sorted(own, key=lambda record: (record.profile, record.table, record.row, record.seed))),
@@ -98,20 +86,27 @@ def own_evidence(
     )
 
 
-def compute_own(evidence: Evidence) -> OwnFindings:
-    """What evidence on own data says."""
+def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut] = ()) -> OwnFindings:
+    """What evidence on own data says.
+
+    Args:
+        evidence: of `own_evidence`.
+        checkup: of the same data.
+        held_out: scores on the data's test set.
+    """
     compared = compare_all(evidence)
     compression, augmentation = compute_compression(evidence, compared), compute_augmentation(evidence, compared)
-    main = evidence.main
-    of_main = [compared[main.id, profile.id] for profile in evidence.profiles]
-    claims = [(claim, tuple(one.claims[at] for one in of_main)) for at, claim in enumerate(main.claims)]
-    advice = advise([profile.id for profile in evidence.profiles], augmentation, compression, None)
+    standings = tuple(standing(evidence, profile, checkup.commonest) for profile in evidence.profiles)
+    # What a net gains says nothing where nobody would take the net.
+    worth = [one.profile.id for one in standings if one.advises]
+    advice = advise(worth, augmentation, compression, None)
     answer = OwnAnswer(
-        facts=main.dataset,
+        facts=evidence.main.dataset,
         records=len(evidence.records),
-        best=tuple(_best(evidence, profile) for profile in evidence.profiles),
-        claims=tuple(claims) if any(one.has_claims for one in of_main) else (),
+        standings=standings,
         shown=advice.shown,
+        data=tuple(told(checkup)),
+        held_out=tuple(held_out),
     )
     return OwnFindings(
         answer=answer,
@@ -126,15 +121,6 @@ def compute_own(evidence: Evidence) -> OwnFindings:
     )
 
 
-def _best(evidence: Evidence, profile: Profile) -> Best:
-    results = [evidence.result(row, profile) for table in evidence.tables for row in table.rows]
-    scored = sorted((one for one in results if one.scores), key=lambda one: one.summary("accuracy")[0])
-    if not scored:
-        return Best(profile, None, None)
-    baseline = next((one for one in scored if one.row.role == "baseline"), None)
-    return Best(profile, scored[-1], None if baseline is scored[-1] else baseline)
-
-
 def _unpublished(table: ResultsTable, facts: DatasetFacts) -> ResultsTable:
     """The table for other data than its own."""
     return replace(
@@ -143,10 +129,13 @@ def _unpublished(table: ResultsTable, facts: DatasetFacts) -> ResultsTable:
         title=table.id,
         neighbours=(),
         conclusions=(),
-        tolerances={
-            metric: replace(one, reason=f"Taken over from {table.dataset.name}: {one.reason}")
-            for metric, one in table.tolerances.items()
-        },
+        tolerances={metric: _scaled(one, table.dataset, facts) for metric, one in table.tolerances.items()},
         dataset=facts,
         rows=tuple(replace(row, published={}, counts=None, provenance=None) for row in table.rows),
     )
+
+
+def _scaled(one: Setting, published: DatasetFacts, own: DatasetFacts) -> Setting:
+    """A tolerance for a dev set of another size: chance differences shrink with the root of the number of examples."""
+    value = (one.value * (Decimal(published.examples) / Decimal(own.examples)).sqrt()).quantize(Decimal("0.001"))
+    return Setting(value, f"{one.value} on {published.examples} examples, brought to {own.examples}: {one.reason}")

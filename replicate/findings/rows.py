@@ -143,7 +143,7 @@ def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted:
     if accepted is None:
         return RowVerdict("inconclusive", f"no accepted records under `{result.profile}` to compare with", {})
     # The same seeds are no new sample: where they give the same predictions, there is nothing to test.
-    if result.predictions == accepted.predictions:
+    if result.records and result.predictions.items() <= accepted.predictions.items():
         return RowVerdict("replicated", "the same predictions as the accepted records, seed by seed", {})
     alpha, found = float(table.statistics.alpha.value), {}
     for metric in (metric for metric in BASELINE_METRICS if metric in table.tolerances):
@@ -158,7 +158,11 @@ def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
     """The seeds that both rows have records of, in order.
 
     Those that started from different pretrained nets are no pair: another machine pretrains another net.
+
+    Raises:
+        UserError: the two were scored on different dev sets or labels; names a file of each.
     """
+    check_fellows((*a.records, *b.records), across=True)
     starts = {record.seed: record.pretrained for record in a.records}
     return [
         record.seed for record in b.records if record.seed in starts and _same(starts[record.seed], record.pretrained)

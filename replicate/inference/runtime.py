@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate.common.checks import check_choice
+from replicate.common.cores import threads as omp_threads
 from replicate.common.errors import UserError
-from replicate.corpus.formats import read_labels
 from replicate.inference.exported import GRAPHS, MANIFEST, Manifest, check_inside, read_exported, read_positions
 from replicate.inference.onnx_graph import check_onnx
 from replicate.inference.paddle_graph import check_paddle
 from replicate.nets import upstream
 from replicate.nets.classifier import load_classifier
 from replicate.nets.device import set_device
-from replicate.nets.folder import WEIGHTS
+from replicate.nets.folder import WEIGHTS, read_model_labels
 from replicate.nets.logits import network_logits
 from replicate.nets.tokens import read_tokenizer
 
@@ -111,13 +111,13 @@ def open_runtime(
     precision = _precision(precision, manifest.precision if manifest else "fp32", reader, device)
     upstream.quiet()
     # upstream.prepare() has set the variable where the user had not.
-    threads = threads or int(os.environ["OMP_NUM_THREADS"])
+    threads = threads or omp_threads()
     if reader != "onnxruntime":
         set_device(device)
     if manifest is None:
         return _dygraph(folder, device, precision, threads)
     graphs = [folder / file for file in GRAPHS[manifest.kind]]
-    labels = read_labels(folder / "label.txt")
+    labels = read_model_labels(folder)
     check_graph(graphs, len(labels))
     logits = (
         onnx_logits(graphs[0], device, precision, threads)

@@ -17,10 +17,10 @@ import numpy as np
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.limits import MOST_JSON
-from replicate.corpus.formats import read_labels
 from replicate.nets import upstream
 from replicate.nets.configuration import ernie_fields
-from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights
+from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights, read_model_labels
+from replicate.nets.named import NAMES, load_named, named
 from replicate.nets.shape import shrink
 from replicate.nets.tokens import MAX_POSITIONS, build_tokenizer, read_tokenizer
 
@@ -30,7 +30,7 @@ class Classifier:
     """A network with everything that turns texts into labels.
 
     Attributes:
-        network: `ErnieForSequenceClassification` (or what PaddleNLP's `AutoModel` gives for a name), or a student.
+        network: `ErnieForSequenceClassification`, or a student.
         tokenizer: PaddleNLP tokenizer.
         labels: label names; index = class.
     """
@@ -77,10 +77,10 @@ def load_pretrained(
     A head that the source lacks is initialised from the current seed, or with `complete` refused.
 
     Raises:
-        UserError: the folder is not a model, or the name can't be fetched.
+        UserError: the folder is not a model, or the files of the name can't be had or are another net's.
     """
     upstream.quiet()
-    from paddlenlp.transformers import AutoTokenizer, ErnieConfig, ErnieForSequenceClassification
+    from paddlenlp.transformers import ErnieConfig, ErnieForSequenceClassification
 
     from replicate.nets.student_net import StudentConfig, student_class
 
@@ -90,17 +90,12 @@ def load_pretrained(
         if labels is None
         else {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
     )
+    if one := named(source):
+        return load_named(kind, one, head, complete)
     if not folder.is_dir():
         if "/" in str(source) or folder.exists():
             raise UserError("no such model folder", path=folder, hint=WRITERS)
-        try:
-            size = {} if labels is None else {"num_classes": len(labels)}
-            return kind.from_pretrained(str(source), **size), AutoTokenizer.from_pretrained(str(source))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"model {str(source)!r} is no folder and PaddleNLP could not fetch it ({type(error).__name__})",
-                hint="check the name and the network, or name a model folder",
-            ) from error
+        raise UserError(f"no model {str(source)!r}", hint=f"name a model folder, or one of {', '.join(NAMES)}")
     for name in ("config.json", WEIGHTS, "vocab.txt"):
         if not (folder / name).is_file():
             raise UserError(f"not a model folder: {name} is missing", path=folder, hint=WRITERS)
@@ -140,18 +135,17 @@ def load_classifier(source: str | Path, labels: Sequence[str] | None = None) -> 
             from the current seed.
 
     Raises:
-        UserError: the folder is not a model, or the name can't be fetched.
+        UserError: the folder is not a model, or the files of the name can't be had or are another net's.
     """
     upstream.quiet()
-    from paddlenlp.transformers import AutoModelForSequenceClassification, ErnieForSequenceClassification
+    from paddlenlp.transformers import ErnieForSequenceClassification
 
     complete = labels is None
     if labels is None:
         if not Path(source).is_dir():
             raise UserError("no such model folder", path=source, hint=WRITERS)
-        labels = read_labels(Path(source) / "label.txt")
-    kind = ErnieForSequenceClassification if Path(source).is_dir() else AutoModelForSequenceClassification
-    network, tokenizer = load_pretrained(kind, source, labels, complete)
+        labels = read_model_labels(Path(source))
+    network, tokenizer = load_pretrained(ErnieForSequenceClassification, source, labels, complete)
     return Classifier(network, tokenizer, tuple(labels))
 
 

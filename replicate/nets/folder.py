@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from replicate.common.errors import UserError
+from replicate.common.files import read_json
 from replicate.common.limits import parse_json
+from replicate.corpus.formats import read_labels
 from replicate.nets.configuration import bare, ernie_shapes
 
 WEIGHTS = "model.safetensors"
@@ -36,6 +38,28 @@ WRITERS = "name a folder that finetune, prune, distill or pretrain wrote"
 def weights_of(network: Any) -> dict[str, np.ndarray]:
     """Parameters and buffers as NumPy arrays, by name."""
     return {name: value.numpy() for name, value in network.state_dict().items()}
+
+
+def read_model_labels(folder: Path) -> tuple[str, ...]:
+    """Label names of a model or exported folder, from its label.txt, which config.json has to agree with.
+
+    Raises:
+        UserError: one of the files is at fault, or they name other labels; says file and line.
+    """
+    path = folder / "label.txt"
+    labels = read_labels(path)
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    named = config.get("id2label") if isinstance(config, dict) else None
+    # PaddleNLP's own nets name their classes LABEL_0 and so on, which names none.
+    if not isinstance(named, dict) or named == {str(at): f"LABEL_{at}" for at in range(len(named))}:
+        return labels
+    if len(named) != len(labels):
+        raise UserError(f"{len(labels)} labels, and config.json has {len(named)}", path=path, hint=WRITERS)
+    for at, label in enumerate(labels):
+        if named.get(str(at)) != label:
+            other = f"{label!r} is class {at} here, and {named.get(str(at))!r} in config.json"
+            raise UserError(other, path=path, line=at + 1, hint=WRITERS)
+    return labels
 
 
 def read_header(path: Path) -> dict[str, tuple[int, ...]]:

@@ -64,18 +64,18 @@ def _tokens(tokenizer: Any, text: str) -> list[str]:
     return found
 
 
-def read_tokenizer(path: Path, config: Any) -> Any:
+def read_tokenizer(path: Path, config: Any, hint: str = WRITERS) -> Any:
     """An `ErnieTokenizer` over a vocabulary file; UserError where it is none, or has more tokens than the net."""
     from paddlenlp.transformers import ErnieTokenizer
 
     try:
         tokenizer = ErnieTokenizer(str(path))
     except (AssertionError, ValueError) as error:
-        raise UserError("not a vocabulary of one token a line", path=path, hint=WRITERS) from error
+        raise UserError("not a vocabulary of one token a line", path=path, hint=hint) from error
     lacking = [token for token in SPECIAL_TOKENS if token not in tokenizer.vocab.token_to_idx]
     if lacking:
-        raise UserError(f"not a vocabulary: it has no {lacking[0]}", path=path, hint=WRITERS)
+        raise UserError(f"not a vocabulary: it has no {lacking[0]}", path=path, hint=hint)
     # Of a token that stands there twice the last line counts, so the largest number may be beyond how many there are.
     if (tokens := max(tokenizer.vocab.token_to_idx.values()) + 1) > config.vocab_size:
-        raise UserError(f"{tokens} tokens, but config.json says {config.vocab_size}", path=path)
+        raise UserError(f"{tokens} tokens, but the net has {config.vocab_size}", path=path, hint=hint)
     return tokenizer

@@ -13,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from replicate.common.cores import cores
+from replicate.common.cores import cores, threads
+from replicate.common.errors import UserError
+from replicate.common.homes import give_homes, paddlenlp_home
 
 # On CUDA, the same sums in the same order where Paddle, cuDNN and cuBLAS can: docs/faults.md says what is left. The CPU
 # build knows none of them, and computes so anyway.
@@ -23,6 +25,9 @@ DETERMINISTIC = {
     "FLAGS_embedding_deterministic": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
+# Paddle multiplies in TF32, with 10 bits of mantissa, on Ampere and newer: the same run would be another one on a V100.
+# NVIDIA's own libraries read this.
+TF32 = "NVIDIA_TF32_OVERRIDE"
 # glibc's malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -40,6 +45,7 @@ def prepare() -> None:
         # Paddle sets this to one thread otherwise.
         "OMP_NUM_THREADS": str(cores()),
         **DETERMINISTIC,
+        TF32: "0",
         # Paddle's C++ core logs to stderr what only its developers want to know.
         "GLOG_minloglevel": "2",
         **_mkl_defaults(),
@@ -48,6 +54,7 @@ def prepare() -> None:
     if missing and "paddle" in sys.modules:
         raise RuntimeError(f"paddle was imported before upstream.prepare(), so it can't see {' and '.join(missing)}")
     os.environ.update(missing)
+    give_homes()
     _keep_freed_memory()
 
 
@@ -81,7 +88,7 @@ def give_threads_back() -> None:
 
     That would last, so what came after it in the same process was slower, and its last bits were others.
     """
-    importlib.import_module("paddle.base.core").set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    importlib.import_module("paddle.base.core").set_num_threads(threads())
 
 
 def quiet() -> None:
@@ -92,9 +99,22 @@ def quiet() -> None:
         importlib.import_module("paddle")
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
+    if "paddlenlp" not in sys.modules:
+        make_caches()
     from paddlenlp.utils.log import logger
 
     logger.set_level("WARNING")
+
+
+def make_caches() -> None:
+    """Make the folders that PaddleNLP makes while it is imported; UserError where it would die of it."""
+    home = paddlenlp_home()
+    try:
+        for name in ("models", "datasets", "packages"):
+            (home / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "PaddleNLP needs its folders there; set PPNLP_HOME to a folder that can be written"
+        raise UserError(f"can't make {name} ({error.strerror})", path=home, hint=hint) from error
 
 
 def import_lac() -> ModuleType:

@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from replicate.common.cores import cores
+from replicate.common.cores import threads
 from replicate.common.paths import ROOT
+from replicate.nets.upstream import TF32
 
 PACKAGES = (
     "gensim",
@@ -93,18 +94,18 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 
 def device_facts(device: str) -> dict[str, Any]:
-    """Kind, name, threads and, for CUDA, compute capability of the device that runs used."""
-    threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
+    """Kind, name, threads and, for CUDA, compute capability and TF32's switch of the device that runs used."""
     paddle = sys.modules.get("paddle")
     # What needed no Paddle ran on the CPU whatever was asked for.
     if device == "cpu" or paddle is None or not paddle.device.cuda.device_count():
-        return {"kind": device, "name": str(machine()["cpu"]), "threads": threads}
+        return {"kind": device, "name": str(machine()["cpu"]), "threads": threads()}
     major, minor = paddle.device.cuda.get_device_capability()
     return {
         "kind": device,
         "name": paddle.device.cuda.get_device_name(),
-        "threads": threads,
+        "threads": threads(),
         "compute_capability": f"{major}.{minor}",
+        "nvidia_tf32_override": os.environ.get(TF32, ""),
     }
 
 

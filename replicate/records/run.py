@@ -15,6 +15,11 @@ from replicate.records.migrations import SCHEMA, migrate
 
 # Below the records' folder; `records/timing_file.py` reads them.
 TIMING = "timing"
+# Below a profile's folder of records: pretrained nets that are kept with them, and the plans that its seeds follow.
+NETS = "nets"
+PLAN = "plan.json"
+# Beside the records of somebody's own data; `runs/held_out.py` reads them.
+HELD_OUT = "held-out"
 
 
 @dataclass(frozen=True)
@@ -101,14 +106,19 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records below `folder`, each for itself, by profile, table, row and seed; those of timings are others.
+    """The records below `folder`, each for itself, by profile, table, row and seed; timings, nets and plans are others.
 
     Raises:
         UserError: one of them isn't valid or isn't in its place.
     """
     records = []
     for path in sorted(folder.rglob("*.json")):
-        if path.is_relative_to(folder / TIMING):
+        inner = path.relative_to(folder)
+        parts = inner.parts
+        # What editors and file managers leave is hidden, and no record.
+        if parts[0] in (TIMING, HELD_OUT) or any(part.startswith(".") for part in parts):
+            continue
+        if parts[1:2] == (NETS,) or parts[1:] == (PLAN,):
             continue
         record = read_record(path)
         if path.relative_to(folder).as_posix() != record.place:
@@ -128,13 +138,15 @@ def load_records(folder: Path = MEASURED) -> list[Record]:
     return records
 
 
-def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None:
-    """Refuses records that can't be compared: of a table and profile those of other dev examples or labels, and of a
-    row's seeds those of another pretrained net. What a record doesn't say is not compared.
+def check_fellows(records: Iterable[Record], folder: Path | None = None, across: bool = False) -> None:
+    """Refuses records that can't be compared: of a table and profile those of other dev examples or labels, of one
+    seed's rows those of another pretrained net, and of a row's seeds on one net those of another. What a record doesn't
+    say is not compared.
 
     Args:
         records: in any order.
         folder: where their places are, for the message.
+        across: they are compared pair by pair, of whatever tables: of one dev set, and no more is asked.
 
     Raises:
         UserError: names the files of two that differ, and in what.
@@ -142,10 +154,13 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None) -> None
     found: dict[tuple[str, ...], tuple[object, Record]] = {}
     for record in records:
         table = (record.profile, record.table)
+        data = () if across else table
+        net = "" if across else record.pretrained
         facts: tuple[tuple[str, object, tuple[str, ...]], ...] = (
-            ("dev set", record.digests.get("dev"), table),
-            ("label list", record.labels, table),
-            ("pretrained net", record.pretrained, (*table, record.row)),
+            ("dev set", record.digests.get("dev"), data),
+            ("label list", record.labels, data),
+            ("pretrained net", net, (*table, "seed", str(record.seed))),
+            ("pretrained net", net, (*table, "row", record.row, str(_start_of(record.stages)))),
         )
         for what, value, group in facts:
             other, first = found.setdefault((what, *group), (value, record)) if value else (value, record)
@@ -162,6 +177,11 @@ def pretrained_of(stages: Iterable[Mapping[str, Any]]) -> str:
         if found := stage["summary"].get("weights" if stage["stage"] == "pretrain" else "pretrained"):
             return str(found)
     return ""
+
+
+def _start_of(stages: Iterable[Mapping[str, Any]]) -> int:
+    """Where the pretraining behind a record started: the nets of one profile differ in that seed alone."""
+    return next((int(stage["config"].get("seed", 0)) for stage in stages if stage["stage"] == "pretrain"), 0)
 
 
 def _sorted(value: Any) -> Any:

@@ -33,7 +33,7 @@ class Link:
     Attributes:
         words: what is shown.
         target: `#id` of a heading on any page, the path of a page, or a path from the checkout's root such as
-            `measured/small/…`.
+            `measured/exploratory/…`.
     """
 
     words: Prose

@@ -13,9 +13,11 @@ from replicate.common.files import write_text
 from replicate.common.paths import EXPECTED, MEASURED, REPORT
 from replicate.corpus import generated
 from replicate.corpus.formats import Dataset
+from replicate.corpus.unlabelled import own_lines
 from replicate.findings.compute import Findings, compute
 from replicate.findings.evidence import Evidence, gather
 from replicate.findings.own import compute_own, own_evidence
+from replicate.findings.own_data import own_checkup
 from replicate.records.run import TIMING, Record, load_records, read_records
 from replicate.records.timing_file import load_timings
 from replicate.report.examples import Shown
@@ -25,6 +27,7 @@ from replicate.report.pages import FOLDER, own_pages, project_pages
 from replicate.report.pictures.picture import Picture
 from replicate.report.readme import WORDS, with_results
 from replicate.report.site import Site
+from replicate.runs.held_out import read_held_out
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
 
@@ -75,7 +78,9 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     evidence = own_evidence(load_tables(EXPECTED), read_records(folder), _profiles(), dataset)
     if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
-    site = Site(own_pages(compute_own(evidence)), records=".", in_project=False)
+    checkup = own_checkup(dataset, evidence.profiles[0], own_lines(dataset))
+    held_out = [found for one in evidence.profiles if (found := read_held_out(folder, one.id, dataset))]
+    site = Site(own_pages(compute_own(evidence, checkup, held_out)), records=".", in_project=False)
     return _write_apart(folder, site, evidence.records, Shown(dataset, texts), target)
 
 

@@ -44,7 +44,7 @@ def page_data(records: Iterable[Record], shown: Iterable[Shown] = ()) -> dict[st
                 "row": f"{record.table}/{record.row}",
                 "seed": record.seed,
                 "labels": record.labels,
-                "confusion": record.counts["confusion"],
+                "cells": cells_of(record),
                 "predictions": record.predictions,
                 "confidence": record.confidence,
                 "dev": record.digests.get("dev", ""),
@@ -52,6 +52,12 @@ def page_data(records: Iterable[Record], shown: Iterable[Shown] = ()) -> dict[st
             for record in runs
         ],
     }
+
+
+def cells_of(record: Record) -> list[list[int]]:
+    """True class, predicted class and count of each cell of the confusion matrix that has one: most have none."""
+    matrix = np.asarray(record.counts["confusion"], dtype=np.int64)
+    return [[int(true), int(taken), int(matrix[true, taken])] for true, taken in np.argwhere(matrix)]
 
 
 def known_labels(records: Sequence[Record]) -> NDArray[np.int64]:

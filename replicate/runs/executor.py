@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from replicate.common.errors import UserError
+from replicate.runs.artefact import Artefact
 from replicate.runs.plan import Stage
-from replicate.runs.store import Artefact
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class NotRun:
 
     stage: Stage
     because: Failed
+
+
+class Refused(UserError):
+    """What a stage itself refuses, such as data that it can't learn from; other stages may well take them."""
 
 
 Outcome: TypeAlias = Made | Failed | NotRun

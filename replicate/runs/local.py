@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from replicate.common.errors import UserError
 from replicate.common.progress import watch
 from replicate.records.facts import now
-from replicate.runs.executor import Failed, Job, Made, NotRun, Outcome
+from replicate.runs.artefact import Artefact
+from replicate.runs.executor import Failed, Job, Made, NotRun, Outcome, Refused
 from replicate.runs.plan import Stage
-from replicate.runs.store import Artefact
 from replicate.training.optimisation import Diverged
 
 
@@ -29,6 +29,7 @@ class Local:
         self._quiet = quiet
         # By the key of a stage that can't be had, the failure that it goes back to.
         self._lost: dict[str, Failed] = {}
+        self._made = False
 
     def execute(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """One outcome for each job; see `Executor`."""
@@ -54,7 +55,15 @@ class Local:
     def _run(self, job: Job) -> Made | Failed:
         started = now()
         try:
-            return Made(job.stage, self._make(job.stage, job.label))
+            made = Made(job.stage, self._make(job.stage, job.label))
+            self._made = True
+            return made
+        except Refused as error:
+            # Before anything is made nothing is lost, and one line says more than a record of every row.
+            if not self._made:
+                raise
+            print(f"{job.label} · {job.stage.name}: {error}", file=sys.stderr)
+            return Failed(job.stage, "error", str(error), started)
         except UserError:
             raise
         except Diverged as error:

@@ -8,14 +8,16 @@ from functools import cached_property
 from typing import Any
 
 from replicate.common.errors import UserError
-from replicate.runs.store import key_of
+from replicate.records.strata import net_of
+from replicate.runs.artefact import key_of
 from replicate.stages.kind import Kind, Port
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
-# Packages whose version decides what comes out of every stage; the two builds of Paddle have one version.
-DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn")
+# Packages whose version decides what comes out of every stage; the two builds of Paddle have one version. TF32 is there
+# only where somebody switched it on.
+DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn", "tf32")
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,16 @@ class Sources:
         unlabelled: of the text to pretrain on; empty where nothing is pretrained.
         environment: versions of the packages that can decide a result.
         queries: of the data set's own unlabelled text.
+        model: of the files of the net that the profile names; empty where it names none, or they are not there yet.
+        article: the data are those that the tables are about, or stand for them.
     """
 
     digests: Mapping[str, str]
     unlabelled: str
     environment: Mapping[str, str]
     queries: str = ""
+    model: str = ""
+    article: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,19 +128,33 @@ class _Run:
         """What the first stage that needs a net starts from."""
         if self.profile.model is not None:
             return self.profile.model
-        return self.stage("pretrain", self.profile.options.get("pretrain", {}), _Branch())
+        passed = dict(self.profile.options.get("pretrain", {}))
+        # The first net is the one that a profile of one net has, with the key that it has there.
+        if net := net_of(self.seed, self.profile.nets):
+            passed["seed"] = passed.get("seed", 0) + net
+        return self.stage("pretrain", passed, _Branch())
+
+    def identity(self, source: Stage | str) -> str:
+        """What stands in a key for what a stage starts from: a name may be another net's on another machine."""
+        if isinstance(source, Stage):
+            return source.key
+        return f"{source}@{self.sources.model}" if self.sources.model else source
 
     def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch) -> Stage:
         """A stage after a branch, with everything that determines its result."""
-        kind = KINDS[name]
-        options, sources = kind.settings(passed), self.sources
+        kind, sources = KINDS[name], self.sources
+        options = kind.settings(passed)
+        if not sources.article and getattr(options, "select", "") == "f1":
+            # Class 1 is the article's; of other data it is whatever label happens to be the second.
+            passed = {**passed, "select": "macro_f1"}
+            options = kind.settings(passed)
         settings, taken = asdict(options), _taken(self, kind, options, branch)
         known = {**sources.digests, "unlabelled": sources.unlabelled, "queries": sources.queries}
         inputs: dict[str, Any] = {part: known[part] for part in kind.reads(options) if part in known}
         # Every identity has had a model since the first, also that of a stage that takes none.
         inputs["model"] = None
         for port in kind.ports:
-            digests = [_identity(source) for source in taken.get(port.name, ())]
+            digests = [self.identity(source) for source in taken.get(port.name, ())]
             if digests:
                 inputs[port.name] = digests if port.many else digests[0]
         at = self.seed if kind.seeded else None

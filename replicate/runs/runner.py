@@ -3,46 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.common.paths import MEASURED
 from replicate.common.progress import Progress
-from replicate.corpus import generated, kuake, load_dataset
+from replicate.corpus import BUILT_IN, generated, load_dataset
 from replicate.corpus.formats import Dataset
-from replicate.corpus.unlabelled import unlabelled_lines
+from replicate.corpus.unlabelled import UNLABELLED, own_lines, unlabelled_lines
+from replicate.nets.named import content_of, fetch_named, named
+from replicate.nets.upstream import TF32
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
-from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, jobs_of
+from replicate.runs.artefact import Artefact
+from replicate.runs.ask import Ask
+from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, Refused, jobs_of
 from replicate.runs.local import Local
 from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
-from replicate.runs.store import Artefact, Store
+from replicate.runs.shipped import shipped, take
+from replicate.runs.store import Store
+from replicate.stages.distill.transfer_set import spare_texts
 from replicate.stages.kind import Inputs
+from replicate.stages.pretrain import LEAST_LINES
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A row of a table, and a seed to run it with."""
-
-    table: ResultsTable
-    row: str
-    seed: int
-
-    @property
-    def full_id(self) -> str:
-        """The row, with its table."""
-        return f"{self.table.id}/{self.row}"
-
-    @property
-    def label(self) -> str:
-        """What stands before its progress."""
-        return f"{self.row} · seed {self.seed}"
 
 
 @dataclass
@@ -54,12 +44,14 @@ class Runner:
         store: where results are kept.
         quiet: show no progress.
         offline: open no connection.
+        measured: the folder of accepted records, where pretrained nets may lie too.
     """
 
     profile: Profile
     store: Store
     quiet: bool = False
     offline: bool = False
+    measured: Path = field(default_factory=lambda: MEASURED)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -68,8 +60,41 @@ class Runner:
 
     @cached_property
     def unlabelled(self) -> tuple[str, ...]:
-        """Lines to pretrain on; none where the profile starts from a named model."""
-        return () if self.profile.unlabelled is None else unlabelled_lines(self.profile.unlabelled)
+        """Lines to pretrain on; none where the profile starts from a named model. Own data bring their own.
+
+        Raises:
+            UserError: the text that the profile or the user names isn't there.
+        """
+        if self.profile.unlabelled is None:
+            return ()
+        if self.on_article or self.profile.unlabelled not in (generated.NAME, UNLABELLED):
+            return unlabelled_lines(self.profile.unlabelled)
+        return own_lines(self.dataset)
+
+    @property
+    def on_article(self) -> bool:
+        """Whether the data are the profile's own, and not a user's."""
+        return self.profile.dataset in BUILT_IN
+
+    def lacks(self, stages: Sequence[Stage]) -> str:
+        """What these data lack for stages that could not run on them, in words; empty where nothing.
+
+        Raises:
+            UserError: the text that the profile or the user names isn't there.
+        """
+        train, dev = self.dataset.train, self.dataset.dev
+        for stage in stages:
+            options = KINDS[stage.name].settings(stage.passed)
+            if stage.name == "sample" and options.examples > len(train):
+                return f"{options.examples} training texts, of which there are {len(train)}"
+            if stage.name == "pretrain" and len(self.unlabelled) < LEAST_LINES:
+                return f"{LEAST_LINES} lines to pretrain on, of which there are {len(self.unlabelled)}"
+            if stage.name == "distill" and options.unlabelled:
+                there = len(spare_texts((*self.dataset.unlabelled, *self.unlabelled), train, dev.texts))
+                wanted = round(options.unlabelled * len(train))
+                if not there or (self.on_article and wanted > there):
+                    return f"{wanted} unlabelled texts beside the data set's own, of which there are {there}"
+        return ""
 
     @cached_property
     def unlabelled_digest(self) -> str:
@@ -81,7 +106,14 @@ class Runner:
         """Digests of the data and versions of the packages."""
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"])
+        if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
+            environment["tf32"] = os.environ[TF32]
+        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.model_digest, self.on_article)
+
+    @property
+    def model_digest(self) -> str:
+        """Digest of the net that the profile names; empty where it names none, or its files are not there yet."""
+        return "" if self.profile.model is None else content_of(self.profile.model)
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -97,11 +129,11 @@ class Runner:
         return stages
 
     def kept(self, stage: Stage) -> bool:
-        """Whether the store has the stage's result."""
-        return self.store.find(stage.name, stage.key) is not None
+        """Whether the store has the stage's result, or can take it in."""
+        return self.store.find(stage.name, stage.key) is not None or shipped(stage, self.measured) is not None
 
     def make(self, stage: Stage, label: str) -> Artefact:
-        """The stage's result, from the store or made now; the stages that it needs must have been made.
+        """The stage's result, from the store or the checkout's nets, or made now; what it needs must have been made.
 
         Raises:
             UserError: the store has lost a stage that it needs, or the stage refuses its settings or data.
@@ -137,10 +169,15 @@ class Runner:
                         progress=progress,
                     )
                 )
+            except Refused:
+                raise
+            except UserError as error:
+                raise Refused(str(error)) from error
             finally:
                 progress.close()
             return {**summary, "origin": self.origin(started)}
 
+        take(stage, self.measured, self.store, label)
         return self.store.make(stage.name, stage.identity, build)
 
     def origin(self, started: str) -> dict[str, Any]:
@@ -179,7 +216,13 @@ class Runner:
         return next(self._records([Ask(table, row_id, seed)]))
 
     def _records(self, asks: Sequence[Ask], executor: Executor | None = None) -> Iterator[Record]:
-        plans = [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
+        plans = self._planned(asks)
+        for ask, stages in plans:
+            if lack := self.lacks(stages):
+                raise UserError(f"row {ask.full_id} needs {lack}", hint="leave the row out, or name other data")
+        if any(self._unfetched(stage) for _, stages in plans for stage in stages):
+            self._fetch()
+            plans = self._planned(asks)
         waiting: dict[str, list[tuple[Ask, list[Stage]]]] = {}
         for ask, stages in plans:
             waiting.setdefault(stages[-1].key, []).append((ask, stages))
@@ -189,6 +232,20 @@ class Runner:
             outcomes[outcome.stage.key] = outcome
             for ask, stages in waiting.pop(outcome.stage.key, ()):
                 yield self.record(ask, [outcomes[stage.key] for stage in stages])
+
+    def _planned(self, asks: Sequence[Ask]) -> list[tuple[Ask, list[Stage]]]:
+        return [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
+
+    def _unfetched(self, stage: Stage) -> bool:
+        """Whether a stage starts from a net that the profile names and that isn't on this machine."""
+        named = any(isinstance(source, str) for taken in stage.sources.values() for source in taken)
+        return named and not self.sources.model
+
+    def _fetch(self) -> None:
+        """Have the files of the net that the profile names, whose digest is part of the keys."""
+        if one := named(str(self.profile.model)):
+            fetch_named(one)
+            self.sources = replace(self.sources, model=self.model_digest)
 
     def record(self, ask: Ask, outcomes: Sequence[Outcome]) -> Record:
         """What is on record of a row and seed whose stages came to these outcomes; the last one is the row's own."""
@@ -225,7 +282,7 @@ class Runner:
             seed=ask.seed,
             status=status,
             reason=reason,
-            command=("replicate", "run", ask.full_id, "--profile", self.profile.id, "--seeds", str(ask.seed)),
+            command=self.command(ask),
             stages=tuple(stages),
             digests={**self.sources.digests, **weights},
             labels=self.dataset.labels,
@@ -235,6 +292,11 @@ class Runner:
             **evaluation,
         )
 
+    def command(self, ask: Ask) -> tuple[str, ...]:
+        """What makes a row's record again."""
+        words = ("replicate", "run", ask.full_id, "--profile", self.profile.id, "--seeds", str(ask.seed))
+        return words if self.on_article else (*words, "--dataset_dir", self.profile.dataset)
+
     def keep(self, record: Record, folder: Path | None = None) -> Path:
         """Write a record into a folder, by default the one of this runner."""
         return write_record(record, folder or self.records)
@@ -242,34 +304,8 @@ class Runner:
     @property
     def records(self) -> Path:
         """Where records are before somebody accepts them into `measured/`; other data has a folder of its own."""
-        if self.dataset.name in (kuake.NAME, generated.NAME):
+        if self.on_article:
             return self.store.root / "records"
-        return self.store.root / "records-of" / f"{self.dataset.name}-{self.dataset.digests['train'][:8]}"
-
-
-def selected(
-    tables: Mapping[str, ResultsTable], profile: Profile, names: tuple[str, ...]
-) -> Iterator[tuple[ResultsTable, str]]:
-    """The rows that a profile runs, or of those the ones that are named (`row` or `table/row`).
-
-    Raises:
-        UserError: a name fits no row, or a row that the profile does not run.
-    """
-    for table_id in profile.tables:
-        if table_id not in tables:
-            raise UserError(f"profile {profile.id}: no table {table_id!r}", hint=f"tables: {', '.join(tables)}")
-    rows = [
-        (tables[table_id], row)
-        for table_id in profile.tables
-        for row in tables[table_id].rows
-        if row.runs_under(profile.id)
-    ]
-    known = {name for _, row in rows for name in (row.id, row.full_id)}
-    for name in names:
-        if name not in known:
-            raise UserError(
-                f"profile {profile.id} runs no row {name!r}", hint=f"rows: {', '.join(row.id for _, row in rows)}"
-            )
-    for table, row in rows:
-        if not names or row.id in names or row.full_id in names:
-            yield table, row.id
+        parts = "".join(self.dataset.digests[part] for part in ("train", "dev", "labels"))
+        digest = hashlib.sha256(parts.encode()).hexdigest()
+        return self.store.root / "records-of" / f"{self.dataset.name}-{digest[:8]}"

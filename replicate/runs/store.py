@@ -3,67 +3,41 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import itertools
-import json
 import os
 import re
 import shutil
-import stat
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.common.files import describe_file, plain, sync, to_json
-from replicate.common.limits import MOST_JSON, parse_json, read_whole
+from replicate.common.limits import MOST_JSON, read_whole
 from replicate.common.locks import Lock, locked, own_folder
 from replicate.common.work import CHECKPOINT, finish, is_ours, work_folder
+from replicate.runs.artefact import (
+    MANIFEST,
+    RESULT,
+    Artefact,
+    Damaged,
+    key_of,
+    read_artefact,
+    write_manifest,
+    write_new,
+)
 from replicate.runs.leases import Leases, unleased
 from replicate.training.checkpoint import seconds_spent
 
-FORMAT = 1
-RESULT = "result.json"
-MANIFEST = "manifest.json"
 _OURS = frozenset({"partial", "locks", "damaged"})
 _STAGE = re.compile(r"[a-z][a-z0-9_-]*")
 _KEY = re.compile(r"[0-9a-f]{32}")
 # `damaged/` holds folders under these names only; `remove` and `_move_aside` give them.
 _DAMAGED = re.compile(r"[a-z][a-z0-9_-]*-[0-9]+")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def key_of(identity: Mapping[str, Any]) -> str:
-    """The first 32 hexadecimal digits of the SHA-256 of `identity`'s canonical JSON.
-
-    Raises:
-        TypeError, ValueError: something in it is not JSON (a Path, a NaN), and so has no canonical form.
-    """
-    return hashlib.sha256(_canonical(identity)).hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class Artefact:
-    """A stage's finished result: its folder, its JSON summary, and the seconds that building it took."""
-
-    path: Path
-    summary: Mapping[str, Any]
-    key: str
-    seconds: float
-    reused: bool
-
-
-class Damaged(Exception):
-    """A folder in the store is not what its manifest says."""
 
 
 class Store:
@@ -100,12 +74,25 @@ class Store:
         if found := self.find(stage, key):
             return found
         with self._locked(f"{stage}-{key}") as lock:
-            try:
-                found = self._load(stage, key)
-            except Damaged as error:
-                found = None
-                self._move_aside(stage, key, str(error))
-            return found or self._build(stage, key, identity, build, lock)
+            return self._whole(stage, key) or self._build(stage, key, identity, build, lock)
+
+    def adopt(self, stage: str, key: str, folder: Path) -> None:
+        """Takes an artefact's finished folder in from elsewhere, whole or not at all, unless there is one.
+
+        Raises:
+            Damaged: it isn't what its manifest says, or has none.
+            UserError: the store can't be written, or is full.
+        """
+        final = self.root / stage / key
+        with self._locked(f"{stage}-{key}") as lock, ExitStack() as stack, self._disk():
+            if self._whole(stage, key):
+                return
+            partial = self._unfinished(stack, final, lock)
+            shutil.copytree(folder, partial, dirs_exist_ok=True)
+            self._read(partial, stage, key)
+            for name in _files(partial):
+                sync(partial / name)
+            _put(partial, lock, final)
 
     def artefacts(self) -> Iterator[tuple[str, str]]:
         """Stage and key of every artefact folder, intact or not; what is a link is none."""
@@ -185,6 +172,21 @@ class Store:
                 return
             yield lock
 
+    def _whole(self, stage: str, key: str) -> Artefact | None:
+        """The intact artefact; one that isn't is moved aside."""
+        try:
+            return self._load(stage, key)
+        except Damaged as error:
+            self._move_aside(stage, key, str(error))
+            return None
+
+    def _unfinished(self, stack: ExitStack, final: Path, lock: Lock) -> Path:
+        """A folder to write into, in which only a checkpoint may lie: its name is fixed and we hold its lock, so what
+        else is there was left by a process that was stopped or killed."""
+        for folder in (self.root / "partial", final.parent):
+            own_folder(folder)
+        return stack.enter_context(work_folder(self.root / "partial" / f"{final.parent.name}-{final.name}", lock))
+
     def _build(
         self,
         stage: str,
@@ -193,15 +195,11 @@ class Store:
         build: Callable[[Path], Mapping[str, Any]],
         lock: Lock,
     ) -> Artefact:
-        # The name is fixed and we hold its lock: what is there was left by a process that was stopped or killed, and
-        # only its checkpoint is of use.
         final = self.root / stage / key
         started = time.perf_counter()
         with ExitStack() as stack:
             with self._disk():
-                for folder in (self.root / "partial", final.parent):
-                    own_folder(folder)
-                partial = stack.enter_context(work_folder(self.root / "partial" / f"{stage}-{key}", lock))
+                partial = self._unfinished(stack, final, lock)
             before = seconds_spent(partial)
             try:
                 summary = plain(build(partial))
@@ -211,23 +209,10 @@ class Store:
                 raise
             seconds = before + time.perf_counter() - started
             with self._disk():
-                _write_new(partial / RESULT, to_json(summary))
+                write_new(partial / RESULT, to_json(summary))
                 files = {name: describe_file(partial / name, durable=True) for name in _files(partial)}
-                manifest = {
-                    "format": FORMAT,
-                    "stage": stage,
-                    "key": key,
-                    "identity": plain(identity),
-                    "files": files,
-                    "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                    "seconds": seconds,
-                }
-                text = to_json({**manifest, "digest": hashlib.sha256(_canonical(manifest)).hexdigest()})
-                _write_new(partial / MANIFEST, text)
-                sync(partial / MANIFEST)
-                sync(partial)
-                finish(partial, lock, final)
-                sync(final.parent)
+                write_manifest(partial, stage, key, plain(identity), files, seconds)
+                _put(partial, lock, final)
             self._leases.take(final / MANIFEST)
         return Artefact(final, summary, key, seconds, reused=False)
 
@@ -242,34 +227,13 @@ class Store:
             return self._read(path, stage, key) if self._leases.take(path / MANIFEST) else None
         except FileNotFoundError as error:
             self._leases.drop(path / MANIFEST)
-            raise Damaged(f"{Path(error.filename).name} is missing") from error
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError) as error:
+            raise Damaged(f"{MANIFEST} is missing") from error
+        except (Damaged, OSError) as error:
             self._leases.drop(path / MANIFEST)
-            raise Damaged(f"{MANIFEST} can't be read: {error}") from error
-        except Damaged:
-            self._leases.drop(path / MANIFEST)
-            raise
+            raise error if isinstance(error, Damaged) else Damaged(f"{MANIFEST} can't be read: {error}") from error
 
     def _read(self, path: Path, stage: str, key: str) -> Artefact:
-        manifest = parse_json(read_whole(path / MANIFEST, MOST_JSON))
-        digest = manifest.pop("digest")
-        if digest != hashlib.sha256(_canonical(manifest)).hexdigest():
-            raise Damaged(f"{MANIFEST} doesn't match its own digest")
-        if (manifest["format"], manifest["stage"], manifest["key"]) != (FORMAT, stage, key):
-            raise Damaged(f"{MANIFEST} belongs elsewhere")
-        whole = path.resolve()
-        for name, expected in manifest["files"].items():
-            found = os.lstat(path / name)
-            # A link, a pipe, or a way out of the folder: none of them did we write.
-            if not stat.S_ISREG(found.st_mode) or not (path / name).resolve().is_relative_to(whole):
-                raise Damaged(f"{name} is no file of its own")
-            if found.st_size != expected["bytes"]:
-                raise Damaged(f"{name} has the wrong size")
-            if (path, digest) not in self._checked and describe_file(path / name) != expected:
-                raise Damaged(f"{name} doesn't match its digest")
-        summary = parse_json(read_whole(path / RESULT, MOST_JSON))
-        self._checked.add((path, digest))
-        return Artefact(path, summary, key, manifest["seconds"], reused=True)
+        return read_artefact(path, stage, key, self._checked)
 
     def _move_aside(self, stage: str, key: str, reason: str) -> None:
         with self._disk():
@@ -320,12 +284,12 @@ def _kept(path: Path, why: str) -> bool:
     return False
 
 
+def _put(partial: Path, lock: Lock, final: Path) -> None:
+    sync(partial)
+    finish(partial, lock, final)
+    sync(final.parent)
+
+
 def _is_folder(path: Path) -> bool:
     """Whether there is a real folder, not a link to one."""
     return path.is_dir() and not path.is_symlink()
-
-
-def _write_new(path: Path, text: str) -> None:
-    # Whatever was put there meanwhile is not followed.
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)

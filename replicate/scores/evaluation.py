@@ -49,5 +49,6 @@ def history_entry(evaluation: dict[str, Any], step: int, epoch: float, loss: flo
         "loss": loss,
         "accuracy": found["accuracy"],
         "f1": found["f1"],
+        "macro_f1": found["macro_f1"],
         "correct": evaluation["correct"],
     }

@@ -24,6 +24,7 @@ from replicate.training.optimisation import Diverged, adamw
 from replicate.training.options import check_length
 
 IGNORED = -100
+LEAST_LINES = 10
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob")
 
 
@@ -140,8 +141,10 @@ def pretrain(
         Diverged: the loss is not finite.
         Stopped: a signal came; the next call with the same folder goes on.
     """
-    if len(lines) < 10:
-        raise UserError(f"pretraining needs at least 10 lines, got {len(lines)}", hint="name a larger corpus")
+    if len(lines) < LEAST_LINES:
+        raise UserError(
+            f"pretraining needs at least {LEAST_LINES} lines, got {len(lines)}", hint="name a larger corpus"
+        )
     seed_everything(options.seed)
     import paddle
     import paddle.nn.functional as F

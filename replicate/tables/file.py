@@ -9,9 +9,11 @@ from pathlib import Path
 
 from replicate.common.paths import EXPECTED
 from replicate.common.toml import TomlTable, read_toml
+from replicate.records.run import NETS
 from replicate.scores.metrics import METRICS
 from replicate.stages.kind import fault_of
 from replicate.stages.registry import KINDS
+from replicate.tables.sequential import read_sequential
 from replicate.tables.table import (
     EFFECTS,
     LATENCY,
@@ -66,9 +68,8 @@ def load_table(path: Path) -> ResultsTable:
 def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
     """A table; a study finds its own among the others."""
     keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
-    top.only(
-        *keys, "main", "study_of", "neighbours", "units", "tolerances", "overrides", "rows", "claims", "conclusions"
-    )
+    optional = ("main", "study_of", "neighbours", "units", "overrides", "rows", "claims", "conclusions", "sequential")
+    top.only(*keys, *optional, "tolerances")
     if top.whole("schema") != SCHEMA:
         raise top.fault("schema", f"this version reads {SCHEMA}")
     of = _studied(top, others)
@@ -80,10 +81,13 @@ def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
     tolerances.only(*METRICS, LATENCY)
     settings = {metric: _only_setting(tolerances, metric) for metric in tolerances.data}
     table_id = top.identifier("id")
+    if table_id == NETS:
+        raise top.fault("id", f"{NETS!r} is where pretrained nets lie beside records")
     rows = tuple(_row(section, table_id, dataset, unit_of) for section in top.sections("rows"))
     if not rows:
         raise top.fault("rows", "missing")
     _check_rows(top, rows)
+    claims = _claims(top, rows, settings)
     table = ResultsTable(
         id=table_id,
         title=top.text("title"),
@@ -93,13 +97,14 @@ def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
         tolerances=settings,
         overrides=_overrides(top, rows, settings),
         rows=rows,
-        claims=_claims(top, rows, settings),
+        claims=claims,
         neighbours=top.texts("neighbours") if "neighbours" in top.data else (),
         conclusions=tuple(
             _conclusion(section, tuple(row.id for row in rows)) for section in top.sections("conclusions")
         ),
         main=top.flag("main"),
         study_of=of.id if of else None,
+        sequential=read_sequential(top.section("sequential"), rows, claims) if "sequential" in top.data else None,
     )
     if of and (table.main or table.is_published):
         raise top.fault("study_of", "a study is not the main table, and nobody published its rows")

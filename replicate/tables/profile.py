@@ -11,11 +11,13 @@ from replicate.common.checks import LARGEST_SEED, check_device
 from replicate.common.errors import UserError
 from replicate.common.paths import PROFILES
 from replicate.common.toml import TomlTable, read_toml
+from replicate.corpus import own_folder
 from replicate.stages.kind import Kind, fault_of
 from replicate.stages.registry import KINDS
 
 SCHEMA = 1
 DEVICES = ("cpu", "gpu")
+MOST_NETS = 100
 KEYS = (
     "schema",
     "id",
@@ -25,6 +27,7 @@ KEYS = (
     "device",
     "dataset",
     "seeds",
+    "nets",
     "tables",
     "model",
     "unlabelled",
@@ -43,6 +46,7 @@ class Profile:
         seeds: one run of every row for each.
         tables: ids of the tables that it runs.
         model: PaddleNLP name or model folder to start from; None starts from the `pretrain` stage.
+        nets: how many nets are pretrained; seeds descend from them in turn. One where it starts from a named model.
         unlabelled: text to pretrain on: `generated`, `REPLICATE_UNLABELLED` (a file that this variable names), or a
             file; None where nothing is pretrained.
         options: settings of each stage, by stage.
@@ -59,17 +63,19 @@ class Profile:
     model: str | None
     unlabelled: str | None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    nets: int = 1
 
     def changed(
         self, *, seeds: tuple[int, ...] | None = None, device: str | None = None, dataset: str | None = None
     ) -> Profile:
-        """The profile with what the command line overrides; another data set makes nothing comparable.
+        """The profile with what the command line overrides; another data set, a folder, makes nothing comparable.
 
         Raises:
             UserError: no such device.
         """
         if device is not None:
             check_device(device)
+        dataset = own_folder(dataset) if dataset else None
         other = dataset is not None and dataset != self.dataset
         return replace(
             self,
@@ -117,6 +123,7 @@ def load_profile(name: str, folder: Path = PROFILES) -> Profile:
         tables=top.texts("tables"),
         model=model,
         unlabelled=unlabelled,
+        nets=_nets(top, model),
         options={name: _settings(top.section(name), kind) for name, kind in KINDS.items() if name in top.data},
     )
 
@@ -126,6 +133,15 @@ def _settings(section: TomlTable, kind: Kind) -> Mapping[str, Any]:
         if fault := fault_of(kind.options, key, value):
             raise section.fault(key, fault)
     return section.data
+
+
+def _nets(top: TomlTable, model: str | None) -> int:
+    nets = top.whole("nets") if "nets" in top.data else 1
+    if not 1 <= nets <= MOST_NETS:
+        raise top.fault("nets", f"not 1 to {MOST_NETS}: {nets}")
+    if nets > 1 and model is not None:
+        raise top.fault("nets", f"{model!r} is one net, however often it is loaded")
+    return nets
 
 
 def _seeds(top: TomlTable) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.records.selection import plain_metric
 from replicate.scores.metrics import article_scores
 
 LATENCY = "latency_ms"
@@ -156,6 +157,39 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Sequential:
+    """How the claims of a table are decided: seed by seed, by a rule that stands before there is data.
+
+    Attributes:
+        first: seeds on each net at the first look.
+        most: seeds in all, on however many nets.
+        alpha: probability of any false word in the family.
+        rho: the power of the spending.
+        spending: its family.
+        metric: what decides a claim of the table; its other metrics are shown beside and decide nothing.
+        margins: by metric, the difference that counts as none, and why.
+        pairing: `seed` or `none`.
+        claims: ids of the table's claims that are in the family.
+        added: claims that stand in the family alone, each about one metric, which may be one by a selection rule.
+    """
+
+    first: int
+    most: int
+    alpha: float
+    rho: float
+    spending: str
+    metric: str
+    margins: Mapping[str, Setting]
+    pairing: str
+    claims: tuple[str, ...]
+    added: tuple[Claim, ...] = ()
+
+    def margin(self, metric: str) -> float:
+        """The margin of a metric; one whose step a rule chooses has that of its score."""
+        return float(self.margins[plain_metric(metric)].value)
+
+
+@dataclass(frozen=True)
 class Conclusion:
     """A clause of a source's conclusion: it holds where each of `rows` shows what it `expects` `against` another."""
 
@@ -171,7 +205,7 @@ class ResultsTable:
 
     `neighbours` says what others published of like experiments, `conclusions` what a source concludes, by clauses.
     `main` is the table that reports are about. A study, of the table that `study_of` names, has that table's data set
-    and statistics.
+    and statistics. `sequential` says how its claims are decided; None where they aren't, seed by seed.
     """
 
     id: str
@@ -187,6 +221,12 @@ class ResultsTable:
     conclusions: tuple[Conclusion, ...] = ()
     main: bool = False
     study_of: str | None = None
+    sequential: Sequential | None = None
+
+    @property
+    def has_positive(self) -> bool:
+        """Whether one class stands out, whose F1 is told beside that of all."""
+        return self.dataset.positive_index is not None
 
     @property
     def is_published(self) -> bool:

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import interpolate, optimize, special
 
+from replicate.verdicts.spending import RHO, spent
+
 FIRST_LOOKS = (3, 4, 5, 6)
 MOST_SEEDS = 30
-RHO = 2.0
 # 0.05 over up to ten claims.
 LEVELS = tuple(0.05 / k for k in range(1, 11))
 TABLE = "boundaries.json"
@@ -35,11 +36,6 @@ QUARTER = np.pi / 2
 
 Array = NDArray[np.float64]
 Survival = Callable[[Array], Array]
-
-
-def spent(level: float, look: int, most: int, rho: float = RHO) -> float:
-    """How much of the level is spent up to this look."""
-    return float(level * (look / most) ** rho)
 
 
 def nominal_levels(first: int, most: int, level: float, rho: float = RHO) -> tuple[float, ...]:

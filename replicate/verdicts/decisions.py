@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 from replicate.verdicts import sequential
 from replicate.verdicts.equivalence import NO_INTERVAL, Interval
 from replicate.verdicts.plan import Claim, Plan
-from replicate.verdicts.sequential import Estimates, Word
+from replicate.verdicts.plan import Scores as Scores
+from replicate.verdicts.sequential import Array, Estimates, Word
 
-# Row, then its pretrained net, then one score a seed in the order of the plan's seeds; NaN for a seed that gave no
-# number. A row that descends from no net stands under each.
-Scores = Mapping[str, Mapping[str, Sequence[float]]]
 Answer = Literal["yes", "no", "undecided"]
 
 ANSWERS: dict[str, dict[Word, Answer]] = {
@@ -59,6 +57,18 @@ class Verdict:
     stuck: str
     deterministic: tuple[str, ...]
     nets: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A further metric of a claim, at the look of its verdict and at the same level; it decides nothing.
+
+    `difference` and `interval` are NaN before the first look.
+    """
+
+    metric: str
+    difference: float
+    interval: Interval
 
 
 def decide(plan: Plan, scores: Mapping[str, Scores]) -> tuple[Verdict, ...]:
@@ -102,27 +112,34 @@ def next_runs(plan: Plan, scores: Mapping[str, Scores]) -> tuple[tuple[str, str,
     )
 
 
+def beside(plan: Plan, verdict: Verdict, scores: Scores, metric: str) -> Beside:
+    """Another metric of a claim after as many seeds as its verdict rests on.
+
+    Args:
+        plan: the family that the verdict is of.
+        verdict: of the claim.
+        scores: of that metric.
+        metric: its name.
+    """
+    if verdict.look < plan.first:
+        return Beside(metric, np.nan, NO_INTERVAL)
+    a, b = (_block(plan, scores[row], verdict.look) for row in (verdict.claim.a, verdict.claim.b))
+    estimates, low, high, _ = _looks(plan, a, b)
+    return Beside(metric, float(estimates.mean[-1]), (float(low[-1]), float(high[-1])))
+
+
 def _decide(plan: Plan, claim: Claim, scores: Scores) -> Verdict:
     a, b = scores.get(claim.a, {}), scores.get(claim.b, {})
     if strange := sorted((set(a) | set(b)) - set(plan.nets)):
         raise ValueError(f"claim {claim.name}: a row descends from {strange[0]}, which is no net of the plan")
     looks = min(plan.most, *(len(one.get(net, ())) for one in (a, b) for net in plan.nets))
-    blocks = {
-        row: np.array([list(one.get(net, ()))[:looks] for net in plan.nets], dtype=float)
-        for row, one in ((claim.a, a), (claim.b, b))
-    }
+    blocks = {row: _block(plan, one, looks) for row, one in ((claim.a, a), (claim.b, b))}
     margin = plan.margins[claim.metric]
     if looks < plan.first:
         difference = float(np.mean(blocks[claim.a] - blocks[claim.b])) if looks else np.nan
         stuck = _stuck(plan, blocks, looks)
         return Verdict(claim, "undecided", NO_INTERVAL, "undecided", looks, difference, False, 1.0, stuck, (), {})
-    flat = {row: _flat(block)[plan.first - 1 :] for row, block in blocks.items()}
-    estimates = _estimates(plan, blocks[claim.a].mean(axis=0), blocks[claim.b].mean(axis=0))
-    low, high = sequential.intervals(estimates, plan)
-    # Two rows that no seed has changed so far have a difference, and no spread to be unsure about.
-    known = np.logical_and(*flat.values())
-    at_mean = sequential.outward(estimates.mean, estimates.mean)
-    low, high = (np.where(known, point, end) for point, end in zip(at_mean, (low, high), strict=True))
+    estimates, low, high, known = _looks(plan, blocks[claim.a], blocks[claim.b])
     place = int(sequential.decided_at(sequential.codes(low, high, margin), claim.kind))
     decided = place >= 0
     ends = (float(low[place]), float(high[place]))
@@ -141,29 +158,45 @@ def _decide(plan: Plan, claim: Claim, scores: Scores) -> Verdict:
         decided=decided,
         p=p,
         stuck="" if decided else _stuck(plan, blocks, looks),
-        deterministic=tuple(row for row, still in flat.items() if still[place]),
+        deterministic=tuple(row for row, block in blocks.items() if _flat(block)[look - 1]),
         nets=each if len(plan.nets) > 1 else {},
     )
 
 
-def _estimates(plan: Plan, a: NDArray[np.float64], b: NDArray[np.float64]) -> Estimates:
+def _block(plan: Plan, of_nets: Mapping[str, Sequence[float]], seeds: int) -> Array:
+    """The first seeds of a row on each net, shape (nets, seeds)."""
+    return np.array([list(of_nets.get(net, ()))[:seeds] for net in plan.nets], dtype=float)
+
+
+def _looks(plan: Plan, a: Array, b: Array) -> tuple[Estimates, Array, Array, NDArray[np.bool_]]:
+    """At each look of two blocks the estimates and both ends, and whether no seed has changed either row so far."""
+    estimates = _estimates(plan, a.mean(axis=0), b.mean(axis=0))
+    low, high = sequential.intervals(estimates, plan)
+    # Such rows have a difference, and no spread to be unsure about.
+    known = (_flat(a) & _flat(b))[plan.first - 1 :]
+    at_mean = sequential.outward(estimates.mean, estimates.mean)
+    low, high = (np.where(known, point, end) for point, end in zip(at_mean, (low, high), strict=True))
+    return estimates, low, high, known
+
+
+def _estimates(plan: Plan, a: Array, b: Array) -> Estimates:
     if plan.pairing == "seed":
         return sequential.paired(a - b, plan.first)
     return sequential.separate(a, b, plan.first)
 
 
-def _flat(block: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _flat(block: Array) -> NDArray[np.bool_]:
     """Whether all scores up to each seed are those of the first, on every net; `block` is (nets, seeds)."""
     same = np.abs(block - block[:, :1]) < sequential.FUZZ
     return np.logical_and.accumulate(same.all(axis=0))
 
 
-def _one_net(plan: Plan, a: NDArray[np.float64], b: NDArray[np.float64], look: int) -> Interval:
+def _one_net(plan: Plan, a: Array, b: Array, look: int) -> Interval:
     low, high = sequential.intervals(_estimates(plan, a[:look], b[:look]), plan)
     return float(low[-1]), float(high[-1])
 
 
-def _stuck(plan: Plan, blocks: Mapping[str, NDArray[np.float64]], looks: int) -> str:
+def _stuck(plan: Plan, blocks: Mapping[str, Array], looks: int) -> str:
     for row, block in blocks.items():
         bad = np.argwhere(~np.isfinite(block.T))
         if len(bad):

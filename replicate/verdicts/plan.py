@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
-from replicate.verdicts.boundaries import RHO, spent
+from replicate.verdicts.spending import RHO, spent
 
 Kind = Literal["lowers", "keeps", "raises"]
 Pairing = Literal["seed", "none"]
+# Row, then its pretrained net, then one score a seed in the order of the plan's seeds; NaN for a seed that gave no
+# number. A row that descends from no net stands under each.
+Scores = Mapping[str, Mapping[str, Sequence[float]]]
 # Intervals are printed with so many digits, and a margin has no more.
 DIGITS = 4
 

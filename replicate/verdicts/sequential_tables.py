@@ -14,7 +14,19 @@ from replicate.verdicts.equivalence import holm
 from replicate.verdicts.plan import Claim, Plan
 from replicate.verdicts.rates import Rate, table_of
 from replicate.verdicts.sequential import WORDS
-from replicate.verdicts.sequential_rates import ARTICLE, DRAWS, MARGIN, PLAN, STRUCTURES, any_false, naive, run, scores
+from replicate.verdicts.sequential_rates import (
+    ARTICLE,
+    DRAWS,
+    MARGIN,
+    PLAN,
+    SMALL,
+    STRUCTURES,
+    Study,
+    any_false,
+    naive,
+    run,
+    scores,
+)
 
 Array = NDArray[np.float64]
 
@@ -32,7 +44,7 @@ def tables(trials: int, rng: np.random.Generator) -> list[str]:
     return [
         f"The article's four claims: looks after each seed from {PLAN.first} to {PLAN.most}, margin {MARGIN:.3f}, "
         f"power spending with rho {PLAN.rho:g}, each claim at {PLAN.level:g}; spreads and correlations of "
-        f"`measured/small` over six seeds; {trials:,} trials a cell (a fifth for few seeds).",
+        f"`measured/exploratory` over six seeds; {trials:,} trials a cell (a fifth for few seeds).",
         "### Sequential plan: at least one false word among four claims",
         corner_table(trials, rng),
         "### Sequential plan: the same with other spreads and correlations, normal scores, no row differs",
@@ -47,6 +59,10 @@ def tables(trials: int, rng: np.random.Generator) -> list[str]:
         nets_table(trials, rng),
         f"### Few seeds: {COMPARISONS} comparisons of {PAIRS} pairs, corrected over the study",
         moderated_table(trials // 5, rng),
+        "### The plans of `small`, two nets and looks at 5 to 10 seeds on each: at least one false word in a family",
+        small_corner_table(trials, rng),
+        "### The plans of `small`: decided share / mean seeds in all of each claim",
+        small_power_table(trials, rng),
     ]
 
 
@@ -176,6 +192,43 @@ def moderated_table(trials: int, rng: np.random.Generator) -> str:
         "moderated t: shown",
     )
     return _table(head, rows)
+
+
+def small_corner_table(trials: int, rng: np.random.Generator) -> str:
+    """Any false word of either family at every corner, for every shape of the scores."""
+    rows = [
+        (
+            family,
+            name,
+            *(
+                any_false(run(study.plan, study.draw(rng, means, trials, draw=draw)), study.plan, means)
+                for draw in DRAWS
+            ),
+        )
+        for family, study in SMALL.items()
+        for name, means in sequential_rates.corners(rows=tuple(study.measured)).items()
+    ]
+    return _table(("family", "true means", *DRAWS), rows)
+
+
+def _family(study: Study, drawn: Mapping[str, Array], means: Mapping[str, float]) -> Rate:
+    return any_false(run(study.plan, drawn), study.plan, means)
+
+
+def small_power_table(trials: int, rng: np.random.Generator) -> str:
+    """How often, and after how many seeds on both nets together, each claim is decided."""
+    rows = []
+    for family, study in SMALL.items():
+        worlds = {"as measured": (study.means, 1.0), "no row differs": ({}, 1.0), "half the spread": (study.means, 0.5)}
+        cells: dict[str, list[str]] = {claim.name: [] for claim in study.plan.claims}
+        for means, spread in worlds.values():
+            done = run(study.plan, study.draw(rng, means, trials, spread=spread))
+            shares = np.mean(done.words != WORDS.index("undecided"), axis=0)
+            seeds = done.seeds.mean(axis=0) * len(study.plan.nets)
+            for of_claim, share, mean in zip(cells.values(), shares, seeds, strict=True):
+                of_claim.append(f"{share:.0%} / {mean:.1f}")
+        rows += [(family, name, *of_claim) for name, of_claim in cells.items()]
+    return _table(("family", "claim", *worlds), rows)
 
 
 def _alone(plan: Plan, claims: Sequence[Claim] | None = None) -> Plan:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from replicate.report.pictures.axes import COLOURS, axes_at, even_ticks
 from replicate.report.pictures.picture import (
@@ -22,6 +22,7 @@ from replicate.report.pictures.picture import (
     TEXT,
     WIDTH,
     Picture,
+    shortened,
     width_of,
     write,
 )
@@ -29,6 +30,10 @@ from replicate.report.pictures.picture import (
 COLUMNS = 3
 # Of a panel's axes, and what its name takes above and its numbers below and beside them, in points.
 HIGH, ABOVE, BELOW, BESIDE = 112.0, 22.0, 22.0, 40.0
+# Of a matrix's classes: more are drawn as an image, without names and counts, which nobody could read.
+MOST_NAMED = 40
+# Share of the width that names may take, and points of the smallest digits that are drawn.
+NAMES, SMALLEST = 0.4, 5.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,8 @@ def matrix(
     """Counts by true and predicted class; a cell is the darker, the larger its share of the true class.
 
     Classes are numbered. Names stand beside the lines only: where a reader has no font for them, the numbers still tell
-    which is which, and the report names them in text.
+    which is which, and the report names them in text. Counts that would not fit into their cells are left out, and of
+    more than `MOST_NAMED` classes there is an image alone.
 
     Args:
         name: of the file.
@@ -135,7 +141,8 @@ def matrix(
         counts: [true, predicted], not negative.
     """
     values = np.asarray(counts, dtype=np.float64)
-    classes, cell = len(labels), 26.0
+    classes, many = len(labels), len(labels) > MOST_NAMED
+    cell = (WIDTH - 2 * MARGIN - BESIDE) / classes if many else 26.0
     head, foot = MARGIN + 3 * LEADING + 24, MARGIN + 4
     height = head + cell * classes + foot
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
@@ -143,21 +150,19 @@ def matrix(
     def draw(figure: Any) -> None:
         from matplotlib.colors import LinearSegmentedColormap
 
-        names = [f"{number}  {label}" for number, label in enumerate(labels)]
-        left = MARGIN + max(map(width_of, names)) + 14
+        names = [shortened(f"{number}  {label}", NAMES * WIDTH) for number, label in enumerate(labels)]
+        left = MARGIN + BESIDE if many else MARGIN + max(map(width_of, names)) + 14
         wide = min(WIDTH - left - MARGIN, 1.7 * cell * classes)
         axes = axes_at(figure, height, left, foot, wide, cell * classes)
         colours = LinearSegmentedColormap.from_list("share", [CARD, COLOURS[0]])
-        axes.pcolormesh(shares, cmap=colours, vmin=0, vmax=1, edgecolors=BAND, linewidth=0.8)
-        for (line, column), value in np.ndenumerate(values):
-            if value:
-                colour = CARD if shares[line, column] > 0.6 else TEXT
-                words = f"{value:.0f}" if value >= 9.95 or value == round(value) else f"{value:.1f}"
-                place = (column + 0.5, line + 0.5)
-                axes.text(*place, words, ha="center", va="center", color=colour, size=SIZE - 1.5)
-        axes.set_ylim(classes, 0)
-        axes.set_yticks(np.arange(classes) + 0.5, names)
-        axes.set_xticks(np.arange(classes) + 0.5, [str(number) for number in range(classes)])
+        if many:
+            axes.imshow(shares, cmap=colours, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        else:
+            axes.pcolormesh(shares, cmap=colours, vmin=0, vmax=1, edgecolors=BAND, linewidth=0.8)
+            _write_counts(axes, values, shares, wide / classes)
+            axes.set_ylim(classes, 0)
+            axes.set_yticks(np.arange(classes) + 0.5, names)
+            axes.set_xticks(np.arange(classes) + 0.5, [str(number) for number in range(classes)])
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         for spine in axes.spines.values():
@@ -167,6 +172,16 @@ def matrix(
         write(figure, MARGIN, y, f"down: {down}; to the right: {right}", va="center", color=QUIET, size=SIZE - 1)
 
     return Picture(name, title, finding, height, draw)
+
+
+def _write_counts(axes: Any, values: NDArray[np.float64], shares: NDArray[np.float64], wide: float) -> None:
+    """Each count but zeros in its cell, which is so many points wide, where its digits are not too small for that."""
+    for (line, column), value in np.ndenumerate(values):
+        words = f"{value:.0f}" if value >= 9.95 or value == round(value) else f"{value:.1f}"
+        size = min(SIZE - 1.5, (wide - 2) / width_of(words, 1.0))
+        if value and size >= SMALLEST:
+            colour = CARD if shares[line, column] > 0.6 else TEXT
+            axes.text(column + 0.5, line + 0.5, words, ha="center", va="center", color=colour, size=size)
 
 
 def _ends(values: Sequence[float], whole: bool) -> tuple[float, float]:

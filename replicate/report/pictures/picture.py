@@ -110,6 +110,15 @@ def width_of(text: str, size: float = SIZE) -> float:
     return size * sum(1.0 if unicodedata.east_asian_width(sign) in "WF" else 0.58 for sign in text)
 
 
+def shortened(text: str, width: float, size: float = SIZE) -> str:
+    """A text that is cut, with a mark of that, to about so many points."""
+    if width_of(text, size) <= width:
+        return text
+    while text and width_of(f"{text}…", size) > width:
+        text = text[:-1]
+    return f"{text.rstrip()}…"
+
+
 def write(figure: Any, x: float, y: float, text: str, **how: Any) -> None:
     """Puts a text on a figure, its left end at a place in points from the lower left corner."""
     figure.text(x / WIDTH, y / (figure.get_figheight() * 72), text, ha="left", **how)

@@ -53,14 +53,15 @@ def _scores(finding: TableApart, profile: Profile) -> list[Block]:
     compared, table = finding.compared, finding.compared.table
     alpha = float(table.statistics.alpha.value)
     results = [compared.results[row.id] for row in table.rows if row.runs_under(profile.id)]
+    metrics = [metric for metric in METRICS if metric != "f1" or table.has_positive]
     lines = []
     for result in results:
-        accuracy, macro_f1, f1 = (score(result, metric) for metric in METRICS)
+        accuracy, *others = (score(result, metric) for metric in metrics)
         sizes = sorted({record.parameters for record in result.records if record.counts})
         size = Cell(" to ".join(f"{number:,}" for number in sizes), sizes[0] if sizes else None)
-        cells = (accuracy, bounds(result.interval("accuracy", alpha)), macro_f1, f1, size)
+        cells = (accuracy, bounds(result.interval("accuracy", alpha)), *others, size)
         lines.append(Line((named(result), steps(table, result.row), *cells), (result.row.id,), (profile.id,)))
-    head = ("row", "stages", "accuracy", "interval", "macro-F1", "F1 of class 1", "parameters")
+    head = ("row", "stages", "accuracy", "interval", *(NAMES[metric] for metric in metrics[1:]), "parameters")
     return [*_picture(table, profile, [Measured(profile, one, None) for one in results]), Table(head, tuple(lines))]
 
 
@@ -92,6 +93,7 @@ def _differences(finding: TableApart, profile: Profile) -> list[Block]:
         _difference(one, profile)
         for pair in related_rows(table)
         for metric in METRICS
+        if metric != "f1" or table.has_positive
         if (one := compared.difference(*pair, metric))
     ]
     if not lines:

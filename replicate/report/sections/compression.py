@@ -44,7 +44,12 @@ LATER = {
     "loses little": ("loses a little", "lose a little"),
     "loses": ("loses some", "lose some"),
 }
-LEADS = {"kept": "Yes.", "at a price": "Only at a price.", "open": "That it costs no accuracy is not shown."}
+LEADS = {
+    "kept": "Yes.",
+    "at a price": "Only at a price.",
+    "open": "That it costs no accuracy is not shown.",
+    "not smaller": "No: it makes no smaller net here.",
+}
 _READING: tuple[Block, ...] = (
     Text(
         "Each row stands beside the net that it was made from, mean ± standard deviation (seeds). A megabyte is a "
@@ -160,20 +165,21 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
         "made by",
         "accuracy",
         "macro-F1",
-        "F1 of class 1",
+        *(["F1 of class 1"] if found.table.has_positive else []),
         "parameters",
         "MB",
         "share of parameters",
         "times as fast",
     )
-    lines = [_line(profile, result, count, "", "", "") for result, count in found.parents]
+    metrics = [METRIC, "macro_f1", *(["f1"] if found.table.has_positive else [])]
+    lines = [_line(profile, metrics, result, count, "", "", "") for result, count in found.parents]
     for one in found.rows:
         speed = Cell("not-run")
         if one.latency:
             where = "" if timed else f", {_where(one.latency)}"
             speed = Cell(f"{shown_ratio(one.latency.ratio)}{where}", one.latency.ratio.median)
         share = figure(one.share or math.nan, ".0%")
-        lines.append(_line(profile, one.result, one.parameters, _made(one), share, speed))
+        lines.append(_line(profile, metrics, one.result, one.parameters, _made(one), share, speed))
     return [
         Text(("Rows of ", title, f", and their differences.{timed}")),
         Table(head, tuple(lines)),
@@ -185,10 +191,16 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
 
 
 def _line(
-    profile: Profile, result: RowResult, parameters: int | None, made: str, share: Cell | str, speed: Cell | str
+    profile: Profile,
+    metrics: Sequence[str],
+    result: RowResult,
+    parameters: int | None,
+    made: str,
+    share: Cell | str,
+    speed: Cell | str,
 ) -> Line:
     """Name, scores and size of a row, and what was made smaller by how much."""
-    scores = [score(result, metric) for metric in (METRIC, "macro_f1", "f1")]
+    scores = [score(result, metric) for metric in metrics]
     count = math.nan if parameters is None else parameters
     size = [figure(count, ",.0f"), figure(BYTES * count / 1e6, ".2f")]
     return Line((named(result), made, *scores, *size, share, speed), (result.row.id,), (profile.id,))

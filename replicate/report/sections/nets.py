@@ -10,7 +10,7 @@ from replicate.findings.nets import BINS, Confusion, Course, Nets, Reliability
 from replicate.findings.rows import RowResult
 from replicate.report.blocks import Block, Cell, Heading, Plain, Runs, Table, Text
 from replicate.report.blocks import Line as TableLine
-from replicate.report.pictures.panels import Line, Panel, matrix, panels
+from replicate.report.pictures.panels import MOST_NAMED, Line, Panel, matrix, panels
 from replicate.report.words import figure, named, number, plural
 
 
@@ -39,7 +39,7 @@ def _training(name: str, profile: str, courses: Sequence[Course]) -> list[Block]
         Heading(3, "How training went", f"training-{name}", (profile,)),
         Text(
             "Accuracy on dev at each evaluation of a row's last stage, one line a seed. Rows choose the state that is "
-            "kept by accuracy or by F1 of class 1 on this same dev set."
+            "kept by accuracy or by an F1 on this same dev set."
         ),
         panels(
             f"training-{name}",
@@ -111,6 +111,8 @@ def _confusion(name: str, profile: str, found: Confusion) -> list[Block]:
             labels,
             found.counts,
         ),
+        # Where the picture has no room for counts.
+        *([Text(("Most often confused: ", Plain(told), "."))] if told and len(labels) > MOST_NAMED else []),
         Text("The classes of the picture by number, with their scores (means over the same seeds):"),
         Table(("class", "label", "dev examples", "precision", "recall", "F1"), tuple(lines)),
     ]

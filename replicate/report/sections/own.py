@@ -1,66 +1,113 @@
-"""The front page of a report on somebody's own data: which row is the best, and what the claims come to."""
+"""The front page of a report on somebody's own data: where the nets stand, and what the data are like."""
 
 from __future__ import annotations
 
-from replicate.findings.own import Best, OwnAnswer
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from replicate.findings.own import OwnAnswer
+from replicate.findings.standing import MACHINERY, Standing
 from replicate.report.blocks import Block, Heading, Items, Line, Plain, Prose, Table, Text
-from replicate.report.sections.answer import shown_claim, told_claim
-from replicate.report.words import mean_sd, named, number, plural
+from replicate.report.sections.answer import told_claim
+from replicate.report.words import interval, listed, mean_sd, named, number, plural, score
+from replicate.runs.held_out import HeldOut
+
+_NEXT = (
+    "What may change that: a net that is pretrained, with `--profile paper` on a GPU or `replicate finetune "
+    "--model_name`; `replicate pretrain` on much more text of the same kind; more labelled lines."
+)
+_NO_BASELINE = "The linear baseline was not run: `replicate run svm` takes a second and tells what a net is worth."
+_MORE = "More seeds, `--seeds 1,2,3,4,5,6`, may tell."
 
 
 def section_own_answer(finding: OwnAnswer) -> list[Block]:
-    """What the scores are of, the best row under each profile, and the claims."""
+    """Where the nets stand under each profile, what advice rests on, and the data."""
     facts = finding.facts
-    f1: Prose = ""
-    if facts.positive_class:
-        f1 = (
-            " F1 of class 1 is that of ",
-            Plain(facts.positive_class),
-            ", the second label, which counts as predicted where its probability is over one half, as in the article; "
-            "macro-F1 is of all labels.",
-        )
     counted = f"{plural(facts.examples, 'dev example')}, {plural(finding.records, 'record')}."
-    return [
+    blocks: list[Block] = [Text(_stands(one)) for one in finding.standings]
+    blocks += [Text(_on_test(one)) for one in finding.held_out]
+    blocks += _withheld(finding.standings)
+    blocks += [
+        Table(("", "accuracy", "macro-F1"), tuple(line for one in finding.standings for line in _lines(one))),
         Text(
-            (
-                f"{counted} Every score is of the dev set, which also chooses the step that is kept.",
-                f1,
-                " Nothing here is compared with a published value.",
-            )
+            f"{counted} These scores are of the dev set, which also chooses the step that is kept, and the highest of "
+            "several means is partly luck. Nothing here is compared with a published value."
         ),
-        *(Text(_best(one)) for one in finding.best),
-        *_claims(finding),
-        *([Items(tuple(map(told_claim, finding.shown)))] if finding.shown else []),
     ]
+    if finding.data:
+        blocks += [Heading(2, "The data", "data"), Items(tuple(map(Plain, finding.data)))]
+    if finding.shown:
+        blocks.append(Items(tuple(map(told_claim, finding.shown))))
+    return blocks
 
 
-def _best(one: Best) -> Prose:
-    if one.row is None:
-        return f"Under `{one.profile.id}` no row gave a score."
-    score = f"**{mean_sd(*one.row.summary('accuracy'))}** (macro-F1 {number(one.row.summary('macro_f1')[0])})"
-    baseline: Prose = ""
-    if one.baseline:
-        baseline = ("; the linear baseline ", named(one.baseline), f" has {mean_sd(*one.baseline.summary('accuracy'))}")
-    return (
-        f"Under `{one.profile.id}` the highest mean accuracy is that of ",
-        named(one.row),
-        f": {score}",
-        baseline,
-        ". The highest of several means is partly luck; the differences on the page of the profile say more.",
+def _stands(one: Standing) -> Prose:
+    """The answer in one sentence, with what to do next where no net is worth its cost."""
+    under = f"Under `{one.profile.id}`"
+    if one.net is None:
+        return f"{under} no net gave a score."
+    net: Prose = (named(one.net), f", {mean_sd(*one.net.summary('accuracy'))}")
+    if one.baseline is None:
+        always: Prose = ("always naming ", Plain(one.commonest[0]), f" has {one.commonest[1]:.4f}")
+        if one.state == "worse":
+            return (f"**{under} no net beats naming one label**: ", net, ", ", always, f". {_NEXT}")
+        return (f"{under} the best net is ", net, "; ", always, f". {_NO_BASELINE}")
+    mean = mean_sd(*one.baseline.summary("accuracy"))
+    if one.state == "worse":
+        cost = plural(max(1, round(one.baseline_seconds)), "second")
+        baseline: Prose = (named(one.baseline), f" has {mean} after {cost}")
+        return (f"**{under} no net beats the linear baseline**: ", baseline, "; the best net, ", net, f". {_NEXT}")
+    baseline = (named(one.baseline), f", {mean}")
+    gain = "they have no seed in common"
+    if one.difference:
+        found = one.difference.found
+        gain = f"the difference is {found.difference:+.4f} ({interval(found.ci) or 'no interval'})"
+    if one.state == "better":
+        return (f"**{under} a net beats the linear baseline**: ", net, ", beside ", baseline, f"; {gain}.")
+    opening = f"{under} it is open whether a net beats the linear baseline: "
+    return (opening, net, ", beside ", baseline, f"; {gain}. {_MORE}")
+
+
+def _on_test(one: HeldOut) -> str:
+    """The scores on the test set, which lead: it has chosen nothing."""
+    told = []
+    for row, of_seed in one.scores.items():
+        accuracy, macro = ([found[name] for found in of_seed.values()] for name in ("accuracy", "macro_f1"))
+        sd = float(np.std(accuracy, ddof=1)) if len(accuracy) > 1 else math.nan
+        mean = mean_sd(float(np.mean(accuracy)), sd, len(accuracy))
+        told.append(f"`{row.partition('/')[2]}` has {mean} and macro-F1 {np.mean(macro):.4f}")
+    again = (
+        "" if one.times == 1 else f" It has been scored {one.times} times with other rows or seeds, and so had a say."
     )
+    return f"**On the test set**, which chose nothing, under `{one.profile}` {listed(told)}.{again}"
 
 
-def _claims(finding: OwnAnswer) -> list[Block]:
-    """What the main table's claims, made of other data, come to on these."""
-    if not finding.claims:
-        return []
-    profiles = [one.profile.id for one in finding.best]
-    lines = tuple(
-        Line((Plain(claim.text), *map(shown_claim, results)), (claim.row, claim.against))
-        for claim, results in finding.claims
-    )
-    return [
-        Heading(2, "What the article's claims come to on these data", "claims"),
-        Text("The article makes them of its rows on other data. Each has the difference in accuracy (interval):"),
-        Table(("claim", *(f"`{name}`" for name in profiles)), lines),
-    ]
+def _withheld(standings: Sequence[Standing]) -> list[Block]:
+    """Why there is no advice, where there is none."""
+    machinery = [f"`{one.profile.id}`" for one in standings if one.profile.id in MACHINERY]
+    worse = [f"`{one.profile.id}`" for one in standings if one.state == "worse" and one.profile.id not in MACHINERY]
+    told = []
+    if worse:
+        told.append(
+            f"Whether to augment, prune or distil is therefore not told of {listed(worse)}: nobody wants to improve "
+            "a net that isn't worth its cost."
+        )
+    if machinery:
+        told.append(
+            f"The net of {listed(machinery)} is so small that it shows that everything runs, and no more: advice on "
+            "augmenting, pruning and distilling needs another profile."
+        )
+    return [Text(words) for words in told]
+
+
+def _lines(one: Standing) -> list[Line]:
+    label, share = one.commonest
+    about = (one.profile.id,)
+    lines = [Line((("always naming ", Plain(label)), number(share), ""), (), about)]
+    for result in (one.baseline, one.net):
+        if result is not None:
+            cells = (score(result, "accuracy"), score(result, "macro_f1"))
+            lines.append(Line(((named(result), f" under `{one.profile.id}`"), *cells), (result.row.id,), about))
+    return lines

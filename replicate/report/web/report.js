@@ -141,6 +141,14 @@
   }
   const examples = document.getElementById("page-examples");
   ways.at(-1).hidden = false;
+  // A matrix of more classes is longer than anybody reads: its cells are listed, errors first.
+  const MOST_CLASSES = 40;
+  const MOST_PAIRS = 200;
+  const confusion = (record) => {
+    const counts = record.labels.map(() => record.labels.map(() => 0));
+    for (const [truth, taken, count] of record.cells) counts[truth][taken] = count;
+    return counts;
+  };
   const unpack = (text) => {
     const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
     return Array.from({ length: bytes.length / 2 }, (_, n) => (bytes[2 * n] + 256 * bytes[2 * n + 1]) / 65535);
@@ -162,7 +170,7 @@
     const sure = unpack(record.confidence);
     const predictions = record.predictions.split(" ").map(Number);
     const found = predictions.flatMap((one, n) => (one === taken && dev.gold[n] === truth ? [n] : []));
-    const count = record.confusion[truth][taken];
+    const count = (record.cells.find((one) => one[0] === truth && one[1] === taken) || [0, 0, 0])[2];
     const heading = `${record.labels[truth]} taken for ${record.labels[taken]}`;
     const title = truth === taken ? `${record.labels[truth]}, recognised` : heading;
     const items = found.map((n) => {
@@ -181,13 +189,34 @@
     );
     list.scrollIntoView({ block: "nearest" });
   };
+  const pairs = (record) => {
+    const wrong = (one) => one[0] !== one[1];
+    const cells = [...record.cells].sort((a, b) => wrong(b) - wrong(a) || b[2] - a[2]).slice(0, MOST_PAIRS);
+    const body = element("tbody");
+    for (const [truth, taken, count] of cells) {
+      const name = `${record.labels[truth]} taken for ${record.labels[taken]}: ${count}`;
+      const button = element("button", { type: "button", "aria-label": name, "aria-pressed": "false" }, String(count));
+      button.addEventListener("click", () => {
+        for (const one of body.querySelectorAll("button")) one.setAttribute("aria-pressed", String(one === button));
+        tell(record, truth, taken);
+      });
+      const words = [truth, taken].map((one) => element("td", { lang: "zh" }, record.labels[one]));
+      body.append(element("tr", {}, ...words, element("td", {}, button)));
+    }
+    const head = ["true", "predicted", "examples"].map((one) => element("th", { scope: "col" }, one));
+    grid.replaceChildren(element("table", {}, element("thead", {}, element("tr", {}, ...head)), body));
+  };
   const draw = () => {
     const record = chosen().find((one) => one.row === aRow.value && String(one.seed) === aSeed.value);
     list.replaceChildren();
+    if (record.labels.length > MOST_CLASSES) {
+      pairs(record);
+      return;
+    }
     const head = element("tr", {}, element("th", { scope: "col" }, "true \\ predicted"));
     for (const label of record.labels) head.append(element("th", { scope: "col", lang: "zh" }, label));
     const body = element("tbody");
-    record.confusion.forEach((counts, truth) => {
+    confusion(record).forEach((counts, truth) => {
       const line = element("tr", {}, element("th", { scope: "row", lang: "zh" }, record.labels[truth]));
       const total = counts.reduce((a, b) => a + b, 0);
       counts.forEach((count, taken) => {

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from replicate.nets.students import build_student, start_from_teacher
 from replicate.nets.tokens import encode
 from replicate.scores.evaluation import history_entry
 from replicate.stages.distill.options import DistillOptions
-from replicate.stages.distill.transfer_set import NO_LABEL, gather
+from replicate.stages.distill.transfer_set import NO_LABEL, gather, spare_texts
 from replicate.stages.kind import Inputs
 from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training, evaluated_batches
@@ -168,15 +168,23 @@ def distill(
 def run(inputs: Inputs) -> dict[str, Any]:
     """Train a student on what the model says of the training text, its copies and unlabelled text.
 
+    Where there is less unlabelled text than the settings ask for, all of it is taken; the summary says how much.
+
     Raises:
         UserError: there is no teacher, or it is not one.
     """
+    train, dev, options = inputs.split(), inputs.dataset.dev, inputs.options
+    there: tuple[str, ...] = ()
+    if options.unlabelled:
+        there = (*inputs.dataset.unlabelled, *inputs.unlabelled())
+        most = len(spare_texts(there, train, dev.texts)) / len(train)
+        options = replace(options, unlabelled=min(options.unlabelled, most))
     return distill(
         load_classifier(inputs.model("distill: there is no teacher")),
-        inputs.split(),
-        inputs.dataset.dev,
-        lambda: (*inputs.dataset.unlabelled, *inputs.unlabelled()),
-        inputs.options,
+        train,
+        dev,
+        lambda: there,
+        options,
         inputs.seed,
         inputs.folder,
         inputs.progress,

@@ -45,7 +45,7 @@ class DistillOptions:
         warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
         weight_decay: of AdamW; biases and normalisation have none.
         early_stop_nums: epochs without a better score after which training stops; 0 trains to the end.
-        select: the dev score that the best model is chosen by: accuracy, or F1 of class index 1.
+        select: the dev score that the best model is chosen by: accuracy, macro-F1, or F1 of class index 1.
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
         batching: batches at `random`, or of similar `length`, which pad less and are faster.
     """

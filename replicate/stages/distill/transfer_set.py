@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,26 @@ class TransferSet:
     unlabelled: int
 
 
+def spare_texts(unlabelled: Iterable[str], train: Split, known: Iterable[str]) -> list[str]:
+    """The unlabelled texts that are neither training text nor `known`, each once, in order."""
+    seen = {*train.texts, *known}
+    # A dict for its order; that of a set differs from process to process.
+    return [text for text in dict.fromkeys(unlabelled) if text not in seen]
+
+
+def check_enough(wanted: int, there: int) -> None:
+    """Refuse to draw more unlabelled texts than there are.
+
+    Raises:
+        UserError: it would.
+    """
+    if wanted > there:
+        raise UserError(
+            f"{wanted} unlabelled texts are asked for, and there are {there} beside the data set's own",
+            hint="name a file of more, or lower unlabelled",
+        )
+
+
 def gather(
     train: Split, unlabelled: Sequence[str], known: Sequence[str], options: DistillOptions, seed: int
 ) -> TransferSet:
@@ -57,15 +77,8 @@ def gather(
         copies = tuple(copy for changed in made.texts for copy in changed)
     labels = [*train.labels, *(label for label in train.labels for _ in range(options.copies))]
     wanted = round(options.unlabelled * len(train))
-    # A dict for its order; that of a set differs from process to process.
-    there = list(dict.fromkeys(unlabelled)) if wanted else []
-    seen = {*train.texts, *known}
-    there = [text for text in there if text not in seen]
-    if wanted > len(there):
-        raise UserError(
-            f"{wanted} unlabelled texts are asked for, and there are {len(there)} beside the data set's own",
-            hint="name a file of more, or lower unlabelled",
-        )
+    there = spare_texts(unlabelled, train, known) if wanted else []
+    check_enough(wanted, len(there))
     drawn = np.sort(np.random.default_rng(seed).permutation(len(there))[:wanted])
     return TransferSet(
         texts=(*train.texts, *copies, *(there[i] for i in drawn)),

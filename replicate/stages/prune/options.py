@@ -35,7 +35,7 @@ class PruneOptions:
         warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
         weight_decay: of AdamW; biases and normalisation have none.
         save_steps: steps between dev evaluations; the last step is always evaluated.
-        select: the dev score that the best state is chosen by.
+        select: the dev score that the best state is chosen by: accuracy, macro-F1, or F1 of class index 1.
         batching: batches at `random`, or of similar `length`, which pad less and are faster.
         importance: the examples that the importance of heads and units is computed on: `dev`, as upstream and the
             article do it, or `train`, as many examples of the training set.

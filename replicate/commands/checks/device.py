@@ -1,0 +1,115 @@
+"""Whether the installed Paddle works on the device that a profile wants."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from replicate.commands.checks.check import Check
+from replicate.commands.checks.process import answer_of
+from replicate.nets.upstream import TF32
+
+ENVIRONMENTS = {"cpu": "smoke", "gpu": "replicate"}
+# By release, the first and last compute capability that its CUDA build has kernels for. The wheel of 2.6 on PyPI holds
+# sm_61, 70, 75, 80 and 86, each good for later minor versions, and no PTX. Of other builds nothing was looked up.
+KERNELS = {"2.6": ((6, 1), (8, 9))}
+# The first that has TF32.
+_TF32_SINCE = 8
+_PROBE = """
+import ctypes, json, sys
+from replicate.nets import upstream
+upstream.prepare()
+import paddle
+cuda = paddle.is_compiled_with_cuda()
+found = {"version": paddle.__version__, "cuda": paddle.version.cuda() if cuda else "", "driver": 0, "devices": []}
+found["strided"] = paddle.get_flags("FLAGS_use_stride_kernel")["FLAGS_use_stride_kernel"]
+if cuda:
+    try:
+        number = ctypes.c_int()
+        ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(number))
+        found["driver"] = number.value
+    except OSError:
+        pass
+    print(json.dumps(found), flush=True)
+for index in range(paddle.device.cuda.device_count() if cuda else 0):
+    device = paddle.device.cuda.get_device_properties(index)
+    found["devices"].append({"name": device.name, "capability": [device.major, device.minor]})
+print(json.dumps(found), flush=True)
+if "gpu" in sys.argv:
+    paddle.set_device("gpu")
+    x = paddle.ones([1, 4, 8, 8])
+    y = paddle.nn.Conv2D(4, 4, 3)(x).sum() + paddle.matmul(x, x).sum()
+    y.backward()
+    float(y)
+"""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What Paddle said in a process of its own.
+
+    Attributes:
+        version: Paddle's; empty where it can't be imported.
+        cuda: the CUDA version that it was built for; empty for the CPU build.
+        driver: the newest CUDA that the driver knows, as 1000 × major + 10 × minor; 0 where there is none.
+        strided: whether stride kernels are on.
+        devices: name and compute capability of each CUDA device.
+        error: the last line of what it died of.
+    """
+
+    version: str = ""
+    cuda: str = ""
+    driver: int = 0
+    strided: bool = False
+    devices: tuple[tuple[str, tuple[int, int]], ...] = ()
+    error: str = ""
+
+
+def probe(device: str, seconds: float = 300) -> Probe:
+    """Import Paddle in another process, list its CUDA devices, and use the first one where `device` is "gpu"."""
+    found = answer_of(_PROBE, device, seconds=seconds)
+    found["devices"] = tuple((each["name"], tuple(each["capability"])) for each in found.get("devices", ()))
+    return Probe(**found)
+
+
+def check_device(wanted: str, found: Probe) -> Check:
+    """Paddle works on the device that the profile wants: build, driver, compute capability, and one real step."""
+    mend = "tox -e replicate"
+    if not found.version:
+        mend = f"tox run -r -e {ENVIRONMENTS[wanted]} --notest"
+        return Check("device", False, f"Paddle can't be imported: {found.error}", mend)
+    detail = f"Paddle {found.version}, {f'CUDA {found.cuda}' if found.cuda else 'CPU'} build"
+    if wanted == "cpu":
+        return Check("device", True, f"{detail}, runs on the CPU")
+    if not found.cuda:
+        return Check("device", False, f"{detail}: can't use a GPU", mend)
+    if found.driver:
+        known = f"{found.driver // 1000}.{found.driver % 1000 // 10}"
+        detail += f", driver for CUDA {known}"
+        # Within one major version an older driver runs what a newer CUDA built.
+        if found.driver // 1000 < int(found.cuda.partition(".")[0]):
+            fix = f"install an NVIDIA driver for CUDA {found.cuda} or newer"
+            return Check("device", False, f"{detail}: too old for this build", fix)
+    if not found.devices:
+        fix = "install NVIDIA's driver, until `nvidia-smi` lists a device"
+        return Check("device", False, f"{detail}: sees no CUDA device", fix)
+    name, capability = found.devices[0]
+    detail = f"{detail}, {name}, compute capability {capability[0]}.{capability[1]}"
+    kernels = KERNELS.get(".".join(found.version.split(".")[:2]))
+    if kernels and not kernels[0] <= capability <= kernels[1]:
+        first, last = (f"{major}.{minor}" for major, minor in kernels)
+        detail += f": this build of Paddle has kernels for {first} to {last} only"
+        if capability[0] == 9:
+            detail += ", so it can't run on Hopper (H100, H200)"
+        fix = "use a P40, V100, T4, A10, A100, L4 or RTX 20 to 40; CUDA_VISIBLE_DEVICES chooses among several"
+        return Check("device", False, detail, fix)
+    if found.error:
+        return Check("device", False, f"{detail}: fails with {found.error}", mend)
+    return Check("device", True, f"{detail}, {_precision(capability)}")
+
+
+def _precision(capability: tuple[int, int]) -> str:
+    if capability[0] < _TF32_SINCE:
+        return "fp32"
+    value = os.environ.get(TF32, "0")
+    return f"fp32 ({TF32}=0)" if value == "0" else f"TF32 where Paddle takes it ({TF32}={value}): records say so"

@@ -1,0 +1,57 @@
+"""What is asked for: rows that a profile runs, each with a seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from replicate.common.errors import UserError
+from replicate.tables.profile import Profile
+from replicate.tables.table import ResultsTable
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A row of a table, and a seed to run it with."""
+
+    table: ResultsTable
+    row: str
+    seed: int
+
+    @property
+    def full_id(self) -> str:
+        """The row, with its table."""
+        return f"{self.table.id}/{self.row}"
+
+    @property
+    def label(self) -> str:
+        """What stands before its progress."""
+        return f"{self.row} · seed {self.seed}"
+
+
+def selected(
+    tables: Mapping[str, ResultsTable], profile: Profile, names: tuple[str, ...]
+) -> Iterator[tuple[ResultsTable, str]]:
+    """The rows that a profile runs, or of those the ones that are named (`row` or `table/row`).
+
+    Raises:
+        UserError: a name fits no row, or a row that the profile does not run.
+    """
+    for table_id in profile.tables:
+        if table_id not in tables:
+            raise UserError(f"profile {profile.id}: no table {table_id!r}", hint=f"tables: {', '.join(tables)}")
+    rows = [
+        (tables[table_id], row)
+        for table_id in profile.tables
+        for row in tables[table_id].rows
+        if row.runs_under(profile.id)
+    ]
+    known = {name for _, row in rows for name in (row.id, row.full_id)}
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"profile {profile.id} runs no row {name!r}", hint=f"rows: {', '.join(row.id for _, row in rows)}"
+            )
+    for table, row in rows:
+        if not names or row.id in names or row.full_id in names:
+            yield table, row.id

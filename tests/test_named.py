@@ -1,0 +1,243 @@
+"""A net by name is the checkpoint's, tensor by tensor, or is refused in one line that says which file is at fault."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from replicate.commands.checks import sources
+from replicate.common.errors import UserError
+from replicate.corpus.fetch import no_network
+from replicate.nets import upstream
+from replicate.nets.classifier import load_classifier
+from replicate.nets.folder import weights_of
+from replicate.nets.named import NAMES, Named, content_of
+from tests.made_up import NANO, encoder_of, make_cache, vocabulary, write_vocabulary, write_weights
+
+LABELS = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PPNLP_HOME with a cache as upstream fills it."""
+    home = tmp_path_factory.mktemp("paddlenlp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PPNLP_HOME", str(home))
+        make_cache()
+    return home
+
+
+@pytest.fixture
+def cache(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Named:
+    """A copy of it that a test may spoil; its files are links, so they are replaced and never written into."""
+    shutil.copytree(whole, tmp_path / "home", copy_function=os.link)
+    monkeypatch.setenv("PPNLP_HOME", str(tmp_path / "home"))
+    return Named(NANO)
+
+
+def put(path: Path, data: bytes) -> None:
+    """A file of its own in the place of the link."""
+    path.unlink()
+    path.write_bytes(data)
+
+
+def respelled(one: Named, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> None:
+    """The checkpoint with other arrays."""
+    one.weights.unlink()
+    write_weights(one.weights, change(encoder_of(NANO, 1)))
+
+
+def bert(one: Named) -> None:
+    """Another net's prefix."""
+    respelled(one, lambda found: {name.replace("ernie.", "bert."): value for name, value in found.items()})
+
+
+def shallow(one: Named) -> None:
+    """Without the last layer."""
+    respelled(one, lambda found: {name: value for name, value in found.items() if ".layers.3." not in name})
+
+
+def deep(one: Named) -> None:
+    """With a layer too many."""
+    extra = {f"ernie.encoder.layers.4.{part}": np.zeros(2, dtype=np.float32) for part in ("norm1.bias", "norm2.bias")}
+    respelled(one, lambda found: {**found, **extra})
+
+
+def misshapen(one: Named) -> None:
+    """A tensor of another shape."""
+    name = "ernie.pooler.dense.weight"
+    respelled(one, lambda found: {**found, name: found[name][:, :4]})
+
+
+def doubled(one: Named) -> None:
+    """Another type of number."""
+    respelled(one, lambda found: {name: value.astype(np.float64) for name, value in found.items()})
+
+
+# What is wrong with a cache, the file at fault, and what its line names.
+BAD: dict[str, tuple[Callable[[Named], object], str, tuple[str, ...]]] = {
+    "prefix": (bert, "weights", ("72 of the 72", "embeddings.word_embeddings.weight", "bert.embeddings")),
+    "layer-missing": (shallow, "weights", ("16 of the 72", "encoder.layers.3.")),
+    "layer-too-many": (deep, "weights", ("2 tensors", "encoder.layers.4.norm1.bias")),
+    "shape": (misshapen, "weights", ("1 of the 72", "pooler.dense.weight")),
+    "float64": (doubled, "weights", ("72 of the 72",)),
+    "other-name": (
+        lambda one: one.weights.rename(one.folder / "ernie_3.0_nano_zh.pdparams"),
+        "folder",
+        ("model_state.pdparams", "it has ernie_3.0_nano_zh.pdparams"),
+    ),
+    "vocab.txt": (
+        lambda one: one.vocabulary.rename(one.folder / "vocab.txt"),
+        "folder",
+        ("ernie_3.0_nano_zh_vocab.txt", "it has vocab.txt"),
+    ),
+    "safetensors": (
+        lambda one: one.weights.rename(one.folder / "model.safetensors"),
+        "folder",
+        ("model_state.pdparams", "it has model.safetensors"),
+    ),
+    "truncated": (lambda one: put(one.weights, one.weights.read_bytes()[:-1000]), "weights", ("damaged",)),
+    "page": (lambda one: put(one.weights, b"<!DOCTYPE html><html>login</html>"), "weights", ("<!DOCTYPE html>",)),
+    "empty": (lambda one: put(one.weights, b""), "weights", ("an empty file",)),
+    "no-dict": (lambda one: put(one.weights, pickle.dumps([1])), "weights", ("list",)),
+    "vocabulary-empty": (lambda one: put(one.vocabulary, b""), "vocabulary", ("vocabulary",)),
+    "vocabulary-half": (
+        lambda one: put(one.vocabulary, b"".join(one.vocabulary.read_bytes().splitlines(True)[:20_000])),
+        "vocabulary",
+        ("20000", "40000"),
+    ),
+    "vocabulary-page": (lambda one: put(one.vocabulary, b"<html>\n" * 20), "vocabulary", ("vocabulary",)),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_places_are_upstreams(name: str) -> None:
+    """Weights, vocabulary and their addresses are those that PaddleNLP itself states."""
+    upstream.quiet()
+    from paddlenlp.transformers import ErniePretrainedModel, ErnieTokenizer
+
+    weights = ErniePretrainedModel.pretrained_resource_files_map["model_state"][name]
+    words = ErnieTokenizer.pretrained_resource_files_map["vocab_file"][name]
+    assert Named(name).addresses == (weights, words)
+    assert Named(name).vocabulary.name == words.rpartition("/")[2]
+
+
+def test_upstream_reads_the_made_up_cache_too(cache: Named) -> None:
+    """PaddleNLP's own load finds the same files, without a connection, and gives the same encoder and ids."""
+    from paddlenlp.transformers import AutoTokenizer, ErnieModel
+
+    classifier = load_classifier(NANO, LABELS)
+    with no_network(), pytest.MonkeyPatch.context() as patch:
+        # PaddleNLP reads the variable while it is imported.
+        patch.setattr(sys.modules["paddlenlp.utils.download.bos_download"], "MODEL_HOME", str(cache.folder.parent))
+        network, tokenizer = ErnieModel.from_pretrained(NANO), AutoTokenizer.from_pretrained(NANO)
+    ours, theirs = weights_of(classifier.network.ernie), weights_of(network)
+    assert ours.keys() == theirs.keys()
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+    text = "黑苦荞茶的功效与作用 abc12"
+    assert classifier.tokenizer.tokenize(text) == tokenizer.tokenize(text)
+
+
+def test_every_tensor_is_the_checkpoints(cache: Named) -> None:
+    """Whatever the seed, the encoder is what the file says; a bare encoder's names are as good."""
+    classifier = load_classifier(NANO, LABELS)
+    found, wanted = weights_of(classifier.network.ernie), encoder_of(NANO, 1)
+    assert {f"ernie.{name}" for name in found} == set(wanted)
+    assert all((found[name] == wanted[f"ernie.{name}"]).all() for name in found)
+    assert classifier.network.classifier.weight.shape[1] == len(LABELS)
+    respelled(cache, lambda arrays: {name.removeprefix("ernie."): value for name, value in arrays.items()})
+    bare = weights_of(load_classifier(NANO, LABELS).network.ernie)
+    assert all((found[name] == bare[name]).all() for name in found)
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_cache_is_refused(cache: Named, fault: str) -> None:
+    """One line, which names the file at fault and blames the network only where something has to be fetched."""
+    spoil, place, words = BAD[fault]
+    spoil(cache)
+    with no_network(), pytest.raises(UserError) as caught:
+        load_classifier(NANO, LABELS)
+    line = str(caught.value)
+    assert line.startswith(f"{getattr(cache, place)}: ")
+    assert "\n" not in line
+    assert [word for word in words if word not in line] == []
+    assert ("check the network" in line) == (place == "folder")
+
+
+@pytest.mark.parametrize(
+    "fault", ["other-name", "vocab.txt", "safetensors", "truncated", "page", "shape", "empty", "vocabulary-half"]
+)
+def test_doctor_names_what_the_run_refuses(cache: Named, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It loads what the run will load, and asks the address only of what has to be fetched."""
+    asked: list[str] = []
+
+    def unavailable(url: str) -> tuple[bool, str]:
+        asked.append(url)
+        return False, "HTTP 503"
+
+    monkeypatch.setattr(sources, "status_of", unavailable)
+    spoil, place, words = BAD[fault]
+    spoil(cache)
+    check = sources.check_weights(NANO)
+    assert not check.ok
+    assert [word for word in (str(getattr(cache, place)), *words) if word not in check.detail] == []
+    assert bool(asked) == (place == "folder") == ("HTTP 503" in check.detail)
+
+
+class Bomb:
+    """An object whose unpickling leaves a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_weights_can_not_act(cache: Named, tmp_path: Path) -> None:
+    """Of the pickle that PaddleNLP gives out only arrays are made; a file that asks for more is refused by name."""
+    put(cache.weights, pickle.dumps({"a": Bomb(tmp_path / "exploded")}))
+    with pytest.raises(UserError, match=r"pathlib\.Path\.touch|builtins\.getattr|pathlib"):
+        load_classifier(NANO, LABELS)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_home_that_can_not_be_written_is_named(tmp_path: Path) -> None:
+    """PaddleNLP makes folders while it is imported; where it can't, one line names the variable."""
+    (tmp_path / "file").touch()
+    code = "from replicate.commands.main import main; import sys; sys.exit(main(sys.argv[1:]))"
+    words = ["finetune", "--model_name", NANO, "--dataset_dir", str(tmp_path), "--save_dir", str(tmp_path / "new")]
+    for name in ("train.txt", "dev.txt"):
+        (tmp_path / name).write_text("甲\ta\n乙\tb\n", encoding="utf-8")
+    (tmp_path / "label.txt").write_text("a\nb\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *words],
+        env={**os.environ, "PPNLP_HOME": str(tmp_path / "file" / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "PPNLP_HOME" in done.stderr
+
+
+def test_content_is_the_files(cache: Named) -> None:
+    """Another checkpoint and another vocabulary are another net, an absent one is none."""
+    first = content_of(NANO)
+    assert len(first) == 64
+    put(cache.vocabulary, cache.vocabulary.read_bytes() + b"x\n")
+    second = content_of(NANO)
+    respelled(cache, lambda found: {name: value + 1 for name, value in found.items()})
+    assert len({first, second, content_of(NANO)}) == 3
+    cache.weights.unlink()
+    assert content_of(NANO) == ""
+    write_vocabulary(cache.vocabulary, vocabulary(10))

@@ -7,6 +7,7 @@ the reader's fonts draw it, Chinese included. Places follow from the number of l
 from __future__ import annotations
 
 import io
+import re
 import unicodedata
 import warnings
 from collections.abc import Callable
@@ -99,10 +100,20 @@ class Picture:
             write(figure, MARGIN, self.height - MARGIN, self.title, va="top", weight="bold", size=SIZE + 2)
             self.draw(figure)
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": self.title})
-        text = buffer.getvalue().decode("utf-8").replace("'DejaVu Sans'", FONTS)
+        text = _named_in_order(buffer.getvalue().decode("utf-8")).replace("'DejaVu Sans'", FONTS)
         head, title, rest = text.partition("</title>\n")
         description = f" <desc>{escape(' '.join(self.finding.split()))}</desc>\n"
         return head.replace("<svg ", '<svg role="img" ', 1) + title + description + rest
+
+
+def _named_in_order(svg: str) -> str:
+    """The picture with its parts numbered, where Matplotlib names them after the last bits of their coordinates.
+
+    Those differ between versions of Python, which add floats up in different ways.
+    """
+    names = dict.fromkeys(re.findall(r'id="([a-z][0-9a-f]{10})"', svg))
+    numbered = {name: f"{name[0]}{place}" for place, name in enumerate(names, start=1)}
+    return re.sub(r"\b[a-z][0-9a-f]{10}\b", lambda found: numbered.get(found[0], found[0]), svg)
 
 
 def width_of(text: str, size: float = SIZE) -> float:

@@ -418,7 +418,7 @@ def test_a_token_that_stands_twice(copied: Callable[[str], Path], name: str) -> 
     folder = copied(name)
     lines = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     (folder / "vocab.txt").write_text("\n".join([*lines[:-1], *["twice"] * 10, lines[-1]]), encoding="utf-8")
-    refused(sealed(folder), r"vocab\.txt: \d+ tokens, but config\.json says")
+    refused(sealed(folder), r"vocab\.txt: \d+ tokens, but the net has")
 
 
 def test_links_of_a_model_folder(finetuned: Made, tmp_path: Path) -> None:

@@ -273,6 +273,8 @@ def test_truncated_weights_are_refused_by_their_length(copy: Path) -> None:
 def test_own_labels_need_the_own_head(copy: Path, pretrained: Made, dataset: Dataset) -> None:
     """Without labels given, a head of another size or none at all is refused: a random one would predict noise."""
     (copy / "label.txt").write_text("甲\n乙\n", encoding="utf-8")
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    (copy / "config.json").write_text(json.dumps(config | {"id2label": {"0": "甲", "1": "乙"}}), encoding="utf-8")
     with pytest.raises(UserError, match=r"classifier\.\w+ is missing or has another shape"):
         load_classifier(copy)
     shutil.copy(copy / "label.txt", pretrained.folder / "label.txt")

@@ -238,6 +238,8 @@ def test_an_empty_option_is_no_path(words: list[str], capsys: pytest.CaptureFixt
 
 STOPPED_IMPORT = """
 import os, signal, sys
+# A shell that starts this in the background has SIGINT ignored, and Python keeps to that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from replicate.commands import main, list as command
 def run(args):
     try:

@@ -107,7 +107,7 @@ def test_small_is_exploratory_on_two_nets() -> None:
     assert (small.nets, first.nets) == (2, 1)
     pretrain = dict(small.options["pretrain"])
     assert pretrain.pop("seed") == 1
-    assert small.options | {"pretrain": pretrain} == dict(first.options)
+    assert dict(first.options) == {**small.options, "pretrain": pretrain}
     assert (small.dataset, small.unlabelled, small.device) == (first.dataset, first.unlabelled, first.device)
     assert small.seeds == tuple(range(1, 21))
 

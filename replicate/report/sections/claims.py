@@ -13,6 +13,8 @@ from replicate.tables.table import ResultsTable
 
 CHOSEN = {"accuracy": "step by accuracy", "f1": "step by F1 of class 1", "": "last step"}
 ANSWERS = {"supported": "yes", "contradicted": "no"}
+# Of fewer seeds a study says a word, and answers nothing: its claims were there after the seeds.
+FEWEST = 5
 
 
 def section_claims(found: Compared) -> list[Block]:
@@ -52,8 +54,13 @@ def name_of(metric: str) -> str:
 
 
 def _answer(result: ClaimResult) -> str:
-    status = result.verdict.status
-    return f"**{ANSWERS.get(status, status)}**"
+    """Whether the claim holds; a study has no answer from a handful of seeds."""
+    status, judged = result.verdict.status, result.judged
+    if judged.rule != "study" or status not in ANSWERS:
+        return f"**{ANSWERS.get(status, status)}**"
+    if judged.pairs < FEWEST:
+        return f"**undecided** ({plural(judged.pairs, 'seed')}, unplanned)"
+    return f"**{ANSWERS[status]}** (unplanned)"
 
 
 def _word(result: ClaimResult, metric: str) -> Prose:

@@ -16,7 +16,7 @@ def test_claim(table: ResultsTable, claim: Claim, bench: Bench, pytestconfig: py
     verdict, comparable = bench.session.claim(table, claim).verdict, bench.session.profile.comparable
     words = f"{verdict.status}: {verdict.reason}"
     bench.claims[claim.id] = words
-    if not comparable or verdict.status in ("not distinguishable", "not-run"):
+    if not comparable or verdict.status in ("undecided", "not-run"):
         if pytestconfig.getoption("strict", False) and comparable:
             pytest.fail(words)
         pytest.skip(words)

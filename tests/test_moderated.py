@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from scipy import stats as scipy_stats
 
 from replicate.verdicts.equivalence import holm
-from replicate.verdicts.moderated import PRIOR_DF, floor, moderate
+from replicate.verdicts.moderated import PRIOR_DF, Cells, floor, floor_within, moderate, moderate_cells
 
 
 def study(seed: int, comparisons: int = 8, pairs: int = 3, sd: float = 0.007) -> list[list[float]]:
@@ -92,3 +93,40 @@ def test_impossible_floors_are_an_error() -> None:
         moderate(study(6), [0.0] * 8)
     with pytest.raises(ValueError, match="at least two seeds"):
         floor(np.ones((1, 5)), np.ones((1, 5)))
+
+
+def test_two_samples_are_those_of_students_t() -> None:
+    """With no prior: SciPy's two-sample t, interval and p, whatever the numbers of seeds."""
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(0.8, 0.005, 4), rng.normal(0.79, 0.005, 7)
+    (found,) = moderate_cells([Cells((1.0, -1.0), (a.tolist(), b.tolist()), 0.001)], prior_df=0.0)
+    reference = scipy_stats.ttest_ind(a, b)
+    assert found.p == pytest.approx(reference.pvalue)
+    interval = reference.confidence_interval(0.95)
+    assert found.ci == pytest.approx((interval.low, interval.high))
+    assert (found.n, found.df) == (4, 9)
+
+
+def test_nets_are_strata() -> None:
+    """What two nets differ by is in the mean, and in no spread."""
+    rng = np.random.default_rng(4)
+    near, far = rng.normal(0, 0.005, 5), rng.normal(0, 0.005, 5)
+    (one,) = moderate_cells([Cells((0.5, 0.5), (near.tolist(), (far + 1).tolist()), 0.005)])
+    (other,) = moderate_cells([Cells((0.5, 0.5), (near.tolist(), far.tolist()), 0.005)])
+    assert one.difference == pytest.approx(other.difference + 0.5)
+    assert one.sd == pytest.approx(other.sd)
+    assert one.df == other.df == PRIOR_DF + 8
+
+
+@pytest.mark.parametrize(("seeds", "alpha", "known"), [(6, 0.05, True), (6, 0.01, False), (8, 0.01, True)])
+def test_without_any_spread_signs_decide(seeds: int, alpha: float, known: bool) -> None:
+    """n equal differences have a p of 2^(1-n); before that is small enough the interval is the whole line."""
+    (found,) = moderate_cells([Cells((1.0,), ([0.01] * seeds,), 0.0)], alpha)
+    assert found.p == 2.0 ** (1 - seeds)
+    assert found.ci == ((0.01, 0.01) if known else (-math.inf, math.inf))
+
+
+def test_a_floor_takes_two_seeds() -> None:
+    """In some cell."""
+    with pytest.raises(ValueError, match="at least two seeds"):
+        floor_within([np.zeros((1, 5)), np.ones((1, 5))])

@@ -22,14 +22,14 @@ from markdown_it.token import Token
 
 from replicate.commands.main import build_parser, main
 from replicate.common.paths import EXPECTED, ROOT
-from replicate.findings.compared import compare_table
-from replicate.findings.rows import row_result
-from replicate.records.run import load_records
+from replicate.findings.best import best_of
+from replicate.findings.compute import compare_all
+from replicate.report.build import current_evidence
 from replicate.runs.ask import selected
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.profile import load_profile, profile_ids
 from replicate.verdicts import error_rates
-from replicate.verdicts.claims import ClaimStatus
+from replicate.verdicts.effects import ClaimStatus
 from replicate.verdicts.published import Status
 
 README = ROOT / "README.md"
@@ -238,19 +238,16 @@ def test_readme_is_short(page: Path) -> None:
 
 def test_what_the_readmes_say_of_claims() -> None:
     """The paragraph on the small net says what its records say; where this fails, both READMEs need another one."""
-    records = load_records()
-    told: dict[str, str] = {}
-    for name in ("ernie3_kuake_qic", "compression"):
-        table = load_tables()[name]
-        results = {row.id: row_result(records, row, "exploratory") for row in table.rows}
-        told |= {one.claim.id: one.verdict.status for one in compare_table(table, results, "exploratory").claims}
-    assert {name: told[name] for name in ("augment-lowers", "prune-2-3-raises", "prune-2-3-beats-base")} == {
-        "augment-lowers": "not distinguishable",
-        "prune-2-3-raises": "not distinguishable",
-        "prune-2-3-beats-base": "not distinguishable",
+    evidence = current_evidence()
+    compared = compare_all(evidence)
+    told = {
+        one.claim.id: one.verdict.status
+        for table in ("ernie3_kuake_qic", "compression")
+        for one in compared[table, "exploratory"].claims
     }
-    assert told["prune-1-2-keeps"] == told["leak-1-2-helps"] == told["leak-2-3-helps"] == "supported"
-    assert not [record for record in records if record.profile == "paper"]
+    assert not best_of(evidence, evidence.main, compared).tests
+    assert told["leak-1-2-helps"] == told["leak-2-3-helps"] == "supported"
+    assert not [record for record in evidence.records if record.profile == "paper"]
 
 
 def inlines(page: Path) -> Iterator[tuple[Token, list[Token]]]:

@@ -29,7 +29,7 @@ from replicate.report.sections.published import section_published
 from replicate.tables.file import load_tables
 from replicate.tables.table import ResultsTable
 from tests.shown import line, lines, words
-from tests.synthetic import PROFILES, SMALL, article, failure, record, runs
+from tests.synthetic import PAPER, PROFILES, SMALL, article, failure, record, runs
 
 
 @pytest.fixture
@@ -46,16 +46,18 @@ def found(table: ResultsTable, records: Sequence[Record], profiles: dict[str, An
 def test_nothing_run(table: ResultsTable) -> None:
     """Without records nothing holds or fails, each published row is not-run, and its figures stand as printed."""
     findings = found(table, [])
-    assert findings.answer.holds == "not-run"
+    assert findings.answer.best.profile is None
+    assert [one.id for one in findings.answer.best.waiting] == ["paper"]
+    assert [one.result for one in findings.answer.claims] == [None]
     (published,) = findings.published
     assert [(row.id, verdict.status, verdict.reason) for row, _, verdict in published.verdicts] == [
         ("base", "not-run", "no record under `paper`"),
         ("prune", "not-run", "no record under `paper`"),
     ]
     blocks = section_published(published)
-    shown = line(blocks, row="Base (base)", verdict="")
+    shown = line(blocks, row="Base (base)", state="")
     assert shown.cells["F1 of class 1"] == "0.7741935483870969"
-    assert len([one for one in lines(blocks, "verdict") if one.cells["verdict"].startswith("not-run")]) == 2
+    assert len([one for one in lines(blocks, "state") if one.cells["state"].startswith("not-run")]) == 2
     assert findings.method.profiles == ()
     assert findings.apart == ()
 
@@ -66,7 +68,7 @@ def test_figures_are_those_of_the_records(table: ResultsTable) -> None:
     blocks = section_published(findings.published[0])
     mean, sd = statistics.fmean([0.82, 0.80, 0.75]), statistics.stdev([0.82, 0.80, 0.75])
     (shown,) = (
-        one for one in lines(blocks, "verdict", "accuracy") if one.profiles == ("paper",) and one.rows == ("base",)
+        one for one in lines(blocks, "state", "accuracy") if one.profiles == ("paper",) and one.rows == ("base",)
     )
     assert shown.cells["accuracy"] == f"{mean:.4f} ± {sd:.4f} (3)"
     assert shown.values["accuracy"] == pytest.approx(mean)
@@ -93,7 +95,7 @@ def test_claims_are_paired_by_seed(table: ResultsTable) -> None:
     assert printed.totals is not None
     assert (printed.totals.difference, printed.totals.examples) == (-1, 100)
     (compared,) = published.compared
-    assert compared.claims[0].verdict.status == "not distinguishable"
+    assert compared.claims[0].verdict.status == "supported"
     difference = compared.difference("prune", "base")
     assert difference is not None
     assert difference.found.n == 3
@@ -109,22 +111,25 @@ def test_claims_are_paired_by_seed(table: ResultsTable) -> None:
         ([], "not-run"),
         ([28, 30, 31, 29, 30, 29], "supported"),
         ([8, 10, 11, 9, 10, 9], "contradicted"),
-        ([20, 20, 19, 21, 20, 20], "not distinguishable"),
+        ([2, 40, 5, 39, 3, 38], "undecided"),
+        ([20, 21, 19, 20, 19, 21], "contradicted"),
     ],
 )
 def test_claim_verdict(table: ResultsTable, prune: list[int], status: str) -> None:
     """Each verdict on a claim comes from seeds that call for it, and is the same on every page."""
     records = runs("base", [20, 21, 19, 20, 19, 21]) + runs("prune", prune)
     findings = found(table, records)
-    ((printed, (result,)),) = findings.answer.claims
-    assert printed.claim.id == "prune-lowers"
+    (result,) = findings.published[0].compared[0].claims
+    assert result.claim.id == "prune-lowers"
     assert result.verdict.status == status
-    assert findings.published[0].compared[0].claims == (result,)
+    (asked,) = findings.answer.claims
+    assert asked.result == (None if status == "not-run" else result)
     blocks = section_published(findings.published[0])
-    shown = [one.cells["verdict"] for one in lines(blocks, "claim", "verdict")]
-    assert shown == ([] if status == "not-run" else [f"{status}: {result.verdict.reason}"])
+    shown = [one.cells["does it hold?"] for one in lines(blocks, "claim", "word")]
+    answers = {"supported": "yes (unplanned)", "contradicted": "no (unplanned)"}
+    assert shown == ([] if status == "not-run" else [answers.get(status, status)])
     results = {row.id: row_result(records, row, "paper") for row in table.rows}
-    assert compare_table(table, results, "paper").claims[0].verdict.reason == result.verdict.reason
+    assert compare_table(table, results, PAPER).claims[0].verdict.reason == result.verdict.reason
 
 
 def test_printed_f1_is_decoded(table: ResultsTable) -> None:
@@ -140,7 +145,8 @@ def test_other_profiles_are_kept_apart(table: ResultsTable) -> None:
     records = runs("base", [18, 20, 25], "small") + runs("prune", [20, 21, 25], "small")
     findings = found(table, records)
     assert not [one for row, measured in findings.published[0].rows for one in measured if one.result.records]
-    assert [(profile.id, count) for profile, count in findings.answer.besides] == [("small", 6)]
+    assert not findings.answer.best.tests
+    assert [one.id for one in findings.answer.best.waiting] == ["paper"]
     (apart,) = findings.apart
     blocks = section_apart(apart)
     assert "a smaller net." in words(blocks)
@@ -149,7 +155,7 @@ def test_other_profiles_are_kept_apart(table: ResultsTable) -> None:
     difference = line(blocks, difference="prune minus base", metric="accuracy")
     assert difference.cells["mean (pairs)"] == "-0.0100 ± 0.0100 (3)"
     assert difference.cells["p, McNemar, one a seed"] == "0.5 to 1"
-    assert line(blocks, claim="Pruning lowers accuracy.").cells["verdict"].startswith("not distinguishable: ")
+    assert line(blocks, claim="Pruning lowers accuracy.").cells["does it hold?"].startswith("undecided")
     assert line(blocks, row="svm", stages="svm").cells["accuracy"] == "not-run"
     # What a published row is called would be wrong for another net.
     assert "Base (" not in str(blocks)
@@ -159,7 +165,7 @@ def test_unpublished_row_shows_any_profile_on_the_same_data(table: ResultsTable)
     """The baseline, which is compared with nothing, stands beside the published rows wherever it ran on their data."""
     records = runs("svm", [23], "small")
     shown = line(section_published(found(table, records).published[0]), row="Baseline (svm)")
-    assert (shown.profiles, shown.cells["verdict"], shown.cells["accuracy"]) == (
+    assert (shown.profiles, shown.cells["state"], shown.cells["accuracy"]) == (
         ("small",),
         "nothing published",
         "0.7700 (1)",
@@ -178,9 +184,10 @@ def test_failed_seeds_are_listed_and_counted(table: ResultsTable) -> None:
     ]
     blocks = section_published(published)
     assert "base, paper, seed 6 diverged: the loss is NaN | at step 7" in words(blocks)
-    own = [one for one in lines(blocks, "verdict", "accuracy") if one.profiles == ("paper",)]
-    (shown,) = (one for one in own if one.cells["verdict"].startswith("inconclusive"))
-    assert shown.cells["accuracy"].endswith("(5)")
+    own = [one for one in lines(blocks, "state", "accuracy") if (one.profiles, one.rows) == (("paper",), ("base",))]
+    assert [one.cells["accuracy"][-3:] for one in own] == ["(5)"]
+    judged, *_ = lines(blocks, "verdict", "in this metric")
+    assert (judged.rows, judged.cells["verdict"]) == (("base",), "inconclusive")
     (apart,) = found(table, [failure("base", 1, "error", profile="small")]).apart
     assert line(section_apart(apart), row="base", stages="finetune").cells["accuracy"] == "no score (0)"
     assert "base, small, seed 1 error: " in words(section_apart(apart))
@@ -212,36 +219,23 @@ def test_row_verdict(table: ResultsTable, records: list[Record], verdict: str) -
     assert found.reason
 
 
-@pytest.mark.parametrize(
-    ("base", "prune", "holds", "verdicts"),
-    [
-        ([20, 20, 21, 19, 20], [21, 21, 22, 20, 21], "yes", ["replicated", "replicated"]),
-        ([20, 20, 21, 19, 20], [], "open", ["replicated", "not-run"]),
-        ([1, 2, 1, 2, 1], [], "no", ["higher", "not-run"]),
-    ],
-)
-def test_answer(table: ResultsTable, base: list[int], prune: list[int], holds: str, verdicts: list[str]) -> None:
-    """The answer follows from the verdicts, what has not been run among them."""
-    answer = found(table, runs("base", base) + runs("prune", prune)).answer
-    assert answer.holds == holds
-    assert [verdict.status for *_, verdict in answer.published.verdicts] == verdicts
+def test_the_best_profile_tests_the_claims(table: ResultsTable) -> None:
+    """A comparable one before any other; where it has no claim's rows, others give exploratory figures only."""
+    small = runs("base", [18, 20, 25], "small") + runs("prune", [20, 21, 25], "small")
+    answer = found(table, small).answer
+    assert (answer.best.profile, answer.best.tests) == (SMALL, False)
+    answer = found(table, [*small, *runs("base", [20, 21, 22]), *runs("prune", [20, 21, 22])]).answer
+    assert (answer.best.profile, answer.best.tests, answer.best.waiting) == (PAPER, True, ())
 
 
 def test_rows_that_choose_by_another_metric_are_told(tmp_path: Path) -> None:
-    """Where the rows of a claim keep their step by different metrics, their best accuracies stand beside each other."""
+    """Where the rows of a claim keep their step by different metrics, though neither is made from the other."""
     table = article(tmp_path)
     by_f1 = replace(table.row("base").recipe[0], options={"select": "f1"})
     rows = tuple(replace(row, recipe=(by_f1,), parents=()) if row.id == "prune" else row for row in table.rows)
-    history = [{"step": n, "epoch": n, "accuracy": accuracy} for n, accuracy in ((1, 0.7), (2, 0.9))]
-    summary = {"history": history, "best_step": 1, "steps": 2}
-    records = [
-        replace(one, stages=({**one.stages[0], "summary": summary},))
-        for one in runs("base", [10], "small") + runs("prune", [10], "small")
-    ]
-    (choice,) = found(replace(table, rows=rows), records).answer.choices
-    assert (choice.row, choice.against, choice.metrics) == ("prune", "base", ("f1", "accuracy"))
-    assert choice.bests == (0.9, 0.9)
-    assert found(table, records).answer.choices == ()
+    (asked,) = found(replace(table, rows=rows), []).answer.selects
+    assert asked == ("prune", "f1", "base", "accuracy")
+    assert found(table, []).answer.selects == ()
 
 
 def test_order_of_the_arguments_does_not_matter(table: ResultsTable) -> None:
@@ -275,7 +269,7 @@ def test_every_published_table_has_a_page() -> None:
     findings = compute(gather(tables, [], PROFILES))
     assert [one.table.id for one in findings.published] == ["ernie3_kuake_qic", "paddlenlp_multi_class"]
     for one in findings.published:
-        shown = {text for row in lines(section_published(one), "row", "verdict") for text in row.cells.values()}
+        shown = {text for row in lines(section_published(one), "row", "state") for text in row.cells.values()}
         for row in one.table.rows:
             assert all(any(value.printed in text for text in shown) for value in row.published.values())
     # Nobody can run PaddleNLP's own table, for one reason.

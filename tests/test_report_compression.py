@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from replicate.findings.compressed import Compressed, latency_of, parent_of
+from replicate.findings.compressed import Compressed, latency_of
 from replicate.findings.compression import Compression, CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all
 from replicate.findings.evidence import gather
+from replicate.findings.pairs import pairs_of, parent_of
 from replicate.findings.planes import pareto
+from replicate.findings.study import cells_of
 from replicate.records.run import Record
 from replicate.records.timing import Race, TimingRecord
 from replicate.report.blocks import Block
-from replicate.report.sections.compression import LATER, PREDICATES, section_compression
+from replicate.report.sections.compression import PREDICATES, section_compression
 from replicate.report.sections.paired import counted
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
-from replicate.verdicts.effects import Cost
-from replicate.verdicts.equivalence import holm
+from replicate.verdicts import sequential
+from replicate.verdicts.moderated import moderate_cells
 from tests.shown import headings, line, lines, pictures, words
 from tests.synthetic import DOWN, PAPER, SAME, SMALL, STUDY, UP, WIDE, study_runs, study_tables
 from tests.synthetic_timing import example, race
@@ -58,7 +59,7 @@ provenance = "ours"
 PROFILE = replace(SMALL, seeds=(1, 2, 3, 4, 5, 6), tables=("article", "study"))
 PROFILES = {"paper": PAPER, "small": PROFILE}
 NEAR, LEVEL = (0, 1, 0, -1, 1, -1), (0,) * 6
-SLIGHTLY_DOWN = (-1, -1, -1, -2, -1, -1)
+SLIGHTLY_UP = (7, -2, 6, -1, 2, 1)
 SIZES = {"base": 2_000_000, "half": 1_300_000, "other-half": 1_300_001, "student": 500_000, "orphan": 1_300_002}
 
 
@@ -146,7 +147,7 @@ def test_parents_are_found_by_stages(tables: dict[str, ResultsTable]) -> None:
 def test_nothing_run(tables: dict[str, ResultsTable]) -> None:
     """Without records the rows are named as not-run, nothing is answered and nothing is drawn."""
     found, blocks = small(tables), section(tables)
-    assert {one.word for one in found.rows} == {"not-run"}
+    assert {one.judged.word for one in found.rows} == {"not-run"}
     assert len(found.rows) == 5
     assert (found.smallest, found.fastest, found.planes) == (None, None, ())
     assert {one.kind: (one.lead, one.told) for one in found.kinds} == dict.fromkeys(
@@ -172,48 +173,63 @@ def test_rows_without_records_stand_beside_the_others(tables: dict[str, ResultsT
     for difference in ("half minus base", "orphan, no row is its parent"):
         shown = line(blocks, difference=difference)
         assert shown.cells["mean (pairs)"] == "not-run"
-        assert shown.cells["verdict"].startswith("not-run: ")
-        assert shown.values["p"] is None
-    assert line(blocks, claim="Labels do as well.").cells["verdict"] == "not-run"
+        assert shown.cells["word"].startswith("not-run: ")
+        assert shown.values["interval"] is None
+    assert not lines(blocks, "claim")
 
 
 @pytest.mark.parametrize(
     ("by", "word"),
-    [(UP, "gains"), (DOWN, "loses"), (SAME, "keeps"), (SLIGHTLY_DOWN, "loses little"), (WIDE, "not distinguishable")],
+    [(UP, "above"), (DOWN, "below"), (SAME, "no difference"), (SLIGHTLY_UP, "not worse"), (WIDE, "undecided")],
 )
 def test_each_word_comes_from_seeds_that_call_for_it(
     tables: dict[str, ResultsTable], by: tuple[int, ...], word: str
 ) -> None:
-    """Every word is reached, with a reason, and stands in the table."""
+    """Every word is reached, and stands in the table beside the interval that it is read from."""
     records = seeds("base") + seeds("half", by)
     found = rows_of(small(tables, records))
-    assert found["half"].word == word
+    half = found["half"].judged
+    assert half.word == word == sequential.word(*half.interval, half.margin)
+    assert half.margin == 0.03
     shown = line(section(tables, records), difference="half minus base")
-    assert shown.cells["verdict"] == f"{word}: {found['half'].reason}"
-    assert found["student"].word == "not-run"
-    assert word in get_args(Cost)
+    assert shown.cells["word"] == word
+    assert shown.cells["interval"] == f"{half.interval[0]:.4f} to {half.interval[1]:.4f}"
+    assert found["student"].judged.word == "not-run"
 
 
 def test_few_seeds_decide_nothing(tables: dict[str, ResultsTable]) -> None:
-    """Two pairs, however far apart, leave a row not distinguishable."""
-    half = rows_of(small(tables, seeds("base") + seeds("half", (9, 9))))["half"]
-    assert half.word == "not distinguishable"
+    """Two pairs, however far apart, leave a row undecided, without an interval."""
+    half = rows_of(small(tables, seeds("base") + seeds("half", (9, 9))))["half"].judged
+    assert (half.word, half.has_interval) == ("undecided", False)
     assert half.reason.startswith("2 of the 3 seeds ")
 
 
-def test_p_is_corrected_over_the_rows(tables: dict[str, ResultsTable]) -> None:
-    """Holm's correction runs over every compressed row of the table, the ones not run included."""
+def test_intervals_hold_at_once(tables: dict[str, ResultsTable]) -> None:
+    """Each has a share of alpha, for every comparison of the table, those not run included; and a moderated spread."""
     records = seeds("base") + seeds("half", (3, 1, 4, 0, 3, 4)) + seeds("student", (2, 0, 3, 1, -1, 2))
-    found = list(rows_of(small(tables, records)).values())
-    raw = [one.difference.found.p if one.difference else float("nan") for one in found]
-    assert [one.p for one in found] == pytest.approx(list(holm(raw)), nan_ok=True)
-    assert raw[0] < 0.05 < found[0].p
-    assert found[0].word != "gains"
+    found = rows_of(small(tables, records))
+    half, student = (found[row].difference for row in ("half", "student"))
+    assert half
+    assert student
+    pairs = pairs_of(tables["study"], PROFILE)
+    family = [pair for pair in pairs if pair[2] == "accuracy"]
+    # Rows, their parents, and the claim: two of five rows have no record.
+    assert len(family) == 4
+    cells = [cells_of(half, paired=True), cells_of(student, paired=True)]
+    for one, result in zip((half, student), moderate_cells(cells, 0.05 / len(family)), strict=True):
+        assert one.judged
+        assert one.judged.difference == pytest.approx(result.difference)
+        assert one.judged.interval == pytest.approx(result.ci, abs=1e-4)
+        assert not one.judged.separate
+    plain = half.found.ci
+    assert half.judged
+    assert plain[0] > half.judged.interval[0]
 
 
 def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> None:
     """Scores, sizes, shares and links are the records'; the claims are judged on them; means have their seeds."""
-    records = seeds("base") + seeds("half", UP) + seeds("other-half", UP)
+    alike = tuple(right + by for right, by in zip(UP, SAME, strict=True))
+    records = seeds("base") + seeds("half", UP) + seeds("other-half", alike)
     blocks, found = section(tables, records), small(tables, records)
     half = line(blocks, row="half")
     assert half.cells["accuracy"].startswith("0.8550 ± ")
@@ -232,11 +248,11 @@ def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> No
         "8.00",
     )
     claim = line(blocks, claim="Labels do as well.")
-    assert (claim.cells["verdict"], claim.cells["metric"]) == ("supported", "accuracy")
-    assert claim.cells["mean (pairs)"].startswith("+0.0000 ± ")
-    difference = line(blocks, difference="half minus base", verdict=f"gains: {rows_of(found)['half'].reason}")
-    pairs = "mean (pairs)"
-    for shown, head in ((half, "accuracy"), (half, "macro-F1"), (claim, pairs), (difference, pairs)):
+    assert (claim.cells["does it hold?"], claim.cells["metric"]) == ("yes (unplanned)", "accuracy")
+    assert claim.cells["difference (pairs)"].startswith("+0.0000 ± ")
+    difference = line(blocks, difference="half minus base", word="above")
+    ours, pairs = "difference (pairs)", "mean (pairs)"
+    for shown, head in ((half, "accuracy"), (half, "macro-F1"), (claim, ours), (difference, pairs)):
         runs = shown.runs[head]
         assert runs is not None
         assert list(runs.scores) == [1, 2, 3, 4, 5, 6]
@@ -248,34 +264,20 @@ def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> No
     assert found.fastest is None
 
 
-def test_claims_tell_their_p_alone_and_corrected(tmp_path: Path) -> None:
-    """The same claim twice is corrected over two, and the verdict goes by that."""
-    claim = ROWS[ROWS.index("[[claims]]") :]
-    twice = STUDY + ROWS + claim.replace('"alike"', '"again"').replace("well.", "well still.")
-    blocks = section(study_tables(tmp_path, twice), seeds("base") + seeds("half") + seeds("other-half", NEAR))
-    for text in ("Labels do as well.", "Labels do as well still."):
-        shown = line(blocks, claim=text)
-        alone, corrected = shown.values["p"], shown.values["p, corrected"]
-        assert shown.cells["verdict"] == "supported"
-        assert alone is not None
-        assert corrected is not None
-        assert 0 < corrected == pytest.approx(2 * alone)
-    assert "all 2 (Holm)" in words(blocks)
-
-
 def test_a_claim_over_two_metrics_has_a_line_for_each(tmp_path: Path) -> None:
-    """The verdict stands on the first line alone; each metric has its own difference."""
+    """The first decides, and the other stands beside it with its own interval."""
     both = STUDY.replace("accuracy = {", 'f1 = { value = "0.03", reason = "same" }\naccuracy = {') + ROWS.replace(
         'metrics = ["accuracy"]', 'metrics = ["accuracy", "f1"]'
     )
     blocks = section(study_tables(tmp_path, both), seeds("base") + seeds("half") + seeds("other-half", NEAR))
     first, second = lines(blocks, "claim")
     assert (first.cells["claim"], first.cells["metric"]) == ("Labels do as well.", "accuracy")
-    assert (second.cells["claim"], second.cells["verdict"], second.cells["metric"]) == ("", "", "F1 of class 1")
+    assert (second.cells["claim"], second.cells["metric"]) == ("", "F1 of class 1")
+    assert first.cells["word"] == "no difference"
+    assert second.cells["word"].startswith("beside")
     assert first.rows == second.rows == ("other-half", "half")
-    assert first.cells["difference"] == second.cells["difference"] == "other-half minus half"
-    assert first.runs["mean (pairs)"] is not None
-    assert second.runs["mean (pairs)"] is not None
+    assert first.runs["difference (pairs)"] is not None
+    assert second.runs["difference (pairs)"] is not None
 
 
 def test_speed_is_measured_or_not_run(tables: dict[str, ResultsTable]) -> None:
@@ -352,19 +354,16 @@ def test_the_answer_for_a_kind(
 @pytest.mark.parametrize(
     ("found", "told"),
     [
-        (["keeps", "gains", "keeps"], "1 of 3 rows gains accuracy and 2 keep it"),
-        (
-            ["keeps", "loses", "loses", "loses little"],
-            "1 of 4 rows keeps its accuracy, 1 loses a little and 2 lose some",
-        ),
+        (["not worse", "above", "not worse"], "1 of 3 rows lies above it and 2 are not worse"),
+        (["below", "undecided", "below"], "2 of 3 rows lie below it and 1 is undecided"),
         (["not-run"], "the only row has not been run"),
         ([], ""),
     ],
 )
 def test_words_are_counted_in_a_sentence(found: list[str], told: str) -> None:
-    """The first predicate names what the others mean by `it`, and says of how many rows."""
-    assert counted(found, PREDICATES, later=LATER) == told
-    assert set(PREDICATES) == set(get_args(Cost))
+    """The first predicate says of how many rows; every word has one."""
+    assert counted(found, PREDICATES) == told
+    assert set(PREDICATES) == {*sequential.WORDS, "not-run"}
 
 
 def test_parts_are_by_profile(tables: dict[str, ResultsTable]) -> None:

@@ -92,12 +92,12 @@ def test_advice_where_a_net_is_worth_it() -> None:
     assert (one.state, one.net.row.id, one.advises) == ("better", "base", True)
     assert one.difference.found.difference == pytest.approx(0.1925)
     (augment,) = findings.advice.augment
-    # 0.018 on 1,955 examples, brought to 100.
-    assert augment.tolerance.value == Decimal("0.080")
+    # The margin of the plan, on whatever data.
+    assert augment.tolerance.value == Decimal("0.010")
     ((profile, answer),) = dict(findings.advice.smaller)["pruned"]
-    assert (profile, answer.lead) == ("mine", "kept")
+    assert (profile, answer.lead) == ("mine", "open")
     assert answer.told is not None
-    assert (answer.told.row.id, answer.told.word) == ("prune-1-2", "keeps")
+    assert (answer.told.row.id, answer.told.judged.word) == ("prune-1-2", "undecided")
     assert all(not one.table.neighbours for one in findings.augmentation.ablations)
     assert findings.answer.facts.positive_class is None
 
@@ -141,7 +141,7 @@ def test_a_larger_student_is_no_compression() -> None:
     large = of_rows({"prune-2-3": [20, 21, 20, 20]}, parameters=1250)
     ((_, answer),) = dict(found([*base, *small, *large]).advice.smaller)["pruned"]
     assert answer.told is not None
-    assert (answer.lead, answer.told.row.id) == ("kept", "prune-1-2")
+    assert (answer.lead, answer.told.row.id) == ("open", "prune-1-2")
     ((_, answer),) = dict(found([*base, *large]).advice.smaller)["pruned"]
     assert answer.lead == "not smaller"
 

@@ -93,7 +93,7 @@ def test_a_claim_runs_the_rows_that_it_is_about(
     found = mine.claim(table, claim)
     assert {row for row, _ in asked} == {"base", "prune"}
     results = {row.id: mine.results.get(row.full_id, RowResult(row, "paper", ())) for row in table.rows}
-    assert found == compare_table(table, results, "paper").claims[0]
+    assert found == compare_table(table, results, PAPER).claims[0]
     assert found.differences
 
 

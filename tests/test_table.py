@@ -10,7 +10,7 @@ import pytest
 
 from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
-from replicate.findings.compared import related_rows
+from replicate.findings.pairs import related_rows
 from replicate.tables.file import load_table, load_tables
 from replicate.tables.table import ResultsTable
 from tests.synthetic import STUDY, TABLE
@@ -260,9 +260,9 @@ def test_a_table_of_measured_rows_is_no_published_one() -> None:
 @pytest.mark.parametrize(
     ("clause", "complaint"),
     [
-        ('rows = ["none"]\nagainst = "plain"\nexpects = ["helps"]', "'none' is none of plain"),
-        ('rows = ["unk"]\nagainst = "none"\nexpects = ["helps"]', "'none' is none of plain"),
-        ('rows = ["unk"]\nagainst = "plain"\nexpects = ["heals"]', "'heals' is none of helps"),
+        ('rows = ["none"]\nagainst = "plain"\nexpects = ["above"]', "'none' is none of plain"),
+        ('rows = ["unk"]\nagainst = "none"\nexpects = ["above"]', "'none' is none of plain"),
+        ('rows = ["unk"]\nagainst = "plain"\nexpects = ["helps"]', "'helps' is none of above"),
     ],
 )
 def test_a_conclusion_about_unknown_rows_or_effects_is_refused(tmp_path: Path, clause: str, complaint: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from replicate.common.paths import MEASURED
 from replicate.findings.compared import ClaimResult, compare_table
+from replicate.findings.decided import decided
 from replicate.findings.rows import (
     RowResult,
     RowVerdict,
@@ -18,6 +19,7 @@ from replicate.findings.rows import (
     judge_row_against_baseline,
     row_result,
 )
+from replicate.records.plans import read_plans
 from replicate.records.run import Record, load_records
 from replicate.records.timing import TimingRecord
 from replicate.report import build as report
@@ -96,12 +98,15 @@ class Session:
         )
 
     def claim(self, table: ResultsTable, claim: Claim) -> ClaimResult:
-        """What the session's seeds say of a claim, corrected over all claims of its table under the profile."""
+        """What the session's seeds say of a claim, by its table's plan where that has it, else as one of a study."""
         named = {name for one in table.claims_under(self.profile.id) for name in (one.row, one.against)}
         results = {
             row.id: self.result(row) if row.id in named else RowResult(row, self.profile.id, ()) for row in table.rows
         }
-        return next(one for one in compare_table(table, results, self.profile.id).claims if one.claim == claim)
+        records = [record for result in results.values() for record in result.records]
+        kept = read_plans(self.measured, self.profile.id).get(table.id)
+        found = decided(table, self.profile, records, kept.plan if kept else None)
+        return next(one for one in compare_table(table, results, self.profile, found).claims if one.claim == claim)
 
     def write_report(self) -> Path | None:
         """Write the report of what was run, below the store; None where nothing was."""

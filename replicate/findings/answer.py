@@ -1,34 +1,44 @@
-"""Whether the main table holds, and what a reader has to know before anything else."""
+"""Whether the main table's claims hold, and what a reader has to know before anything else."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from replicate.findings.apart import Apart
+from replicate.findings.best import Best
 from replicate.findings.compared import ClaimResult, Compared
-from replicate.findings.nets import Course
-from replicate.findings.published import Printed, Published
+from replicate.findings.decided import Decided
+from replicate.findings.leak import Pruned
+from replicate.findings.originals import Original, Printed
+from replicate.findings.origins import Origin
+from replicate.findings.published import Published
+from replicate.findings.selected import chosen_by
+from replicate.records.selection import RULES
 from replicate.tables.profile import Profile
-from replicate.tables.table import ResultsTable, Row
-
-Holds = Literal["not-run", "no", "yes", "open"]
+from replicate.tables.table import ResultsTable
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Two rows of a claim that choose the step that is kept by different metrics, with their best accuracies.
+class Asked:
+    """A claim in print, what one run could show of it, and what our seeds say; None where they say nothing yet."""
 
-    `bests` holds each row's mean over seeds of the best accuracy that any evaluation had, where records say.
-    """
+    printed: Printed
+    original: Original | None
+    result: ClaimResult | None
 
-    table: str
-    row: str
-    against: str
-    metrics: tuple[str, str]
-    profile: str
-    bests: tuple[float, float]
+
+@dataclass(frozen=True)
+class Families:
+    """The families of comparisons that have words, and how many false words to expect of all of them at most."""
+
+    planned: int
+    studies: int
+    alpha: float
+
+    @property
+    def false_words(self) -> float:
+        """Each family holds alpha false words or fewer on average."""
+        return self.alpha * (self.planned + self.studies)
 
 
 @dataclass(frozen=True)
@@ -37,98 +47,100 @@ class Answer:
 
     Attributes:
         published: the main table.
-        holds: what the verdicts come to.
-        claims: each claim in print, with its verdict under each profile on the same data that is comparable or has
-            records of a claim's rows.
-        columns: these profiles.
+        best: the profile that tests its claims, or whose exploratory figures stand in.
+        claims: those in print.
+        ruled: claims that hold one rule for choosing the step over both rows.
+        selects: of each claim whose rows choose their step by different metrics, its rows and these metrics.
+        pruned: what pruning does to a row under the best profile of all tables that prune.
+        pruning: that profile; None where nothing was pruned.
+        pruning_tests: whether those figures are more than exploratory.
         compared: the main table's rows under each profile on its data.
-        besides: the other profiles that have records, with their number.
-        choices: rows that differ in how their step was chosen.
-        shown: what the seeds support of smaller nets besides: it can change what is made of the rows.
+        families: what words there are under the profiles on its data.
+        origins: the nets of the records that the claims are tested with.
     """
 
     published: Published
-    holds: Holds
-    claims: tuple[tuple[Printed, tuple[ClaimResult, ...]], ...]
-    columns: tuple[Profile, ...]
+    best: Best
+    claims: tuple[Asked, ...]
+    ruled: tuple[ClaimResult, ...]
+    selects: tuple[tuple[str, str, str, str], ...]
+    pruned: tuple[Pruned, ...]
+    pruning: Profile | None
+    pruning_tests: bool
     compared: tuple[tuple[Profile, Compared], ...]
-    besides: tuple[tuple[Profile, int], ...]
-    choices: tuple[Choice, ...]
-    shown: tuple[ClaimResult, ...]
+    families: Families
+    origins: tuple[Origin, ...]
 
     @property
     def table(self) -> ResultsTable:
         """The main table."""
         return self.published.table
 
+    @property
+    def decided(self) -> Decided | None:
+        """What the plan says under the best profile."""
+        return self.best.compared.decided if self.best.compared else None
+
 
 def answer_of(
     published: Published,
+    best: Best,
     columns: Sequence[tuple[Profile, Compared]],
-    apart: Sequence[Apart],
-    besides: Sequence[tuple[Profile, int]],
-    shown: Sequence[ClaimResult],
+    pruning: tuple[Profile, bool, tuple[Pruned, ...]] | None,
+    families: Families,
+    origins: Sequence[Origin],
 ) -> Answer:
     """The answer.
 
     Args:
         published: the main table.
+        best: the profile that tests it.
         columns: its rows under each profile on its data.
-        apart: the profiles that are compared with nothing published.
-        besides: profiles that have records and are not comparable, with the number of these.
-        shown: what the seeds support of smaller nets besides.
+        pruning: the profile that prunes best, whether it tests, and its pruned rows.
+        families: those that have words.
+        origins: of the records under the best profile.
     """
-    told = [one for one in columns if one[0] in published.comparable or one[1].has_claims]
+    originals = {one.printed.claim.id: one for one in published.originals}
+    results = {one.claim.id: one for one in best.compared.claims} if best.compared else {}
     claims = tuple(
-        (printed, tuple(compared.claims[at] for _, compared in told)) for at, printed in enumerate(published.claims)
+        Asked(
+            one,
+            originals.get(one.claim.id),
+            found if (found := results.get(one.claim.id)) and found.verdict.status != "not-run" else None,
+        )
+        for one in published.claims
     )
     return Answer(
         published=published,
-        holds=_holds([verdict.status for *_, verdict in published.verdicts]),
+        best=best,
         claims=claims,
-        columns=tuple(profile for profile, _ in told),
+        ruled=tuple(one for one in results.values() if one.claim.metrics[0] in RULES),
+        selects=tuple(_selects(published.table)),
+        pruned=pruning[2] if pruning else (),
+        pruning=pruning[0] if pruning else None,
+        pruning_tests=bool(pruning and pruning[1]),
         compared=tuple(columns),
-        besides=tuple(besides),
-        choices=tuple(_choices(published.table, apart)),
-        shown=tuple(shown),
+        families=families,
+        origins=tuple(origins),
     )
 
 
-def _holds(verdicts: Sequence[str]) -> Holds:
-    run = [verdict for verdict in verdicts if verdict != "not-run"]
-    if not run:
-        return "not-run"
-    if any(verdict in ("higher", "lower") for verdict in run):
-        return "no"
-    return "yes" if all(verdict == "replicated" for verdict in verdicts) else "open"
+def families_of(compared: Sequence[Compared], alpha: float) -> Families:
+    """The families with words among these tables: a table's plan is one, its other comparisons another."""
+    judged = [
+        {one.judged.rule == "study" for one in found.differences.values() if one.judged and one.judged.has_interval}
+        for found in compared
+    ]
+    return Families(sum(False in one for one in judged), sum(True in one for one in judged), alpha)
 
 
-def _choices(table: ResultsTable, apart: Sequence[Apart]) -> list[Choice]:
-    """Rows of a claim that are both fine-tuned and choose their step by another metric."""
+def _selects(table: ResultsTable) -> list[tuple[str, str, str, str]]:
+    """Rows of a claim that choose their step by different metrics, neither being made from the other."""
     found = []
     for claim in table.claims:
         row, against = table.row(claim.row), table.row(claim.against)
-        metrics = _chosen_by(row), _chosen_by(against)
-        if not all(metrics) or metrics[0] == metrics[1]:
-            continue
-        for one in (one for one in apart if one.same_data):
-            courses = {
-                course.result.row.id: course
-                for of_table in one.tables
-                if of_table.compared.table.id == table.id
-                for course in of_table.nets.courses
-            }
-            if row.id in courses and against.id in courses:
-                bests = _best(courses[row.id]), _best(courses[against.id])
-                found.append(Choice(table.id, row.id, against.id, metrics, one.profile.id, bests))
+        mine, other = chosen_by(table, row), chosen_by(table, against)
+        last = {table.chain(one.id)[-1].stage for one in (row, against) if one.recipe}
+        if mine and other and mine != other and len(last) == 1:
+            found.append((row.id, mine, against.id, other))
     return found
-
-
-def _chosen_by(row: Row) -> str:
-    """The metric by which the row's own last stage chooses, where that is fine-tuning; empty where it is not."""
-    last = row.recipe[-1] if row.recipe else None
-    return str(last.options.get("select", "")) if last and last.stage == "finetune" else ""
-
-
-def _best(course: Course) -> float:
-    return sum(course.tops.values()) / len(course.tops)

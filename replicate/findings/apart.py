@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from replicate.findings.biases import Biases, biases_of
 from replicate.findings.compared import Compared
 from replicate.findings.nets import Nets, nets_of
+from replicate.findings.origins import Origin, origins_of
 from replicate.findings.published import Unfinished, unfinished
+from replicate.findings.selected import Ruled, ruled_rows
 from replicate.tables.profile import Profile
 
 
@@ -21,6 +23,8 @@ class TableApart:
         unfinished: seeds that did not end well, or wait.
         nets: how the nets behave.
         biases: of the protocol.
+        ruled: the rows under every rule that chooses a step.
+        origins: the pretrained nets of the rows.
     """
 
     compared: Compared
@@ -28,6 +32,8 @@ class TableApart:
     unfinished: Unfinished
     nets: Nets
     biases: Biases
+    ruled: tuple[Ruled, ...]
+    origins: tuple[Origin, ...]
 
 
 @dataclass(frozen=True)
@@ -49,4 +55,6 @@ def table_apart(profile: Profile, compared: Compared, claims_hold_here: bool) ->
         unfinished(own),
         nets_of(table.id, profile.id, list(compared.results.values())),
         biases_of(compared),
+        ruled_rows(compared),
+        origins_of(record for result in compared.results.values() for record in result.records),
     )

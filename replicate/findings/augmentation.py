@@ -10,18 +10,18 @@ from typing import Any, Literal
 from replicate.common.errors import UserError
 from replicate.findings.compared import AllCompared, Compared
 from replicate.findings.evidence import Evidence
+from replicate.findings.judged import NOT_RUN, Judged
+from replicate.findings.recipes import TrainingSet, controls_of, training_of
 from replicate.findings.rows import Difference
-from replicate.findings.training_sets import METRIC, Arm, TrainingSet, arm_from, controls_of, training_of
+from replicate.findings.training_sets import METRIC, Arm, arm_from
 from replicate.tables.profile import Profile
 from replicate.tables.table import Conclusion, ResultsTable, Setting
-from replicate.verdicts.claims import ClaimStatus
 from replicate.verdicts.effects import (
     NO_HELP,
-    NOT_RUN,
+    ClaimStatus,
     Effect,
     Pattern,
     judge_clause,
-    judge_effects,
     where_it_stops,
 )
 
@@ -37,20 +37,24 @@ class Contrast:
     Attributes:
         arm: the row.
         control: the row that it is compared with.
-        difference: in accuracy, paired by seed; None without pairs.
-        p: of it, corrected over its family (Holm).
-        word: what the seeds show.
-        reason: why that word.
+        difference: in accuracy, over the seeds that both have; None without any.
         choices: in which settings of fine-tuning the two differ besides.
     """
 
     arm: Arm
     control: Arm
     difference: Difference | None
-    p: float = math.nan
-    word: Effect = "not-run"
-    reason: str = NOT_RUN
     choices: tuple[Choice, ...] = ()
+
+    @property
+    def judged(self) -> Judged:
+        """The verdict on the difference."""
+        return self.difference.judged if self.difference and self.difference.judged else NOT_RUN
+
+    @property
+    def word(self) -> Effect:
+        """What its interval allows."""
+        return self.judged.word or "undecided"
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,8 @@ class Stop:
 class Ablation:
     """The rows of a table that are trained alike on different sets, under one profile.
 
-    Each row is compared with the one on the same lines without copies, and with the one on as many mere duplicates.
-    Four families of comparisons are corrected apart (Holm): either control, for all lines and for drawn ones. So each
-    comparison has one p and one word, wherever it is shown.
+    Each row is compared with the one on the same lines without copies, and with the one on as many mere duplicates. All
+    of these comparisons are one family (`judge_study`).
 
     Attributes:
         table: with the rows.
@@ -152,7 +155,7 @@ def compute_augmentation(evidence: Evidence, compared: AllCompared) -> Augmentat
 
     Args:
         evidence: tables, profiles and records.
-        compared: the rows of each table under each profile, those of `control_pairs` among the pairs.
+        compared: the rows of each table under each profile.
 
     Raises:
         UserError: a clause of a conclusion compares rows that are not compared here.
@@ -172,15 +175,15 @@ def compute_augmentation(evidence: Evidence, compared: AllCompared) -> Augmentat
 def ablation(evidence: Evidence, compared: Compared, profile: Profile) -> Ablation | None:
     """Compares the rows of a table that differ in their training set; None where no row has copies and a control.
 
-    Level and fewest seeds are the table's own; the tolerance is its own or, where it states none, the main table's.
+    The level is the table's own; the tolerance is its own or, where it states none, the main table's.
 
     Raises:
         UserError: no table states a tolerance, or a clause compares rows that are not compared here.
     """
     table = compared.table
     alpha = float(table.statistics.alpha.value)
-    minimum_seeds = int(table.statistics.minimum_seeds.value)
-    tolerance = evidence.tolerance(table, METRIC)
+    margins = table.sequential.margins if table.sequential else {}
+    tolerance = margins.get(METRIC) or evidence.tolerance(table, METRIC)
     arms = tuple(
         arm_from(table, profile, training, compared.results[row.id])
         for row in table.rows
@@ -207,8 +210,7 @@ def ablation(evidence: Evidence, compared: Compared, profile: Profile) -> Ablati
             for arm, control in pairs
             if control is not None
         ]
-        families = ([one for one in contrasts if one.arm.is_whole == whole] for whole in (True, False))
-        return tuple(one for family in families for one in judge(family, tolerance, alpha, minimum_seeds))
+        return tuple(sorted(contrasts, key=lambda one: not one.arm.is_whole))
 
     against_plain = against(lambda training: controls_of(training)[0])
     against_duplicates = against(lambda training: controls_of(training)[1])
@@ -234,16 +236,6 @@ def ablation(evidence: Evidence, compared: Compared, profile: Profile) -> Ablati
     )
 
 
-def judge(family: Sequence[Contrast], tolerance: Setting, alpha: float, minimum_seeds: int) -> list[Contrast]:
-    """The same contrasts with their p, corrected over them all (Holm), and their words."""
-    found = [one.difference.found if one.difference else None for one in family]
-    verdicts = judge_effects(found, tolerance.value, alpha, minimum_seeds)
-    return [
-        replace(one, p=verdict.p, word=verdict.word, reason=verdict.reason)
-        for one, verdict in zip(family, verdicts, strict=True)
-    ]
-
-
 def _choices(arm: Arm, control: Arm) -> tuple[Choice, ...]:
     mine, other = arm.finetune, control.finetune
     keys = sorted({*mine, *other})
@@ -254,14 +246,14 @@ def _answer(words: set[Effect]) -> Answer:
     """What the words of all ways of augmenting come to."""
     if words <= {"not-run"}:
         return "not-run"
-    if "helps" in words:
+    if "above" in words:
         return "some help"
     return "none helps" if words <= NO_HELP else "open"
 
 
 def _most(contrasts: Iterable[Contrast]) -> float:
     """The largest gain that an interval of these still allows; NaN where there is none."""
-    tops = [one.difference.found.ci[1] for one in contrasts if one.difference]
+    tops = [one.judged.interval[1] for one in contrasts]
     return max(filter(math.isfinite, tops), default=math.nan)
 
 

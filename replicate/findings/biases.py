@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.findings.compared import METRICS, Compared, Pair
+from replicate.findings.compared import Compared
+from replicate.findings.pairs import METRICS, twins
 from replicate.findings.rows import Difference, RowResult
+from replicate.findings.selected import chosen_by
 from replicate.records.run import Record
 from replicate.scores.packing import unpack_bits
-from replicate.tables.table import ResultsTable, Row
 from replicate.verdicts.optimism import Optimism, optimism
 
 
@@ -33,20 +34,25 @@ class Biases:
     """Both biases of a table's rows under a profile; each is empty where no record tells of it.
 
     Attributes:
-        selections: of the rows with a training history.
+        selections: of the rows with a training history that choose by accuracy.
         importance: rows that differ in nothing but the examples that importance is computed on, by metric.
+        untold: rows that choose by F1, which can't be followed on half of the examples.
     """
 
     selections: tuple[Selection, ...]
     importance: tuple[Mapping[str, Difference], ...]
+    untold: tuple[RowResult, ...] = ()
 
 
 def biases_of(compared: Compared) -> Biases:
     """The biases, from rows that were compared with their twins too."""
-    selections = []
+    selections, untold = list[Selection](), list[RowResult]()
     for result in compared.results.values():
         runs = {record.seed: run for record in result.records if (run := evaluations(record)) is not None}
-        if runs:
+        # An evaluation says which examples it got right, and not its F1 on half of them.
+        if runs and chosen_by(compared.table, result.row) == "f1":
+            untold.append(result)
+        elif runs:
             found = optimism(list(runs.values()))
             selections.append(Selection(result, found, dict(zip(runs, found.drops, strict=True))))
     importance = []
@@ -54,7 +60,7 @@ def biases_of(compared: Compared) -> Biases:
         both = {metric: one for metric in METRICS if (one := compared.difference(a, b, metric))}
         if both:
             importance.append(both)
-    return Biases(tuple(selections), tuple(importance))
+    return Biases(tuple(selections), tuple(importance), tuple(untold))
 
 
 def evaluations(record: Record) -> NDArray[np.bool_] | None:
@@ -62,30 +68,3 @@ def evaluations(record: Record) -> NDArray[np.bool_] | None:
     history = record.stages[-1]["summary"].get("history", []) if record.stages and record.counts else []
     rows = [unpack_bits(entry["correct"], record.counts["examples"]) for entry in history if "correct" in entry]
     return np.stack(rows) if rows else None
-
-
-def twins(table: ResultsTable) -> list[tuple[str, str]]:
-    """Each row with the one whose recipe is its own but for `importance`."""
-    return [(row.id, other.id) for row in table.rows if (other := _twin(table, row))]
-
-
-def twin_pairs(table: ResultsTable) -> list[Pair]:
-    """What has to be compared for that."""
-    return [(*pair, metric) for pair in twins(table) for metric in METRICS]
-
-
-def _twin(table: ResultsTable, row: Row) -> Row | None:
-    last = row.recipe[-1] if row.recipe else None
-    if last is None or "importance" not in last.options:
-        return None
-    same = {key: value for key, value in last.options.items() if key != "importance"}
-    for other in table.rows:
-        recipe = other.recipe
-        if (
-            other.parent == row.parent
-            and recipe
-            and recipe[-1].stage == last.stage
-            and dict(recipe[-1].options) == same
-        ):
-            return other
-    return None

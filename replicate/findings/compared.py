@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from replicate.findings.rows import Difference, RowResult, difference_of, tolerance_of
+from replicate.findings.decided import Decided
+from replicate.findings.judged import NO_PAIRS, NOT_RUN, Judged, answer_of, planned
+from replicate.findings.pairs import ACCURACY, Pair, pairs_of
+from replicate.findings.rows import Difference, RowResult, difference_of
+from replicate.findings.study import judge_study
+from replicate.tables.profile import Profile
 from replicate.tables.table import Claim, ResultsTable, Setting
-from replicate.verdicts import claims
-from replicate.verdicts.claims import ClaimVerdict, claim_test
+from replicate.verdicts.decisions import ANSWERS
+from replicate.verdicts.effects import ClaimStatus
 
-# What rows are compared in, besides the metrics of claims.
-METRICS = ("accuracy", "macro_f1", "f1")
-# Row, the row that it is compared with, metric.
-Pair = tuple[str, str, str]
+GAP = "a plan counts seeds from 1 on, without a gap"
+_STATUS: Mapping[str, ClaimStatus] = {
+    "yes": "supported",
+    "no": "contradicted",
+    "undecided": "undecided",
+    "not-run": "not-run",
+}
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """A claim's status, and why."""
+
+    status: ClaimStatus
+    reason: str
 
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """A claim's verdict under one profile, its two rows, and their difference in each metric where both were run."""
+    """A claim under one profile.
+
+    Attributes:
+        claim: the claim.
+        verdict: whether it holds.
+        judged: its comparison, in the metric that decides it.
+        a: its row.
+        b: the row that it is against.
+        differences: in each of its metrics, where both were run.
+    """
 
     claim: Claim
     verdict: ClaimVerdict
+    judged: Judged
     a: RowResult
     b: RowResult
     differences: Mapping[str, Difference]
@@ -33,8 +59,9 @@ class Compared:
 
     Attributes:
         results: by row.
-        differences: of `related_rows`, and of those asked for besides.
-        claims: corrected over all of the table (Holm).
+        differences: of `pairs_of`, each with its verdict.
+        claims: those of the table, then those that only its plan has.
+        decided: what its plan says; None without one.
     """
 
     table: ResultsTable
@@ -42,6 +69,7 @@ class Compared:
     results: Mapping[str, RowResult]
     differences: Mapping[Pair, Difference]
     claims: tuple[ClaimResult, ...]
+    decided: Decided | None = None
 
     @property
     def is_run(self) -> bool:
@@ -53,7 +81,7 @@ class Compared:
         """Whether both rows of some claim were run."""
         return any(result.differences for result in self.claims)
 
-    def difference(self, row: str, against: str, metric: str = "accuracy") -> Difference | None:
+    def difference(self, row: str, against: str, metric: str = ACCURACY) -> Difference | None:
         """One row minus another; None where they have no seed in common, or are not compared."""
         return self.differences.get((row, against, metric))
 
@@ -65,56 +93,71 @@ AllCompared = Mapping[tuple[str, str], Compared]
 def compare_table(
     table: ResultsTable,
     results: Mapping[str, RowResult],
-    profile: str,
+    profile: Profile,
+    decided: Decided | None = None,
     tolerances: Mapping[str, Setting] | None = None,
-    besides: Iterable[Pair] = (),
 ) -> Compared:
     """Compares the rows of a table, each pair once.
+
+    A comparison of its plan has the plan's word, and is told over the seeds that this rests on. All others are a study.
 
     Args:
         table: the table.
         results: its rows under the profile, by id.
-        profile: its id.
+        profile: the profile.
+        decided: what the table's plan says of the same records; without one every comparison is of the study.
         tolerances: by metric, for metrics that the table states none for.
-        besides: pairs to compare besides `related_rows`.
     """
-    of_claims = [(one.row, one.against, metric) for one in table.claims for metric in one.metrics]
-    related = [(*pair, metric) for pair in related_rows(table) for metric in METRICS]
-    pairs = dict.fromkeys([*related, *of_claims, *besides])
+    of_plan = planned(decided) if decided else {}
+    claims = [*table.claims, *(table.sequential.added if table.sequential and decided else ())]
+    family = pairs_of(table, profile)
+    margins = {metric: margin_of(table, metric, tolerances) for *_, metric in family}
     alpha = float(table.statistics.alpha.value)
     differences: dict[Pair, Difference] = {}
-    for row, against, metric in pairs:
-        tolerance = tolerance_of(table, row, metric) or (tolerances or {}).get(metric)
-        margin = tolerance.value if tolerance else 0
-        if found := difference_of(results[row], results[against], metric, margin, alpha):
-            differences[row, against, metric] = found
-    return Compared(table, profile, results, differences, judge_claims(table, results, differences))
+    for pair in dict.fromkeys([*family, *of_plan]):
+        row, against, metric = pair
+        judged = of_plan.get(pair)
+        # A verdict that rests on some of the seeds is told over these.
+        last = judged.pairs or None if judged else None
+        found = difference_of(results[row], results[against], metric, alpha, last)
+        if found and judged and judged.word == "not-run":
+            judged = replace(judged, word="undecided", difference=found.found.difference, reason=GAP)
+        if found:
+            differences[pair] = replace(found, judged=judged)
+    alone = [pair for pair in family if pair not in of_plan]
+    for pair, judged in judge_study(table, alone, differences, margins).items():
+        differences[pair] = replace(differences[pair], judged=judged)
+    told = tuple(_claim(one, results, differences, decided) for one in claims)
+    return Compared(table, profile.id, results, differences, told, decided)
 
 
-def related_rows(table: ResultsTable) -> list[tuple[str, str]]:
-    """Every row with its parent, with the row that it says it is compared with, and the rows of each claim."""
-    of_rows = [(row.id, other) for row in table.rows for other in (row.parent, row.against) if other]
-    return list(dict.fromkeys([*of_rows, *((claim.row, claim.against) for claim in table.claims)]))
+def margin_of(table: ResultsTable, metric: str, tolerances: Mapping[str, Setting] | None = None) -> float:
+    """The difference that counts as none: the plan's, else the table's tolerance, else one of `tolerances`, or 0."""
+    stated = table.sequential.margins.get(metric) if table.sequential else None
+    stated = stated or table.tolerances.get(metric) or (tolerances or {}).get(metric)
+    return float(stated.value) if stated else 0.0
 
 
-def judge_claims(
-    table: ResultsTable, results: Mapping[str, RowResult], differences: Mapping[Pair, Difference]
-) -> tuple[ClaimResult, ...]:
-    """One result a claim of the table, corrected over all of them; rows are compared over the seeds that both have."""
-    compared = [
-        {
-            metric: differences[claim.row, claim.against, metric]
-            for metric in claim.metrics
-            if (claim.row, claim.against, metric) in differences
-        }
-        for claim in table.claims
-    ]
-    tests = [
-        claim_test(claim.kind, [one.found for one in of_claim.values()]) if of_claim else None
-        for claim, of_claim in zip(table.claims, compared, strict=True)
-    ]
-    verdicts = claims.judge_claims(tests, float(table.statistics.alpha.value))
-    return tuple(
-        ClaimResult(claim, verdict, results[claim.row], results[claim.against], of_claim)
-        for claim, verdict, of_claim in zip(table.claims, verdicts, compared, strict=True)
-    )
+def _claim(
+    claim: Claim, results: Mapping[str, RowResult], differences: Mapping[Pair, Difference], decided: Decided | None
+) -> ClaimResult:
+    of_claim = {metric: one for metric in claim.metrics if (one := differences.get((claim.row, claim.against, metric)))}
+    deciding = claim.metrics[0]
+    if decided and claim.id in decided.verdicts:
+        deciding = decided.verdicts[claim.id].claim.metric
+    one = differences.get((claim.row, claim.against, deciding))
+    judged = one.judged if one and one.judged else NOT_RUN
+    if decided and claim.id in decided.verdicts:
+        held: str = answer_of(decided, claim.id)
+    else:
+        held = {str(word): answer for word, answer in ANSWERS[claim.kind].items()}.get(judged.word, "undecided")
+    status = _STATUS["not-run" if judged.word == "not-run" else "undecided" if held == "not-run" else held]
+    a, b = results[claim.row], results[claim.against]
+    return ClaimResult(claim, ClaimVerdict(status, _why(judged)), judged, a, b, of_claim)
+
+
+def _why(judged: Judged) -> str:
+    if judged.word == "not-run":
+        return NO_PAIRS
+    ends = f": {judged.interval[0]:+.4f} to {judged.interval[1]:+.4f}" if judged.has_interval else ""
+    return f"{judged.word}{ends}" + (f", {judged.reason}" if judged.reason else "")

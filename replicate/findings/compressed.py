@@ -6,22 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from replicate.common.errors import UserError
-from replicate.findings.compared import Compared, Pair
+from replicate.findings.compared import Compared
 from replicate.findings.evidence import Evidence
+from replicate.findings.judged import NOT_RUN, Judged
+from replicate.findings.pairs import ACCURACY, KINDS, parent_of
 from replicate.findings.rows import Difference, RowResult
 from replicate.inference.runtime import RUNTIMES
 from replicate.records.timing import Contestant, Race, TimingRecord
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row, Step
 from replicate.timing.race import speed_up
-from replicate.verdicts.effects import KEPT, Cost, judge_costs
+from replicate.verdicts.effects import KEPT
 from replicate.verdicts.equivalence import RatioInterval
-
-METRIC = "accuracy"
-# Stages that make a smaller net, with what their rows are called, and stages that only make its training set.
-KINDS = {"prune": "pruned", "distill": "distilled"}
-_SETS = ("sample", "duplicate", "augment")
 
 
 @dataclass(frozen=True)
@@ -59,10 +55,7 @@ class Compressed:
         made: the stage that made it smaller.
         result: its seeds.
         parent: those of the net that it was made from; None where no row is that.
-        difference: to the parent in accuracy, paired by seed; None without pairs.
-        p: of that difference, corrected over the compressed rows of the table (Holm).
-        word: what the seeds show.
-        reason: why that word.
+        difference: to the parent in accuracy, over the seeds that both have; None without any.
         parameters: number of scalars; None where its records say of none, or of several.
         share: its parameters over its parent's.
         latency: how fast both sizes are; None where no record timed both.
@@ -75,9 +68,6 @@ class Compressed:
     result: RowResult
     parent: RowResult | None
     difference: Difference | None
-    p: float
-    word: Cost
-    reason: str
     parameters: int | None
     share: float | None
     latency: Latency | None
@@ -89,40 +79,30 @@ class Compressed:
         return self.result.row
 
     @property
+    def judged(self) -> Judged:
+        """The verdict on the difference."""
+        return self.difference.judged if self.difference and self.difference.judged else NOT_RUN
+
+    @property
     def is_kept(self) -> bool:
-        """Whether it is shown to lose less than the tolerance."""
-        return self.word in KEPT
+        """Whether it is shown to lose less than the margin."""
+        return self.judged.word in KEPT
 
 
 def compressed_rows(evidence: Evidence, compared: Compared, profile: Profile) -> tuple[Compressed, ...]:
-    """Every row of the table that the profile runs and that ends in a smaller net, compared with its parent.
-
-    Raises:
-        UserError: neither the table nor the main one states a tolerance.
-    """
+    """Every row of the table that the profile runs and that ends in a smaller net, compared with its parent."""
     table = compared.table
     chosen = [row for row in table.rows if row.runs_under(profile.id) and table.chain(row.id)[-1].stage in KINDS]
     if not chosen:
         return ()
-    tolerance = evidence.tolerance(table, METRIC)
-    if tolerance is None:
-        what = f"table {table.id}: states no tolerance of {METRIC}, and the main table doesn't either"
-        raise UserError(what, hint="say in `[tolerances]` which difference is none to speak of")
     results = [compared.results[row.id] for row in chosen]
     parents = [compared.results[of.id] if (of := parent_of(table, row)) else None for row in chosen]
     differences = [
-        compared.difference(result.row.id, parent.row.id, METRIC) if parent else None
+        compared.difference(result.row.id, parent.row.id, ACCURACY) if parent else None
         for result, parent in zip(results, parents, strict=True)
     ]
-    statistics = table.statistics
-    verdicts = judge_costs(
-        [one.found if one else None for one in differences],
-        tolerance.value,
-        float(statistics.alpha.value),
-        int(statistics.minimum_seeds.value),
-    )
     found = []
-    for result, parent, difference, verdict in zip(results, parents, differences, verdicts, strict=True):
+    for result, parent, difference in zip(results, parents, differences, strict=True):
         made = table.chain(result.row.id)[-1]
         own, whole = parameters(result), parameters(parent) if parent else None
         found.append(
@@ -133,9 +113,6 @@ def compressed_rows(evidence: Evidence, compared: Compared, profile: Profile) ->
                 result=result,
                 parent=parent,
                 difference=difference,
-                p=verdict.p,
-                word=verdict.word,
-                reason=verdict.reason,
                 parameters=own,
                 share=own / whole if own and whole else None,
                 latency=latency_of(evidence.timings, own, whole) if parent else None,
@@ -143,26 +120,6 @@ def compressed_rows(evidence: Evidence, compared: Compared, profile: Profile) ->
             )
         )
     return tuple(found)
-
-
-def parent_pairs(table: ResultsTable) -> list[Pair]:
-    """Every row that ends in a smaller net with the row that it was made from, to be compared in accuracy."""
-    rows = [row for row in table.rows if row.recipe and table.chain(row.id)[-1].stage in KINDS]
-    return [(row.id, of.id, METRIC) for row in rows if (of := parent_of(table, row))]
-
-
-def parent_of(table: ResultsTable, row: Row) -> Row | None:
-    """The row whose net this one's last stage made smaller, found by its stages, or the row's parent in the table."""
-    before: tuple[Step, ...] = table.chain(row.id)[:-1]
-    while before:
-        for one in table.rows:
-            if one.recipe and table.chain(one.id) == before:
-                return one
-        # The student may have had another training set than its teacher.
-        if before[-1].stage not in _SETS:
-            break
-        before = before[:-1]
-    return table.row(row.parent) if row.parent else None
 
 
 def parameters(result: RowResult) -> int | None:

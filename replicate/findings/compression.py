@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from replicate.findings.compared import AllCompared, ClaimResult, Compared
-from replicate.findings.compressed import KINDS, Compressed, compressed_rows, parameters
+from replicate.findings.compressed import Compressed, compressed_rows, parameters
 from replicate.findings.evidence import Evidence
+from replicate.findings.pairs import KINDS
 from replicate.findings.planes import Plane, planes_of
 from replicate.findings.rows import RowResult
 from replicate.tables.profile import Profile
-from replicate.tables.table import ResultsTable, Step
+from replicate.tables.table import ResultsTable
 
 Lead = Literal["not-run", "kept", "at a price", "open", "not smaller"]
 
@@ -46,13 +47,12 @@ class KindAnswer:
 
     Attributes:
         kind: `pruned` or `distilled`.
-        rows: those of the kind, no controls among them; the same stages in two tables once.
-        lead: `kept` where one is shown to lose less than the tolerance, `at a price` where each is shown to lose more.
+        rows: those of the kind, no controls among them; one recipe on two pretrained nets is two rows.
+        lead: `kept` where one is shown to lose less than the margin, `at a price` where each is shown to lose some.
             `not smaller` where each has more parameters than its parent, which is no compression.
         told: the row that the answer is told of: the smallest that is kept, else the one that loses least; None where
             none was run.
         against_controls: the claims that such a row beats its controls.
-        shown: the other claims about such rows that the seeds support.
     """
 
     kind: str
@@ -60,7 +60,6 @@ class KindAnswer:
     lead: Lead
     told: Compressed | None
     against_controls: tuple[ClaimResult, ...]
-    shown: tuple[ClaimResult, ...]
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,7 @@ def compute_compression(evidence: Evidence, compared: AllCompared) -> Compressio
 
     Args:
         evidence: tables, profiles and records.
-        compared: the rows of each table under each profile, those of `parent_pairs` among the pairs.
-
-    Raises:
-        UserError: no table states a tolerance of accuracy.
+        compared: the rows of each table under each profile.
     """
     found = []
     for profile in evidence.profiles:
@@ -146,15 +142,7 @@ def _compression(evidence: Evidence, profile: Profile, tables: tuple[CompressedT
 
 def _kind_answer(kind: str, tables: Sequence[CompressedTable]) -> KindAnswer | None:
     """What the rows of a kind come to; None where there are none."""
-    rows: list[Compressed] = []
-    seen: list[tuple[Step, ...]] = []
-    for table in tables:
-        for one in table.rows:
-            chain = table.table.chain(one.row.id)
-            # The same stages in two tables are one net.
-            if one.kind == kind and chain not in seen:
-                seen.append(chain)
-                rows.append(one)
+    rows = [one for table in tables for one in table.rows if one.kind == kind]
     if not rows:
         return None
     own = tuple(one for one in rows if not one.is_control)
@@ -166,7 +154,7 @@ def _kind_answer(kind: str, tables: Sequence[CompressedTable]) -> KindAnswer | N
     if kept:
         lead, told = "kept", min(kept, key=lambda one: one.share or math.inf)
     elif run:
-        lead = "at a price" if all(one.word == "loses" for one, _ in run) else "open"
+        lead = "at a price" if all(one.judged.word == "below" for one, _ in run) else "open"
         told = max(run, key=lambda pair: pair[1])[0]
     elif every:
         lead, told = "not smaller", min(every, key=lambda pair: pair[0].share or math.inf)[0]
@@ -184,5 +172,4 @@ def _kind_answer(kind: str, tables: Sequence[CompressedTable]) -> KindAnswer | N
         lead=lead,
         told=told,
         against_controls=tuple(result for result, control in claims if control),
-        shown=tuple(result for result, control in claims if not control and result.verdict.status == "supported"),
     )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicate.findings.advice import Advice, advise
-from replicate.findings.answer import Answer, answer_of
+from replicate.findings.answer import Answer, answer_of, families_of
 from replicate.findings.apart import Apart, TableApart, table_apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
-from replicate.findings.biases import twin_pairs
-from replicate.findings.compared import AllCompared, Pair, compare_table
-from replicate.findings.compressed import parent_pairs
+from replicate.findings.best import Best, best_of
+from replicate.findings.compared import AllCompared, compare_table
 from replicate.findings.compression import CompressionFinding, compute_compression
+from replicate.findings.decided import decided
 from replicate.findings.evidence import Evidence
 from replicate.findings.inference import InferenceFinding, compute_inference
+from replicate.findings.leak import Pruned, pruned_rows
 from replicate.findings.method import Method, compute_method
+from replicate.findings.origins import origins_of
 from replicate.findings.published import Published, published_of
-from replicate.findings.training_sets import control_pairs
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
@@ -58,14 +59,15 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
         UserError: no table is the main one, or several are.
     """
     compared = compare_all(evidence)
+    main = evidence.main
+    best = {table.id: best_of(evidence, table, compared) for table in evidence.tables}
     published = tuple(
-        published_of(evidence, table, [compared[table.id, one.id] for one in evidence.comparable(table)])
+        published_of(
+            evidence, table, [compared[table.id, one.id] for one in evidence.comparable(table)], best[table.id]
+        )
         for table in evidence.tables
         if table.is_published or table.main
     )
-    counted = Counter(record.profile for record in evidence.records)
-    besides = tuple((one, counted[one.id]) for one in evidence.profiles if counted[one.id] and not one.comparable)
-    main = evidence.main
     profiles = sorted(evidence.profiles, key=lambda profile: not evidence.same_data(main, profile))
     apart = tuple(
         one for profile in profiles if not profile.comparable if (one := _apart(evidence, compared, profile, studies))
@@ -76,8 +78,18 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
     compression, inference = compute_compression(evidence, compared), compute_inference(evidence)
     augmentation = compute_augmentation(evidence, compared)
     advice = advise([profile.id for profile, _ in columns], augmentation, compression, inference)
+    on_data = [one for (_, profile), one in compared.items() if profile in {column.id for column, _ in columns}]
+    tested = best[main.id].profile
+    answer = answer_of(
+        published[0],
+        best[main.id],
+        columns,
+        _pruning(evidence, best, compression),
+        families_of(on_data, float(main.statistics.alpha.value)),
+        origins_of(one for one in evidence.records if tested and one.profile == tested.id),
+    )
     return Findings(
-        answer=answer_of(published[0], columns, apart, besides, advice.shown),
+        answer=answer,
         published=published,
         apart=apart,
         compression=compression,
@@ -94,21 +106,27 @@ def compare_all(evidence: Evidence) -> AllCompared:
         (table.id, profile.id): compare_table(
             table,
             {row.id: evidence.result(row, profile) for row in table.rows},
-            profile.id,
+            profile,
+            decided(table, profile, evidence.records, evidence.plans.get((table.id, profile.id))),
             evidence.main.tolerances,
-            _besides(evidence, table, profile),
         )
         for table in evidence.tables
         for profile in evidence.profiles
     }
 
 
-def _besides(evidence: Evidence, table: ResultsTable, profile: Profile) -> list[Pair]:
-    """The pairs that findings ask for, but those that the table names itself."""
-    pairs = [*twin_pairs(table), *parent_pairs(table)]
-    if not table.is_published and table.id in profile.tables and evidence.same_data(table, profile):
-        pairs += control_pairs(table, profile)
-    return pairs
+def _pruning(
+    evidence: Evidence, best: Mapping[str, Best], compression: CompressionFinding
+) -> tuple[Profile, bool, tuple[Pruned, ...]] | None:
+    """The first profile under which a leak-free engine pruned, those that test before others; with its pruned rows."""
+    tests = {one.profile.id for one in best.values() if one.profile and one.tests}
+    found = [
+        (one.profile, one.profile.id in tests, rows)
+        for one in compression.profiles
+        if (rows := tuple(row for row in pruned_rows(one.rows) if row.row.difference))
+        and any(not row.leaks for row in rows)
+    ]
+    return min(found, key=lambda one: not one[1]) if found else None
 
 
 def tables_apart(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from replicate.findings.pairs import METRICS
 from replicate.records.run import Record
 from replicate.records.strata import nets_of, scores_of
 from replicate.tables.profile import Profile
@@ -70,7 +71,7 @@ def decided(
     ]
     told = {claim.id: claim for claim, _ in planned_claims(table)}
     besides = {
-        claim.name: [metric for metric in told[claim.name].metrics if metric != claim.metric and metric in plan.margins]
+        claim.name: [metric for metric in METRICS if metric != claim.metric] if claim.metric in METRICS else []
         for claim in plan.claims
     }
     scores = scores_of(plan, own, [metric for metrics in besides.values() for metric in metrics])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from replicate.common.errors import UserError
@@ -12,16 +12,21 @@ from replicate.records.run import Record, check_fellows
 from replicate.records.timing import TimingRecord
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row, Setting, in_order
+from replicate.verdicts.plan import Plan
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Tables, profiles and records; the main table stands first, comparable profiles before others."""
+    """Tables, profiles and records; the main table stands first, comparable profiles before others.
+
+    `plans` holds those from before the first seed, by table and profile.
+    """
 
     tables: tuple[ResultsTable, ...]
     records: tuple[Record, ...]
     profiles: tuple[Profile, ...]
     timings: tuple[TimingRecord, ...] = ()
+    plans: Mapping[tuple[str, str], Plan] = field(default_factory=dict)
 
     @cached_property
     def main(self) -> ResultsTable:
@@ -94,6 +99,7 @@ def gather(
     records: Sequence[Record],
     profiles: Mapping[str, Profile],
     timings: Sequence[TimingRecord] = (),
+    plans: Mapping[tuple[str, str], Plan] | None = None,
 ) -> Evidence:
     """The evidence in one order, whatever that of the arguments.
 
@@ -102,6 +108,7 @@ def gather(
         records: every one has to belong to a row and a profile given here.
         profiles: by id; those that may be compared with published values come first.
         timings: inference, timed; each is a machine by itself.
+        plans: from before the first seed, by table and profile.
 
     Raises:
         UserError: a record of an unknown row or profile.
@@ -115,4 +122,5 @@ def gather(
         tuple(sorted(records, key=lambda record: (record.profile, record.table, record.row, record.seed))),
         tuple(sorted(profiles.values(), key=lambda profile: (not profile.comparable, profile.id))),
         tuple(sorted(timings, key=lambda timing: timing.name)),
+        dict(plans or {}),
     )

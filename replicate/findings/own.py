@@ -11,7 +11,6 @@ from replicate.corpus.formats import Dataset
 from replicate.findings.advice import Advice, advise
 from replicate.findings.apart import Apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
-from replicate.findings.compared import ClaimResult
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all, tables_apart
 from replicate.findings.evidence import Evidence
@@ -33,7 +32,6 @@ class OwnAnswer:
         facts: of the data.
         records: their number.
         standings: where the nets stand under each profile.
-        shown: what the seeds support of smaller nets besides.
         data: what the data look like, in lines.
         held_out: what the rows that dev has chosen score on the test set, for each profile that has such.
     """
@@ -41,7 +39,6 @@ class OwnAnswer:
     facts: DatasetFacts
     records: int
     standings: tuple[Standing, ...]
-    shown: tuple[ClaimResult, ...]
     data: tuple[str, ...]
     held_out: tuple[HeldOut, ...] = ()
 
@@ -104,7 +101,6 @@ def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut
         facts=evidence.main.dataset,
         records=len(evidence.records),
         standings=standings,
-        shown=advice.shown,
         data=tuple(told(checkup)),
         held_out=tuple(held_out),
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from replicate.findings.compressed import METRIC, Compressed, Latency, parameters
+from replicate.findings.compressed import Compressed, Latency, parameters
+from replicate.findings.pairs import ACCURACY
 from replicate.verdicts.equivalence import Interval, t_interval
 
 BYTES = 4
@@ -91,8 +92,8 @@ def _plane(
         for kind, result in (("whole", one.parent), (one.kind, one.result)):
             if result is None or result.row.full_id not in costs or not result.scores:
                 continue
-            cost, values = costs[result.row.full_id], tuple(score[METRIC] for score in result.scores.values())
-            place = Place(result.row.id, cost, result.summary(METRIC)[0], t_interval(values, alpha))
+            cost, values = costs[result.row.full_id], tuple(score[ACCURACY] for score in result.scores.values())
+            place = Place(result.row.id, cost, result.summary(ACCURACY)[0], t_interval(values, alpha))
             # The same stages in two tables are one net, whose seeds have the same scores.
             kinds.setdefault(kind, {}).setdefault(f"{cost} {values}", place)
     places = [place for of_kind in kinds.values() for place in of_kind.values()]

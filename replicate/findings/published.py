@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from replicate.findings.best import Best
 from replicate.findings.compared import Compared
 from replicate.findings.evidence import Evidence
 from replicate.findings.nets import Nets, nets_of
+from replicate.findings.originals import Original, Printed, originals_of, printed_of
 from replicate.findings.rows import RowResult, RowVerdict, judge_row
 from replicate.records.run import Record
 from replicate.tables.profile import Profile
-from replicate.tables.table import Claim, ResultsTable, Row
-from replicate.verdicts.pairs import PublishedPair, published_pair
+from replicate.tables.table import ResultsTable, Row
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,6 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
-class Printed:
-    """A claim with the published difference in each metric that both rows print, and what the totals alone can show."""
-
-    claim: Claim
-    differences: Mapping[str, float]
-    totals: PublishedPair | None
-
-
-@dataclass(frozen=True)
 class Published:
     """A published table.
 
@@ -53,6 +45,7 @@ class Published:
         unfinished: of the records shown.
         claims: what it claims, in print.
         compared: its rows under each comparable profile.
+        originals: the published differences beside ours, under the best profile on its data.
         nets: how its nets behave under each of these.
     """
 
@@ -64,6 +57,7 @@ class Published:
     claims: tuple[Printed, ...]
     compared: tuple[Compared, ...]
     nets: tuple[Nets, ...]
+    originals: tuple[Original, ...] = ()
 
     @property
     def verdicts(self) -> tuple[tuple[Row, Profile, RowVerdict], ...]:
@@ -71,8 +65,15 @@ class Published:
         return tuple((row, one.profile, one.verdict) for row, measured in self.rows for one in measured if one.verdict)
 
 
-def published_of(evidence: Evidence, table: ResultsTable, compared: Sequence[Compared]) -> Published:
-    """What there is to say of a published table; `compared` holds its rows under each comparable profile."""
+def published_of(evidence: Evidence, table: ResultsTable, compared: Sequence[Compared], best: Best) -> Published:
+    """What there is to say of a published table.
+
+    Args:
+        evidence: tables, profiles and records.
+        table: the table.
+        compared: its rows under each comparable profile.
+        best: the profile whose seeds its claims are held against.
+    """
     profiles = evidence.comparable(table)
     reasons = {row.not_run for row in table.rows}
     never = reasons.pop() if len(reasons) == 1 else None
@@ -86,15 +87,17 @@ def published_of(evidence: Evidence, table: ResultsTable, compared: Sequence[Com
             found.append(Measured(profile, result, judge_row(table, result) if row.published else None))
         rows.append((row, tuple(found)))
     results = [(one.result, one.profile) for _, measured in rows for one in measured]
+    printed = tuple(printed_of(table, claim) for claim in table.claims)
     return Published(
         table=table,
         comparable=profiles,
         rows=tuple(rows),
         never=never,
         unfinished=unfinished(results),
-        claims=tuple(_printed(table, claim) for claim in table.claims),
+        claims=printed,
         compared=tuple(compared),
         nets=tuple(nets_of(table.id, one.profile, list(one.results.values())) for one in compared),
+        originals=originals_of(printed, best.compared, best.profile) if best.profile and best.compared else (),
     )
 
 
@@ -110,17 +113,3 @@ def unfinished(results: Iterable[tuple[RowResult, Profile]]) -> Unfinished:
             if (left := tuple(sorted({*profile.seeds} - {record.seed for record in result.records})))
         ),
     )
-
-
-def _printed(table: ResultsTable, claim: Claim) -> Printed:
-    a, b = table.row(claim.row), table.row(claim.against)
-    differences = {
-        metric: float(a.published[metric].value - b.published[metric].value)
-        for metric in dict.fromkeys(("accuracy", *claim.metrics))
-        if metric in a.published and metric in b.published
-    }
-    totals = None
-    if a.counts and b.counts:
-        alpha = float(table.statistics.alpha.value)
-        totals = published_pair(a.counts.correct, b.counts.correct, table.dataset.examples, alpha)
-    return Printed(claim, differences, totals)

@@ -9,15 +9,18 @@ from functools import cached_property
 
 import numpy as np
 
+from replicate.findings.judged import Judged
 from replicate.records.run import Record, check_fellows
-from replicate.scores.metrics import METRICS, Ratio, accuracy_ratio, scores
+from replicate.records.selection import RULES, score_of
+from replicate.scores.metrics import Ratio, accuracy_ratio, scores
 from replicate.scores.packing import unpack_bits
 from replicate.tables.table import ResultsTable, Row, Setting
-from replicate.verdicts.equivalence import Interval, Number, t_interval
+from replicate.verdicts.equivalence import Interval, t_interval
 from replicate.verdicts.pairs import RowComparison, compare_rows
 from replicate.verdicts.published import Status, Verdict, compare_to_baseline, judge, together
 
 BASELINE_METRICS = ("accuracy", "f1")
+OTHER_NETS = "not the pretrained nets of the accepted records"
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,16 @@ class RowResult:
         """Status, predictions and which of them are right, of each seed."""
         return {record.seed: (record.status, record.predictions, record.correct) for record in self.records}
 
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether there are several seeds, and all give the same predictions."""
+        scored = {record.predictions for record in self.records if record.counts}
+        return len(scored) == 1 < len(self.scores)
+
     def score(self, seed: int, metric: str) -> float:
-        """The metric of one seed; NaN where it gave no predictions."""
+        """The metric of one seed, which may be one by a selection rule; NaN where it gave no predictions."""
+        if metric in RULES:
+            return next((score_of(record, metric) for record in self.records if record.seed == seed), math.nan)
         return self.scores[seed][metric] if seed in self.scores else math.nan
 
     def correctness(self, seeds: Sequence[int]) -> Ratio:
@@ -83,6 +94,8 @@ class Difference:
 
     Attributes:
         by_seed: of each pair whose runs both gave a score.
+        seeds: of every pair.
+        judged: the verdict on it; None where nobody asked for one.
     """
 
     a: RowResult
@@ -90,6 +103,8 @@ class Difference:
     metric: str
     found: RowComparison
     by_seed: Mapping[int, float]
+    seeds: tuple[int, ...]
+    judged: Judged | None = None
 
 
 def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:
@@ -104,12 +119,15 @@ def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:
 
 
 def judge_row(table: ResultsTable, result: RowResult) -> RowVerdict:
-    """Compares a row's seeds with each of its published metrics that has a tolerance."""
+    """Compares a row's seeds with its published accuracy and F1, where they have a tolerance.
+
+    Precision and recall would have to come out right together, and the average is made of the other two.
+    """
     row = result.row
     if not result.records:
         return RowVerdict("not-run", row.not_run or f"no record under `{result.profile}`", {})
     errors = [f"seed {record.seed}: {record.reason}" for record in result.records if record.status == "error"]
-    printed = [metric for metric in METRICS if metric in row.published]
+    printed = [metric for metric in BASELINE_METRICS if metric in row.published]
     tolerances = {metric: stated.value for metric in printed if (stated := tolerance_of(table, row.id, metric))}
     if not tolerances:
         return RowVerdict("inconclusive", "no published metric has a tolerance", {})
@@ -151,7 +169,11 @@ def judge_row_against_baseline(table: ResultsTable, result: RowResult, accepted:
         found[metric] = compare_to_baseline(result.samples(metric), accepted.samples(metric), tolerance, alpha)
     verdicts = {metric: (one.verdict, one.reason) for metric, one in found.items()}
     p_outside = {metric: one.p_outside for metric, one in found.items()}
-    return RowVerdict(*together(verdicts, p_outside, alpha), {})
+    status, reason = together(verdicts, p_outside, alpha)
+    # Another machine pretrains another net: what the two differ by is in no spread.
+    nets, before = ({one.pretrained for one in row.records} - {""} for row in (result, accepted))
+    other = f"; {OTHER_NETS}" if nets and before and nets != before else ""
+    return RowVerdict(status, f"{reason}{other}", {})
 
 
 def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
@@ -170,18 +192,18 @@ def paired_seeds(a: RowResult, b: RowResult) -> list[int]:
 
 
 def difference_of(
-    a: RowResult, b: RowResult, metric: str, margin: Number = 0, alpha: float = 0.05
+    a: RowResult, b: RowResult, metric: str, alpha: float = 0.05, last: int | None = None
 ) -> Difference | None:
-    """Row `a` minus row `b` over their pairs of seeds; None where there are none."""
-    seeds = paired_seeds(a, b)
+    """Row `a` minus row `b` over their pairs of seeds, up to the last one if given; None where there are none."""
+    seeds = [seed for seed in paired_seeds(a, b) if last is None or seed <= last]
     if not seeds:
         return None
     first, second = ([result.score(seed, metric) for seed in seeds] for result in (a, b))
     scored = [seed for seed in seeds if seed in a.scores and seed in b.scores]
     examples = (a.correctness(seeds), b.correctness(seeds)) if metric == "accuracy" and scored == seeds else None
     by_seed = {seed: a.score(seed, metric) - b.score(seed, metric) for seed in scored}
-    found = compare_rows(first, second, margin=margin, alpha=alpha, examples=examples)
-    return Difference(a, b, metric, found, by_seed)
+    found = compare_rows(first, second, alpha=alpha, examples=examples)
+    return Difference(a, b, metric, found, by_seed, tuple(seeds))
 
 
 def _same(start: str, other: str) -> bool:

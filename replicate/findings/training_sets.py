@@ -1,34 +1,20 @@
-"""Rows that differ in their training set: what each is fine-tuned on, and what its seeds and strategies gave."""
+"""Rows that differ in their training set: what their seeds and strategies gave."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from replicate.findings.compared import Pair
+from replicate.findings.recipes import TrainingSet
 from replicate.findings.rows import RowResult
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row
 from replicate.verdicts.equivalence import Interval, t_interval
 
 METRIC = "accuracy"
-# The stages that make a training set, in every order that a row here may have them.
-_CHAINS = ((), ("sample",), ("duplicate",), ("augment",), ("sample", "duplicate"), ("sample", "augment"))
-
-
-@dataclass(frozen=True)
-class TrainingSet:
-    """Lines drawn by the seed (None: all there are), copies of each, and what made them.
-
-    `mix` holds the weight of each strategy; copies without any are mere duplicates.
-    """
-
-    lines: int | None
-    copies: int
-    mix: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -79,44 +65,6 @@ class Arm:
     def is_whole(self) -> bool:
         """Whether it is trained on all lines."""
         return self.training.lines is None
-
-
-def training_of(table: ResultsTable, row: Row, profile: Profile) -> TrainingSet | None:
-    """What a row is fine-tuned on; None for a row that is not only a training set and one fine-tuning."""
-    *made, last = table.chain(row.id) or (None,)
-    if last is None or last.stage != "finetune" or tuple(step.stage for step in made) not in _CHAINS:
-        return None
-    found = TrainingSet(None, 0, ())
-    for step in made:
-        options = {**profile.options.get(step.stage, {}), **step.options}
-        if step.stage == "sample":
-            found = replace(found, lines=int(options["examples"]))
-        else:
-            mix = tuple((name, float(weight)) for name, weight in sorted(options.get("mix", {}).items()))
-            found = replace(found, copies=int(options["copies"]), mix=mix)
-    return found
-
-
-def controls_of(training: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
-    """The same lines without copies, and with as many mere duplicates; a control is one of its own."""
-    return TrainingSet(training.lines, 0, ()), TrainingSet(training.lines, training.copies, ())
-
-
-def control_pairs(table: ResultsTable, profile: Profile) -> list[Pair]:
-    """Every row that differs from a control of its own in the training set, with that control, in accuracy."""
-    sets = {
-        row.id: training
-        for row in table.rows
-        if row.runs_under(profile.id) and (training := training_of(table, row, profile))
-    }
-    # Of rows with one training set, the first is the control.
-    row_of = {training: row for row, training in reversed(sets.items())}
-    return [
-        (row, row_of[control], METRIC)
-        for row, training in sets.items()
-        for control in controls_of(training)
-        if control != training and control in row_of
-    ]
 
 
 def arm_from(table: ResultsTable, profile: Profile, training: TrainingSet, result: RowResult) -> Arm:

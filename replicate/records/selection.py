@@ -36,7 +36,8 @@ def score_of(record: Record, metric: str) -> float:
     if metric not in RULES:
         return scores(record.counts)[metric]
     score, chooser = RULES[metric]
-    history = [entry for entry in record.stages[-1]["summary"].get("history", ()) if score in entry]
+    wanted = {score, chooser} - {""}
+    history = [entry for entry in record.stages[-1]["summary"].get("history", ()) if wanted <= set(entry)]
     if not history:
         return math.nan
     best = max(history, key=lambda entry: entry[chooser]) if chooser else history[-1]

@@ -18,6 +18,7 @@ from replicate.findings.compute import Findings, compute
 from replicate.findings.evidence import Evidence, gather
 from replicate.findings.own import compute_own, own_evidence
 from replicate.findings.own_data import own_checkup
+from replicate.records.plans import read_plans
 from replicate.records.run import TIMING, Record, load_records, read_records
 from replicate.records.timing_file import load_timings
 from replicate.report.examples import Shown
@@ -144,7 +145,9 @@ def check(path: Path = REPORT) -> int:
 
 def current_evidence() -> Evidence:
     """What `expected/`, `measured/` and `profiles/` hold."""
-    return gather(load_tables(EXPECTED), load_records(MEASURED), _profiles(), load_timings(MEASURED / TIMING))
+    profiles = _profiles()
+    plans = {(table, name): kept.plan for name in profiles for table, kept in read_plans(MEASURED, name).items()}
+    return gather(load_tables(EXPECTED), load_records(MEASURED), profiles, load_timings(MEASURED / TIMING), plans)
 
 
 def _profiles() -> dict[str, Profile]:

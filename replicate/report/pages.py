@@ -34,11 +34,11 @@ def project_pages(findings: Findings) -> tuple[Page, ...]:
     main, *others = findings.published
     front = [
         *section_answer(findings.answer),
-        *section_advice(findings.advice),
+        *section_advice(findings.advice, findings.answer),
         *section_sure(findings.answer, findings.method),
     ]
     return _with_front(
-        "Does the published table hold?",
+        "Does the table hold?",
         front,
         [
             (_published(main, "article", "Article"), _PRINTED),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from replicate.common.errors import UserError
 from replicate.findings.answer import Answer
+from replicate.findings.rows import RowResult
 from replicate.report.blocks import Line, Prose, Table
 from replicate.report.markdown import table_text
 from replicate.report.words import mean_sd
@@ -21,6 +22,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "other": "another net, not comparable",
         "nothing": "none",
         "not-run": "not-run",
+        "deterministic": "deterministic",
     },
     "README.zh-CN.md": {
         "row": "行",
@@ -29,6 +31,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "other": "另一个网络，不可比",
         "nothing": "无",
         "not-run": "not-run（未运行）",
+        "deterministic": "与种子无关",
     },
 }
 
@@ -54,11 +57,17 @@ def results_table(answer: Answer, words: Mapping[str, str]) -> Table:
         for profile, compared in shown:
             result = compared.results[row.id]
             missing = words["not-run"] if row.runs_under(profile.id) else ""
-            cells.append(mean_sd(*result.summary("accuracy")) if result.records else missing)
+            cells.append(_score(result, words) if result.records else missing)
             if profile in comparable:
                 cells.append(verdicts.get((row.id, profile.id), ""))
         lines.append(Line(tuple(cells)))
     return Table(tuple(head), tuple(lines))
+
+
+def _score(result: RowResult, words: Mapping[str, str]) -> str:
+    """A row's accuracy, and whether seeds change it at all."""
+    mean, sd, n = result.summary("accuracy")
+    return f"{mean:.4f}, {words['deterministic']} ({n})" if result.is_deterministic else mean_sd(mean, sd, n)
 
 
 def with_results(answer: Answer, path: Path) -> str | None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from replicate.findings.judged import Judged
 from replicate.findings.rows import Difference, RowResult
 from replicate.records.run import Record
 from replicate.report.blocks import Cell, Link, Plain, Prose, Runs
@@ -28,7 +29,12 @@ NAMES = {
 
 def number(value: float, form: str = ".4f") -> str:
     """Four decimals; empty for what is not a number."""
-    return format(value, form) if math.isfinite(value) else ""
+    if not math.isfinite(value):
+        return ""
+    shown = format(value, form)
+    # What rounds to nothing is below 0 as little as above it.
+    nothing = shown.startswith("-") and not shown.strip("-0.%")
+    return shown.replace("-", "+" if "+" in form else "", 1) if nothing else shown
 
 
 def mean_sd(mean: float, sd: float, n: int, form: str = ".4f") -> str:
@@ -120,7 +126,9 @@ def score(result: RowResult, metric: str) -> Cell:
         return Cell("not-run")
     mean, sd, n = result.summary(metric)
     runs = Runs({seed: found[metric] for seed, found in result.scores.items()})
-    return Cell(mean_sd(mean, sd, n), mean if math.isfinite(mean) else None, runs if n else None)
+    # That no seed changes a row is no small spread.
+    shown = f"{number(mean)}, deterministic ({n})" if result.is_deterministic else mean_sd(mean, sd, n)
+    return Cell(shown, mean if math.isfinite(mean) else None, runs if n else None)
 
 
 def difference(one: Difference | None) -> Cell:
@@ -131,6 +139,22 @@ def difference(one: Difference | None) -> Cell:
     runs = Runs(one.by_seed, "+.4f") if one.by_seed else None
     value = found.difference if math.isfinite(found.difference) else None
     return Cell(mean_sd(found.difference, found.sd, found.n, "+.4f"), value, runs)
+
+
+def ends(judged: Judged) -> Cell:
+    """Both ends of the interval that a word is read from; empty where there is none."""
+    return bounds(judged.interval)
+
+
+def verdict(judged: Judged) -> Prose:
+    """The word that an interval allows, whether it was planned, and what there is to say of its seeds."""
+    if judged.word == "not-run":
+        return (f"**{judged.word}**: ", Plain(judged.reason))
+    notes = [judged.reason] if judged.reason else []
+    notes += ["two samples"] if judged.separate else []
+    notes += ["planned" if judged.rule == "plan" else judged.rule] if judged.rule != "study" else []
+    word = f"**{judged.word}**" if judged.word else "beside"
+    return (word, Plain(f" ({'; '.join(notes)})" if notes else ""))
 
 
 def bounds(ends: tuple[float, float]) -> Cell:

@@ -329,6 +329,7 @@ def _claims(top: TomlTable, rows: tuple[Row, ...], settings: Mapping[str, Settin
             against=section.choice("against", ids),
             metrics=section.texts("metrics"),
             provenance=section.text("provenance"),
+            against_in_log=_only_setting(section, "against_in_log") if "against_in_log" in section.data else None,
         )
         if claim.id in claims:
             raise section.fault("id", "duplicate id")

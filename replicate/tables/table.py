@@ -14,8 +14,8 @@ from replicate.scores.metrics import article_scores
 LATENCY = "latency_ms"
 # A control does without what is tested; a baseline is another, simpler method.
 ROLES = ("control", "baseline")
-# What a measured row can do to the row that it is compared with.
-EFFECTS = ("helps", "hurts", "no difference", "no gain", "not distinguishable")
+# Where a measured row can lie beside the row that it is compared with.
+EFFECTS = ("above", "below", "no difference", "not worse")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a source says of one row `against` another, in each of `metrics`."""
+    """What a source says of one row `against` another, in each of `metrics`.
+
+    `against_in_log` is the accuracy of the other row by the source's own log, where that disagrees with its table.
+    """
 
     id: str
     text: str
@@ -154,6 +157,7 @@ class Claim:
     against: str
     metrics: tuple[str, ...]
     provenance: str
+    against_in_log: Setting | None = None
 
 
 @dataclass(frozen=True)

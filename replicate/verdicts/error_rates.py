@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.verdicts import claims, pairs, published, sequential_tables
+from replicate.verdicts import published, sequential_tables
 from replicate.verdicts.rates import EXAMPLES as EXAMPLES
 from replicate.verdicts.rates import Rate as Rate
 from replicate.verdicts.rates import table_of
@@ -23,12 +23,8 @@ PUBLISHED = "0.8"
 TOLERANCE = "0.018"
 # Over seeds of one row: about that of a fine-tuned ERNIE, then twice and four times as much.
 SPREADS = (0.004, 0.008, 0.016)
-KINDS = ("lowers", "keeps", "raises", "raises")
-# The article's claims: which of its four rows stands against which.
-ROWS = ((1, 0), (2, 1), (3, 1), (3, 0))
 
 Rule = Callable[[Sequence[float]], str]
-Judge = Callable[[Sequence[claims.ClaimTest]], Sequence[str]]
 
 
 def published_rule(samples: Sequence[float]) -> str:
@@ -46,16 +42,6 @@ def insignificance_rule(samples: Sequence[float]) -> str:
     """For comparison: replicated where a t-test finds no significant difference."""
     found = published.compare_to_published(samples, PUBLISHED, 0)
     return "replicated" if found.verdict == "inconclusive" else found.verdict
-
-
-def corrected(tests: Sequence[claims.ClaimTest]) -> list[str]:
-    """The project's verdicts on the claims of a table."""
-    return [verdict.status for verdict in claims.judge_claims(tests)]
-
-
-def uncorrected(tests: Sequence[claims.ClaimTest]) -> list[str]:
-    """For comparison: each claim on its own."""
-    return [claims.judge_claims([test])[0].status for test in tests]
 
 
 def draw(rng: np.random.Generator, mean: float, sd: float, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -88,49 +74,13 @@ def baseline_rates(
     return {name: Rate(counts[name], trials) for name in ("replicated", "higher or lower", "inconclusive")}
 
 
-def claim_tables(
-    *, effect: float, sd: float, seeds: int, trials: int, rng: np.random.Generator
-) -> list[list[claims.ClaimTest]]:
-    """Simulated tables of four claims over four rows in two metrics: the first row leads the others by `effect`.
-
-    Every row has half of its variance from the seed and a quarter from what its metrics share, so the tests depend on
-    each other as they do on real records; `sd` is that of a row, and of a difference between two.
-    """
-    means = float(PUBLISHED) - effect * np.array([0, 1, 1, 1])[:, None, None]
-    tables = []
-    for _ in range(trials):
-        common = rng.normal(0, sd * np.sqrt(1 / 2), (1, 1, seeds))
-        row, noise = rng.normal(0, sd / 2, (4, 1, seeds)), rng.normal(0, sd / 2, (4, 2, seeds))
-        scores = np.round((means + common + row + noise) * EXAMPLES) / EXAMPLES
-        tests = []
-        for kind, (a, b) in zip(KINDS, ROWS, strict=True):
-            metrics = zip(scores[a].tolist(), scores[b].tolist(), strict=True)
-            tests.append(claims.claim_test(kind, [pairs.compare_rows(x, y, margin=TOLERANCE) for x, y in metrics]))
-        tables.append(tests)
-    return tables
-
-
-def false_claims(judge: Judge, tables: Sequence[Sequence[claims.ClaimTest]]) -> Rate:
-    """Share of tables without any true difference in which a claim of one is supported, or any claim contradicted."""
-    false = 0
-    for tests in tables:
-        pairs = zip(KINDS, judge(tests), strict=True)
-        false += any(status == "contradicted" or (status == "supported" and kind != "keeps") for kind, status in pairs)
-    return Rate(false, len(tables))
-
-
-def first_supported(judge: Judge, tables: Sequence[Sequence[claims.ClaimTest]]) -> Rate:
-    """Share of tables whose first claim (`lowers`, by the true effect) is supported."""
-    return Rate(sum(judge(tests)[0] == "supported" for tests in tables), len(tables))
-
-
 def report(trials: int = 4000, seed: int = 20240101) -> str:
     """The tables of error rates and power, as Markdown."""
     rng = np.random.default_rng(seed)
     edge = float(TOLERANCE)
     parts = [
-        f"Normal scores around a published {PUBLISHED}, tolerance {TOLERANCE}, alpha 0.05; {trials:,} trials a cell "
-        f"(a fifth for false claims, a twentieth for their power), generator seed {seed}, 95 % binomial intervals.",
+        f"Normal scores around a published {PUBLISHED}, tolerance {TOLERANCE}, alpha 0.05; {trials:,} trials a cell, "
+        f"generator seed {seed}, 95 % binomial intervals.",
         "### Wrong verdicts with the true mean exactly one tolerance away",
         table_of(
             ("rule", "sd", "seeds", "`replicated`", "`higher` or `lower`"),
@@ -164,32 +114,6 @@ def report(trials: int = 4000, seed: int = 20240101) -> str:
                 (f"{share:g} tolerances", sd, *(_power(share * edge, sd, n, trials, rng) for n in SEEDS))
                 for share in (0, 0.5, 1.5, 2)
                 for sd in SPREADS
-            ],
-        ),
-        "### Tables of four claims in which no row differs (sd 0.008): at least one false verdict",
-        table_of(
-            ("seeds", "ours (Holm)", "each claim alone"),
-            [
-                (n, false_claims(corrected, tables), false_claims(uncorrected, tables))
-                for n in SEEDS
-                for tables in [claim_tables(effect=0, sd=SPREADS[1], seeds=n, trials=trials // 5, rng=rng)]
-            ],
-        ),
-        "### Power: how often a claim that is true comes out `supported` (sd 0.008)",
-        table_of(
-            ("true difference", *(f"{n} seeds" for n in SEEDS)),
-            [
-                (
-                    effect,
-                    *(
-                        f"{first_supported(corrected, tables).value:.0%}"
-                        for n in SEEDS
-                        for tables in [
-                            claim_tables(effect=effect, sd=SPREADS[1], seeds=n, trials=trials // 20, rng=rng)
-                        ]
-                    ),
-                )
-                for effect in (0.005, 0.01, 0.02)
             ],
         ),
     ]

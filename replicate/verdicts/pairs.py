@@ -1,4 +1,4 @@
-"""Row against row: paired by seed, paired by example, corrected over the claims of a table."""
+"""Row against row: paired by seed, and by example."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import special
 
 from replicate.scores.metrics import Ratio
-from replicate.verdicts.equivalence import NO_INTERVAL, Interval, Number, equivalence, exact, one_sided, spread
+from replicate.verdicts.equivalence import NO_INTERVAL, Interval, exact, spread
 
 EXACT_SIGN_FLIPS = 20
 
@@ -35,14 +35,7 @@ class RowComparison:
         difference: mean over pairs.
         sd: of the differences (ddof 1).
         ci: t interval of the mean difference, level 1 - alpha.
-        p: two-sided paired t-test of no difference.
-        p_less: one-sided, that a is below b.
-        p_greater: one-sided, that a is above b.
-        p_equivalence: that the difference is within the margin (two one-sided tests).
-        p_outside: that it is outside the margin (two-sided).
-        p_no_gain: one-sided, that a is not above b by the margin or more.
         p_sign_flip: two-sided permutation test over the signs of the differences.
-        effect_size: mean difference in units of its sd (Cohen's d_z), and its interval.
         mcnemar: one exact test a seed pair, for accuracies with their examples.
         bootstrap_ci: percentile interval of the difference, seeds and examples resampled.
         seed: of the generator behind every resampling.
@@ -53,15 +46,7 @@ class RowComparison:
     difference: float
     sd: float
     ci: Interval
-    p: float
-    p_less: float
-    p_greater: float
-    p_equivalence: float
-    p_outside: float
-    p_no_gain: float
     p_sign_flip: float
-    effect_size: float
-    effect_ci: Interval
     mcnemar: tuple[McNemar, ...]
     bootstrap_ci: Interval
     seed: int
@@ -97,7 +82,6 @@ def compare_rows(
     a: Sequence[float],
     b: Sequence[float],
     *,
-    margin: Number = 0,
     examples: tuple[Ratio, Ratio] | None = None,
     alpha: float = 0.05,
     seed: int = 0,
@@ -105,12 +89,9 @@ def compare_rows(
 ) -> RowComparison:
     """Compares two rows on the same seeds (in the same order) and the same dev examples.
 
-    Where every difference is the same, the t-test has nothing to divide by and the sign-flip p stands in.
-
     Args:
         a: score of row a, one a seed.
         b: score of row b, one a seed.
-        margin: difference that counts as none.
         examples: both rows' scores split into examples, for McNemar's test and the bootstrap.
         alpha: 1 - alpha is the level of every interval.
         seed: of the random generator.
@@ -128,17 +109,12 @@ def compare_rows(
     mean = sum(differences) / n if sound else exact(0)
     floats = np.array([float(one) for one in differences])
     sd = spread(floats) if n > 1 and sound else math.nan
-    p_less = p_greater = p_equivalence = p_outside = p_no_gain = p_sign_flip = effect = math.nan
-    ci = effect_ci = bootstrap_ci = NO_INTERVAL
+    p_sign_flip = math.nan
+    ci = bootstrap_ci = NO_INTERVAL
     if math.isfinite(sd):
-        se, flat = sd / math.sqrt(n), 0.5**n
-        p_less, p_greater = (one_sided(sign * float(mean), se, n - 1, flat) for sign in (-1, 1))
-        p_equivalence, p_outside = equivalence(exact(mean), margin, se, n - 1, flat)
-        p_no_gain = one_sided(float(exact(margin) - exact(mean)), se, n - 1, flat)
-        half = float(special.stdtrit(n - 1, 1 - alpha / 2)) * se
+        half = float(special.stdtrit(n - 1, 1 - alpha / 2)) * sd / math.sqrt(n)
         ci = (float(mean) - half, float(mean) + half)
         p_sign_flip = sign_flip(floats, rng)
-        effect, effect_ci = _effect_size(float(mean), sd, n, alpha)
     mcnemar_tests: tuple[McNemar, ...] = ()
     if examples is not None:
         first, second = examples
@@ -155,15 +131,7 @@ def compare_rows(
         difference=float(mean) if sound else math.nan,
         sd=sd,
         ci=ci,
-        p=min(1.0, 2 * min(p_less, p_greater)) if math.isfinite(sd) else math.nan,
-        p_less=p_less,
-        p_greater=p_greater,
-        p_equivalence=p_equivalence,
-        p_outside=p_outside,
-        p_no_gain=p_no_gain,
         p_sign_flip=p_sign_flip,
-        effect_size=effect,
-        effect_ci=effect_ci,
         mcnemar=mcnemar_tests,
         bootstrap_ci=bootstrap_ci,
         seed=seed,
@@ -231,20 +199,6 @@ def published_pair(correct_a: int, correct_b: int, examples: int, alpha: float =
 def mcnemar_p(only_a: int, only_b: int) -> float:
     """Exact two-sided p of so many examples that only one of two models gets right."""
     return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5))) if only_a + only_b else 1.0
-
-
-def _effect_size(mean: float, sd: float, n: int, alpha: float) -> tuple[float, Interval]:
-    """Cohen's d_z, with the interval of the noncentral t distribution that the observed t could come from."""
-    if sd == 0:
-        return math.nan, NO_INTERVAL
-    t, df = mean / sd * math.sqrt(n), n - 1
-
-    def bound(probability: float) -> float:
-        reach = 10 + 5 * abs(t)
-        return float(optimize.brentq(lambda c: special.nctdtr(df, c, t) - probability, t - reach, t + reach))
-
-    low, high = bound(1 - alpha / 2), bound(alpha / 2)
-    return mean / sd, (low / math.sqrt(n), high / math.sqrt(n))
 
 
 def _bootstrap(a: Ratio, b: Ratio, rng: np.random.Generator, resamples: int) -> NDArray[Any]:

@@ -92,7 +92,8 @@ def intervals(estimates: Estimates, plan: Plan, level: float | None = None) -> t
 def outward(low: Array, high: Array) -> tuple[Array, Array]:
     """Both ends to the printed digits, the low one down and the high one up."""
     down, up = np.floor(low / STEP + FUZZ) * STEP, np.ceil(high / STEP - FUZZ) * STEP
-    return np.round(down, DIGITS), np.round(up, DIGITS)
+    # A negative zero would be printed as one.
+    return np.round(down, DIGITS) + 0.0, np.round(up, DIGITS) + 0.0
 
 
 def repeated_interval(

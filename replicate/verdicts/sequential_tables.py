@@ -7,13 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from replicate.verdicts import moderated, sequential_rates
-from replicate.verdicts.equivalence import holm
 from replicate.verdicts.plan import Claim, Plan
 from replicate.verdicts.rates import Rate, table_of
-from replicate.verdicts.sequential import WORDS
+from replicate.verdicts.sequential import WORDS, codes, outward
 from replicate.verdicts.sequential_rates import (
     ARTICLE,
     DRAWS,
@@ -57,8 +55,8 @@ def tables(trials: int, rng: np.random.Generator) -> list[str]:
         separate_table(trials, rng),
         "### Two pretrained nets: false words of one claim at 5 % where the mean over both is 0",
         nets_table(trials, rng),
-        f"### Few seeds: {COMPARISONS} comparisons of {PAIRS} pairs, corrected over the study",
-        moderated_table(trials // 5, rng),
+        f"### Few seeds: {COMPARISONS} comparisons of {PAIRS} seeds, at least one false word",
+        study_table(trials // 5, rng),
         "### The plans of `small`, two nets and looks at 5 to 10 seeds on each: at least one false word in a family",
         small_corner_table(trials, rng),
         "### The plans of `small`: decided share / mean seeds in all of each claim",
@@ -160,36 +158,41 @@ def nets_table(trials: int, rng: np.random.Generator) -> str:
     return _table(("the nets differ by", "ours: each seed on both nets", "one net's seeds after the other's"), rows)
 
 
-def moderated_table(trials: int, rng: np.random.Generator) -> str:
-    """The moderated t of a small study beside the plain one, both with Holm's correction."""
+def study_table(trials: int, rng: np.random.Generator) -> str:
+    """The words of a study of few seeds, each interval with its share of 5 %, beside those of the plain t."""
     rows = []
     for difference in (0.0, 0.010, 0.015, 0.020):
-        found: dict[str, list[NDArray[np.bool_]]] = {"plain": [], "moderated": []}
+        truth = np.where(np.arange(COMPARISONS) < COMPARISONS // 2, difference, 0.0)
+        words: dict[str, list[NDArray[np.int_]]] = {"plain": [], "moderated": [], "two samples": []}
         for _ in range(trials):
             # Spreads of comparisons scatter about their mean as a scaled inverse chi-square of 8 degrees does.
-            sd = FLOOR * np.sqrt(RATIO * 6 / rng.chisquare(8, COMPARISONS))
-            x = rng.normal(0, sd[:, None], (COMPARISONS, PAIRS))
-            x[: COMPARISONS // 2] += difference
-            t = x.mean(axis=1) / (x.std(axis=1, ddof=1) / np.sqrt(PAIRS))
-            p = [2 * special.stdtr(PAIRS - 1, -np.abs(t))]
-            p.append(np.array([one.p for one in moderated.moderate(x.tolist(), [FLOOR] * COMPARISONS)]))
-            for name, values in zip(found, p, strict=True):
-                found[name].append(holm(values) <= 0.05)
-        cells: list[object] = []
-        for one in found.values():
-            shown = np.array(one)
-            true = COMPARISONS // 2 if difference else 0
-            cells += [
-                Rate(int(shown[:, true:].any(axis=1).sum()), trials),
-                f"{shown[:, :true].mean():.0%}" if true else "-",
+            sd = FLOOR * np.sqrt(RATIO * 6 / rng.chisquare(8, (COMPARISONS, 1)))
+            x = rng.normal(0, sd, (COMPARISONS, PAIRS)) + truth[:, None]
+            a, b = (rng.normal(0, sd / np.sqrt(2), (2, COMPARISONS, PAIRS))) + np.stack([truth, 0 * truth])[..., None]
+            floors = [FLOOR] * COMPARISONS
+            apart = [
+                moderated.Cells((1.0, -1.0), (p.tolist(), q.tolist()), FLOOR / np.sqrt(2))
+                for p, q in zip(a, b, strict=True)
             ]
+            share = 0.05 / COMPARISONS
+            for name, found in (
+                ("plain", moderated.moderate(x.tolist(), floors, share, prior_df=0.0)),
+                ("moderated", moderated.moderate(x.tolist(), floors, share)),
+                ("two samples", moderated.moderate_cells(apart, share)),
+            ):
+                ends = np.array([one.ci for one in found]).T
+                words[name].append(codes(*outward(*ends), MARGIN))
+        cells: list[object] = []
+        for one in words.values():
+            said = np.array(one)
+            false = ((said == 0) & (truth <= 0)) | ((said == 1) & (truth >= 0)) | ((said == 2) & (truth >= MARGIN))
+            above = (said[:, : COMPARISONS // 2] == 0).mean()
+            cells += [Rate(int(false.any(axis=1).sum()), trials), f"{above:.0%}" if difference else "-"]
         rows.append((f"{difference:.3f}", *cells))
+    rules = ("plain t, pairs", "moderated t, pairs", "moderated t, two samples")
     head = (
         "true difference of half of them",
-        "plain t: any false",
-        "plain t: shown",
-        "moderated t: any false",
-        "moderated t: shown",
+        *(f"{rule}: {what}" for rule in rules for what in ("any false", "above")),
     )
     return _table(head, rows)
 

@@ -2,55 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
-from replicate.findings.advice import Advice, Precision
+from replicate.findings.advice import Advice, Answered, Precision, is_enough
+from replicate.findings.answer import Answer
+from replicate.findings.compressed import Compressed
+from replicate.findings.judged import Judged
 from replicate.report.blocks import Block, Heading, Line, Link, Prose, Table, Text
 from replicate.report.sections import augmentation, compression
+from replicate.report.words import interval, joined, listed, named, number
 from replicate.timing.summary import shown_ratio
 
 NOT_RUN = "**not-run**"
-_QUESTIONS: Mapping[str, str] = {"pruned": "Prune?", "distilled": "Distil?"}
+_EXPLORATORY = "**Not known yet:** there are exploratory runs of few seeds only."
+_AUGMENT = {
+    "below": "**No:** it lowers accuracy",
+    "no difference": "**No:** it makes no difference, for more steps",
+    "above": "**Yes:** it raises accuracy",
+}
+_QUESTIONS = {"pruned": "Prune?", "distilled": "Distil?"}
 _THAN_PRUNING = {
-    "more": "More speed than pruning.",
-    "less": "Less speed than pruning.",
-    "alike": "Its speed can't be distinguished from pruning's.",
+    "more": "More speed than pruning",
+    "less": "Less speed than pruning",
+    "alike": "Its speed can't be told from pruning's",
 }
 
 
-def section_advice(finding: Advice) -> list[Block]:
-    """A table of questions with what the records answer, profile by profile; nothing where no rows ask any."""
-    answers: list[tuple[str, Prose, Prose, tuple[str, ...]]] = []
-    for study in finding.augment:
-        name, told = study.profile.id, augmentation.in_short(study)
-        answers.append(("Augment?", told or NOT_RUN, Link(f"`{name}`", "docs/report/augmentation.md"), (name,)))
-    for kind, found in finding.smaller:
-        for name, answer in found:
-            where = Link(f"`{name}`", f"#compression-{name}")
-            answers.append((_QUESTIONS[kind], compression.in_short(answer) or NOT_RUN, where, (name,)))
-    for one in finding.precision:
-        machine = Link(f"`{one.record}`", f"#inference-{one.record}")
-        answers.append(("Lower precision instead?", _precision(one), machine, ()))
-    if not answers:
+def section_advice(finding: Advice, answer: Answer | None = None) -> list[Block]:
+    """A table of questions with what the records answer; nothing where no rows ask any.
+
+    Args:
+        finding: what the records say to do.
+        answer: of the main table; with it, words rest on plans or ten seeds, and without it on any.
+    """
+    lines = [*_augment(finding, answer), *_smaller(finding, answer), *_precision(finding)]
+    if not lines:
         return []
-    lines: list[Line] = []
+    told: list[Line] = []
     before = ""
-    for question, words, place, profiles in answers:
-        lines.append(Line(("" if question == before else f"**{question}**", words, place), profiles=profiles))
+    for question, words, place, profiles in lines:
+        told.append(Line(("" if question == before else f"**{question}**", words, place), profiles=profiles))
         before = question
     return [
         Heading(2, "What to do", "advice"),
-        Text("As far as the verdicts tell, each for the nets and the machine that it was measured with:"),
-        Table(("", "answer", "measured in"), tuple(lines)),
+        Text("Each answer is for the nets and the machine that it was measured with:"),
+        Table(("", "answer", "measured in"), tuple(told)),
     ]
 
 
-def _precision(one: Precision) -> Prose:
-    """What other precisions of the whole net buy beside what pruning buys in fp32."""
+_Entry = tuple[str, Prose, Prose, tuple[str, ...]]
+
+
+def _augment(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
+    question = "Augment?"
+    if answer and answer.best.tests and answer.best.profile:
+        for result in answer.ruled[:1]:
+            name, judged = answer.best.profile.id, result.judged
+            lead = _AUGMENT.get(judged.word, "**Undecided**")
+            words = f"{lead}, {_figures(judged)}, both rows' steps chosen by accuracy."
+            yield question, words, Link(f"`{name}`", f"#claims-{answer.table.id}-{name}"), (name,)
+        if answer.ruled:
+            return
+    for study in finding.augment:
+        name = study.profile.id
+        place = Link(f"`{name}`", "docs/report/augmentation.md")
+        enough = answer is None or all(is_enough(one.judged) for one in study.ways)
+        told = augmentation.in_short(study) if enough or study.answer == "not-run" else _EXPLORATORY
+        yield question, told or NOT_RUN, place, (name,)
+
+
+def _smaller(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
+    pruning = answer.pruning.id if answer and answer.pruning else ""
+    for kind, found in finding.smaller:
+        for name, one in found:
+            place = Link(f"`{name}`", f"#compression-{name}")
+            if answer is None:
+                yield _QUESTIONS[kind], compression.in_short(one) or NOT_RUN, place, (name,)
+            elif kind == "pruned" and name == pruning:
+                rows = [row.row for row in answer.pruned if not row.leaks]
+                yield _QUESTIONS[kind], _sure(rows), place, (name,)
+            elif kind != "pruned" or not pruning:
+                yield _QUESTIONS[kind], _sure(one.rows) if one.told else NOT_RUN, place, (name,)
+
+
+def _sure(rows: Sequence[Compressed]) -> Prose:
+    """What may be said of smaller nets, from words that rest on enough."""
+    sure = [one for one in rows if is_enough(one.judged)]
+    kept = [one for one in sure if one.is_kept]
+    lost = [one for one in sure if one.judged.word == "below"]
+    if not sure:
+        return _EXPLORATORY
+    lead = "**Undecided**"
+    if kept:
+        lead = (
+            "**Yes:** it costs no accuracy that counts" if len(kept) == len(sure) else "**Some:** not each costs none"
+        )
+    elif lost and len(lost) == len(sure):
+        lead = "**Only at a price:** accuracy is lost"
+    told = joined(
+        "; ",
+        ((named(one.result), f" {_figures(one.judged)}, {one.judged.word}{_speed(one)}") for one in sure),
+    )
+    return (f"{lead}. Over the net that was made smaller: ", told, ".")
+
+
+def _speed(one: Compressed) -> str:
+    return f", {shown_ratio(one.latency.ratio)} times as fast" if one.latency else ", speed not measured"
+
+
+def _figures(judged: Judged) -> str:
+    ends = f" ({interval(judged.interval)})" if judged.has_interval else ""
+    return f"{number(judged.difference, '+.4f') or 'no score'}{ends}"
+
+
+def _precision(finding: Advice) -> Iterable[_Entry]:
+    question = "Lower precision instead?"
+    for one in finding.lower:
+        yield question, _answered(one), Link(f"`{one.record}`", f"#inference-{one.record}"), ()
+    known = {one.model for one in finding.lower}
+    for each in finding.precision:
+        if each.nets.whole.model not in known:
+            yield question, _speed_alone(each), Link(f"`{each.record}`", f"#inference-{each.record}"), ()
+
+
+def _answered(one: Answered) -> str:
+    """Speed and accuracy of each lower precision side by side."""
+    ways = [
+        f"{way.precision} in `{way.runtime}` is {shown_ratio(way.ratio)} times as fast as fp32, with "
+        f"{_more(round((way.accuracy - one.accuracy) * one.race.texts))} of {one.race.texts:,} texts right "
+        f"({way.accuracy:.4f}, fp32 {one.accuracy:.4f})"
+        for way in one.ways
+    ]
+    return f"On one trained net (`{one.model}`, {one.race.dataset}), {listed(ways)}."
+
+
+def _more(examples: int) -> str:
+    return f"{abs(examples)} {'more' if examples > 0 else 'fewer'}" if examples else "as many"
+
+
+def _speed_alone(one: Precision) -> str:
+    """What other precisions of the whole net buy beside pruning; their accuracy was not measured, so no advice."""
     ways = one.nets.less_precise
     best, narrowest = max(ways, key=lambda way: way.ratio.median), one.nets.nets[0]
-    named = ", ".join(f"{way.precision} in `{way.runtime}` {shown_ratio(way.ratio)}" for way in ways)
+    told = listed([f"{way.precision} in `{way.runtime}` {shown_ratio(way.ratio)}" for way in ways])
     return (
-        f"**{_THAN_PRUNING[best.beside]}** Times as fast as the whole {one.nets.whole.model} in fp32: {named}; "
+        f"**No recommendation:** the accuracy of {one.nets.whole.model} in it was not measured. "
+        f"{_THAN_PRUNING[best.beside]}: times as fast as the whole net in fp32, {told}; "
         f"{shown_ratio(narrowest.speed_up)} with {narrowest.net} in fp32."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from replicate.findings.apart import Apart, TableApart
-from replicate.findings.compared import METRICS, related_rows
+from replicate.findings.pairs import METRICS, related_rows
 from replicate.findings.published import Measured
 from replicate.findings.rows import Difference
 from replicate.report.blocks import Block, Cell, Heading, Line, Plain, Table, Text
@@ -11,9 +11,27 @@ from replicate.report.pictures.axes import Series
 from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Picture
 from replicate.report.sections.biases import section_biases
+from replicate.report.sections.claims import section_claims
 from replicate.report.sections.nets import section_nets
-from replicate.report.sections.published import claim_verdicts, estimate, section_unfinished
-from replicate.report.words import NAMES, bounds, difference, figure, interval, minus, named, quoted, score, sentence
+from replicate.report.sections.origins import section_origins
+from replicate.report.sections.paired import STUDY
+from replicate.report.sections.published import estimate, section_unfinished
+from replicate.report.sections.selected import section_selected
+from replicate.report.words import (
+    NAMES,
+    STATISTICS,
+    bounds,
+    difference,
+    ends,
+    figure,
+    interval,
+    minus,
+    named,
+    quoted,
+    score,
+    sentence,
+    verdict,
+)
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable, Row, Step
 
@@ -42,8 +60,10 @@ def section_rows(finding: TableApart, profile: Profile) -> list[Block]:
     return [
         Heading(2, ("Rows of ", quoted(compared.table.title)), f"rows-{name}", (profile.id,)),
         *_scores(finding, profile),
+        *section_origins(finding.origins),
         *section_unfinished(finding.unfinished),
         *_differences(finding, profile),
+        *section_selected(finding.ruled, compared.table, name, profile.id),
         *section_nets(finding.nets),
         *section_biases(finding.biases, name, profile.id),
     ]
@@ -98,20 +118,25 @@ def _differences(finding: TableApart, profile: Profile) -> list[Block]:
     ]
     if not lines:
         return []
-    tests = ("p, paired t", "p, sign flip", "interval, seeds and examples resampled", "p, McNemar, one a seed")
+    tests = ("p, sign flip", "seeds and examples resampled", "p, McNemar, one a seed")
     blocks: list[Block] = [
         Text(
-            "Differences are paired by seed, mean ± standard deviation (pairs); none of these p is corrected. The "
-            "interval is about other seeds on this dev set, the resampled one about other dev examples too. McNemar's "
-            "test is what one seed alone would have said."
+            (
+                f"Differences, mean ± standard deviation (pairs). {STUDY} Those marked `planned` or `post hoc` have "
+                "the interval of the table's plan instead, which holds at every look. The columns behind the word are "
+                "for reading and decide nothing: neither p is corrected, the resampled 95 % interval is about other "
+                "dev examples too, and McNemar's test is what one seed alone would have said. ",
+                STATISTICS,
+                ".",
+            )
         ),
-        Table(("difference", "metric", "mean (pairs)", "interval", *tests), tuple(lines)),
+        Table(("difference", "metric", "mean (pairs)", "interval", "word", *tests), tuple(lines)),
     ]
     if table.claims and finding.claims_hold_here:
         words = f"What the claims come to under `{profile.id}`"
         blocks += [
             Heading(3, words, f"claims-{table.id}-{profile.id}", (profile.id,)),
-            *claim_verdicts(compared.claims, table, profile.id),
+            *section_claims(compared),
         ]
     return blocks
 
@@ -123,8 +148,8 @@ def _difference(one: Difference, profile: Profile) -> Line:
         minus(one.a, one.b) if one.metric == METRICS[0] else "",
         NAMES[one.metric],
         difference(one),
-        bounds(found.ci),
-        figure(found.p),
+        ends(one.judged) if one.judged else "",
+        verdict(one.judged) if one.judged else "",
         figure(found.p_sign_flip),
         bounds(found.bootstrap_ci),
         Cell(f"{exact[0]:.2g} to {exact[-1]:.2g}", exact[0]) if exact else "",

@@ -11,9 +11,9 @@ from replicate.report.blocks import Block, Items, Line, Plain, Prose, Table, Tex
 from replicate.report.pictures.axes import Estimate, Series
 from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Picture
-from replicate.report.sections.contrasts import DUPLICATES, PLAIN, differences, gain, level, made
+from replicate.report.sections.contrasts import DUPLICATES, PLAIN, differences, gain, made
 from replicate.report.sections.learning_curve import learning_curve
-from replicate.report.sections.paired import OPEN, counted
+from replicate.report.sections.paired import OPEN, STUDY, counted
 from replicate.report.words import (
     STATISTICS,
     figure,
@@ -26,10 +26,10 @@ from replicate.report.words import (
 )
 
 PREDICATES = {
-    "helps": ("helps", "help"),
-    "hurts": ("hurts", "hurt"),
+    "above": ("lies above", "lie above"),
+    "below": ("lies below", "lie below"),
     "no difference": ("makes no difference", "make no difference"),
-    "no gain": ("brings no gain", "bring no gain"),
+    "not worse": ("is not worse", "are not worse"),
     **OPEN,
 }
 
@@ -55,10 +55,10 @@ def in_short(found: Ablation) -> Prose:
     if found.answer == "not-run":
         return ""
     if found.answer == "some help":
-        helped = {one.arm.row.id for one in ways if one.word == "helps"}
+        helped = {one.arm.row.id for one in ways if one.word == "above"}
         beside = [f"`{one.arm.row.id}` {one.word}" for one in _beside(found) if one.arm.row.id in helped]
         answer = (
-            f"**Some ways help.** They beat {PLAIN}: {_named(ways, 'helps')}. Compared with {DUPLICATES}: "
+            f"**Some ways help.** They beat {PLAIN}: {_named(ways, 'above')}. Compared with {DUPLICATES}: "
             f"{', '.join(beside) or 'no such rows'}."
         )
     elif found.answer == "none helps":
@@ -66,8 +66,8 @@ def in_short(found: Ablation) -> Prose:
         answer = f"**No.** {every} of augmenting all lines gains less than {found.tolerance.value}."
     else:
         answer = f"**No gain is shown.** {_none(len(ways), 'is')} shown to help."
-    if "hurts" in words:
-        answer += f" Worse than {PLAIN}: {_named(ways, 'hurts')}."
+    if "below" in words:
+        answer += f" Worse than {PLAIN}: {_named(ways, 'below')}."
     return f"{answer}{_counted(PLAIN, ways, found.most, ('way', 'ways'))}"
 
 
@@ -109,7 +109,7 @@ def _measured(one: Contrast) -> str:
     """Mean difference, interval and number of pairs in brackets; empty where it was not run."""
     if one.difference is None:
         return ""
-    bounds = interval(one.difference.found.ci)
+    bounds = interval(one.judged.interval)
     pairs = plural(one.difference.found.n, "pair")
     return f" ({gain(one)}{f', interval {bounds}' if bounds else ''}, {pairs})"
 
@@ -147,12 +147,9 @@ def _rows(found: Ablation) -> list[Block]:
         Table(head, lines),
         Text(
             (
-                "Differences in accuracy, paired by seed; the interval is about other seeds on this dev set. `helps` "
-                "and `hurts`: the paired t-test's p, corrected over the rows of a column (Holm), is at most "
-                f"{found.alpha:g}. Otherwise `no difference`: shown to lie within ± {tolerance} (two one-sided tests), "
-                f"or `no gain`: at least a gain of {tolerance} is ruled out; these are not corrected. ",
+                f"Differences in accuracy. {STUDY} A difference within ± {tolerance} is none: ",
                 reason(found.tolerance.reason),
-                " Why the t-test: ",
+                " How words are made: ",
                 STATISTICS,
                 ".",
             )
@@ -226,7 +223,7 @@ def _forest(found: Ablation) -> list[Picture]:
             f"augmentation-{found.profile.id}",
             "Accuracy with copies of every training line, minus without",
             f"Difference in accuracy by row, with seeds and intervals: {words}.",
-            f"difference in accuracy (mean over seeds, {level(found)} interval)",
+            "difference in accuracy (mean over seeds, with the study's interval)",
             [one.arm.row.id for one in contrasts],
             series,
             band=float(found.tolerance.value),
@@ -239,7 +236,7 @@ def _effect(one: Contrast) -> Estimate | None:
     if one.difference is None or not math.isfinite(one.difference.found.difference):
         return None
     found = one.difference
-    return Estimate(found.found.difference, found.found.ci, tuple(found.by_seed.values()))
+    return Estimate(found.found.difference, one.judged.interval, tuple(found.by_seed.values()))
 
 
 def _about(found: Ablation, arm: Arm) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from replicate.findings.biases import Biases, Selection
-from replicate.findings.compared import METRICS
-from replicate.report.blocks import Block, Cell, Heading, Line, Runs, Table, Text
-from replicate.report.words import NAMES, bounds, figure, mean_sd, minus, named, plural
+from replicate.findings.pairs import METRICS
+from replicate.report.blocks import Block, Cell, Heading, Line, Prose, Runs, Table, Text
+from replicate.report.words import NAMES, ends, figure, listed, mean_sd, minus, named, plural, verdict
 from replicate.verdicts.optimism import SEED, SPLITS
 
 
@@ -16,8 +16,17 @@ def section_biases(finding: Biases, name: str, profile: str) -> list[Block]:
 
 
 def _selection(finding: Biases, profile: str) -> list[Block]:
+    left_out = []
+    if finding.untold:
+        rows = listed([f"`{one.row.id}`" for one in finding.untold])
+        left_out.append(
+            Text(
+                f"How much {rows} gain from choosing on the examples that are scored can't be told: they choose by F1, "
+                "and records don't say what each evaluation's F1 is on half of the examples."
+            )
+        )
     if not finding.selections:
-        return []
+        return [*left_out]
     head = ("row", "evaluations", "half that chose", "other half", "gain from choosing (seeds)")
     return [
         Text(
@@ -27,6 +36,7 @@ def _selection(finding: Biases, profile: str) -> list[Block]:
             "examples that are scored; the other half has no part in it."
         ),
         Table(head, tuple(_selected(one, profile) for one in finding.selections)),
+        *left_out,
     ]
 
 
@@ -50,7 +60,10 @@ def _importance(finding: Biases, profile: str) -> list[Block]:
                     f"{one.found.difference:+.4f} ({one.found.n})", one.found.difference, Runs(one.by_seed, "+.4f")
                 )
                 about = (one.a.row.id, one.b.row.id)
-                cells = (pair, NAMES[metric], mean, bounds(one.found.ci), figure(one.found.p))
+                judged: tuple[Cell | Prose, ...] = ("", "")
+                if one.judged:
+                    judged = (ends(one.judged), verdict(one.judged))
+                cells = (pair, NAMES[metric], mean, *judged)
                 lines.append(Line(cells, about, (profile,)))
     pairs = plural(len(finding.importance), "row")
     return [
@@ -58,5 +71,5 @@ def _importance(finding: Biases, profile: str) -> list[Block]:
             "DynaBERT keeps the heads and units that matter most for the loss on the dev set, which is also the score. "
             f"With their importance computed on as many training examples instead ({pairs}, paired by seed):"
         ),
-        Table(("difference", "metric", "mean (pairs)", "interval", "p (paired t)"), tuple(lines)),
+        Table(("difference", "metric", "mean (pairs)", "interval", "word"), tuple(lines)),
     ]

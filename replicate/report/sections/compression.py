@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from replicate.findings.compared import ClaimResult
-from replicate.findings.compressed import METRIC, Compressed, Latency
+from replicate.findings.compressed import Compressed, Latency
 from replicate.findings.compression import CompressedTable, Compression, CompressionFinding, KindAnswer
+from replicate.findings.pairs import ACCURACY
 from replicate.findings.planes import BYTES, Place, Plane
 from replicate.findings.rows import RowResult
-from replicate.report.blocks import Block, Cell, Heading, Line, Plain, Prose, Table, Text
+from replicate.report.blocks import Block, Cell, Heading, Line, Prose, Table, Text
 from replicate.report.pictures.axes import Estimate
 from replicate.report.pictures.picture import Picture
 from replicate.report.pictures.scatter import Cloud, Spot, scatter
+from replicate.report.sections.claims import claim_verdicts
 from replicate.report.sections.paired import OPEN, Paired, counted, difference_table, mean_and_interval, opening
 from replicate.report.words import (
-    NAMES,
     STATISTICS,
-    difference,
     figure,
-    interval,
     listed,
-    minus,
     named,
     plural,
     quoted,
@@ -33,16 +30,11 @@ from replicate.tables.profile import Profile
 from replicate.timing.summary import shown_ratio
 
 PREDICATES = {
-    "gains": ("gains accuracy", "gain accuracy"),
-    "keeps": ("keeps its accuracy", "keep their accuracy"),
-    "loses little": ("loses a little accuracy", "lose a little accuracy"),
-    "loses": ("loses accuracy", "lose accuracy"),
+    "above": ("lies above it", "lie above it"),
+    "no difference": ("makes no difference", "make no difference"),
+    "not worse": ("is not worse", "are not worse"),
+    "below": ("lies below it", "lie below it"),
     **OPEN,
-}
-LATER = {
-    "keeps": ("keeps it", "keep it"),
-    "loses little": ("loses a little", "lose a little"),
-    "loses": ("loses some", "lose some"),
 }
 LEADS = {
     "kept": "Yes.",
@@ -59,10 +51,11 @@ _READING: tuple[Block, ...] = (
     ),
     Text(
         (
-            "Differences in accuracy are paired by seed; the interval is about other seeds on this dev set. `gains` "
-            "and `loses`: the paired t-test's p, corrected over the rows of a table (Holm), is at most the table's "
-            "level; `loses little`: that, and shown to lie within the tolerance. Otherwise `keeps`: shown to lie "
-            "within it (two one-sided tests, not corrected). How they are made: ",
+            "The interval is the rule: `above` 0, `below` 0, `no difference` within the margin, `not worse` by the "
+            "margin or more, else `undecided`. A comparison marked `planned` was chosen, with its margin, before the "
+            "first seed, and its interval holds at every look; `post hoc` came later. All others of a table are a "
+            "study: their intervals hold at once in 95 % of such studies, and they are ideas and no decisions. How "
+            "they are made: ",
             STATISTICS,
             ".",
         )
@@ -104,14 +97,14 @@ def in_short(answer: KindAnswer) -> Prose:
     words: list[Prose] = [
         f"**{LEADS[answer.lead]}** ",
         named(told.result),
-        f" {PREDICATES[told.word][0]}: ",
-        mean_and_interval(told.difference),
-        " over ",
+        ", ",
+        mean_and_interval(told.judged),
+        f" **{told.judged.word}** over ",
         named(told.parent),
         f"{size}{speed}.",
     ]
     if len(answer.rows) > 1:
-        words.append(f" {counted([one.word for one in answer.rows], PREDICATES, later=LATER)}.")
+        words.append(f" Beside its parent, {counted([one.judged.word for one in answer.rows], PREDICATES)}.")
     judged = [one.verdict.status for one in answer.against_controls]
     if set(judged) - {"not-run"}:
         words.append(f" {opening(_claims_counted(judged))}.")
@@ -124,7 +117,7 @@ def _claims_counted(judged: Sequence[str]) -> str:
         "supported": ("is supported", "are supported"),
         "contradicted": ("is contradicted", "are contradicted"),
         **OPEN,
-        "not distinguishable": ("is not settled", "are not settled"),
+        "undecided": ("is undecided", "are undecided"),
     }
     beats = "that it beats its controls"
     return counted(judged, holds, (f"claim {beats}", f"claims {beats}"))
@@ -132,15 +125,15 @@ def _claims_counted(judged: Sequence[str]) -> str:
 
 def _answer(found: Compression) -> Text:
     """How many rows keep their parent's accuracy, and which is the smallest and the fastest of these."""
-    words = [one.word for one in found.rows]
+    words = [one.judged.word for one in found.rows]
     if set(words) == {"not-run"}:
         none = "The only compressed row has not" if len(words) == 1 else f"None of {len(words)} compressed rows has"
         return Text(f"**Not known yet.** {none} been run together with the net that it was made from.")
     rows = ("compressed row", "compressed rows")
-    answer = f"Compared with the net that each was made from, {counted(words, PREDICATES, rows, LATER)}."
+    answer = f"Compared with the net that each was made from, {counted(words, PREDICATES, rows)}."
     if (smallest := found.smallest) and smallest.share:
         answer += (
-            f" The smallest that is not worse by the tolerance: `{smallest.row.full_id}`, {smallest.share:.0%} of the "
+            f" The smallest that is not worse by the margin: `{smallest.row.full_id}`, {smallest.share:.0%} of the "
             "parameters."
         )
     if (fastest := found.fastest) and fastest.latency:
@@ -171,7 +164,7 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
         "share of parameters",
         "times as fast",
     )
-    metrics = [METRIC, "macro_f1", *(["f1"] if found.table.has_positive else [])]
+    metrics = [ACCURACY, "macro_f1", *(["f1"] if found.table.has_positive else [])]
     lines = [_line(profile, metrics, result, count, "", "", "") for result, count in found.parents]
     for one in found.rows:
         speed = Cell("not-run")
@@ -183,9 +176,7 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
     return [
         Text(("Rows of ", title, f", and their differences.{timed}")),
         Table(head, tuple(lines)),
-        difference_table(
-            Paired(one.result, one.parent, one.difference, one.p, one.word, one.reason) for one in found.rows
-        ),
+        difference_table(Paired(one.result, one.parent, one.difference, one.judged) for one in found.rows),
         *_claims(profile, found),
     ]
 
@@ -210,36 +201,7 @@ def _claims(profile: Profile, found: CompressedTable) -> list[Block]:
     """The claims of a table of measured rows; those of a published one stand in its own section."""
     if not found.claims:
         return []
-    head = ("claim", "verdict", "p", "p, corrected", "difference", "metric", "mean (pairs)", "interval")
-    lines = [line for one in found.claims for line in _claim(profile, one)]
-    return [
-        Text(
-            "What is claimed of these rows. `p` is of each claim alone, two-sided, over all its metrics; the verdict "
-            f"goes by the one corrected over all {len(found.claims)} (Holm):"
-        ),
-        Table(head, tuple(lines)),
-    ]
-
-
-def _claim(profile: Profile, one: ClaimResult) -> list[Line]:
-    """A claim with its verdict, and a line for each of its metrics."""
-    about = (one.claim.row, one.claim.against), (profile.id,)
-    of_claim = (
-        Plain(one.claim.text),
-        f"**{one.verdict.status}**",
-        figure(one.verdict.p, ".2g"),
-        figure(one.verdict.p_corrected, ".2g"),
-    )
-    difference_of = minus(one.a, one.b)
-    if not one.differences:
-        return [Line((*of_claim, difference_of, "", "", ""), *about)]
-    return [
-        Line(
-            (*(("",) * 4 if at else of_claim), difference_of, NAMES[metric], difference(each), interval(each.found.ci)),
-            *about,
-        )
-        for at, (metric, each) in enumerate(one.differences.items())
-    ]
+    return [Text("What is claimed of these rows:"), *claim_verdicts(found.claims, found.table, profile.id)]
 
 
 def _made(one: Compressed) -> str:

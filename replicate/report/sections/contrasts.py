@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from replicate.findings.augmentation import Ablation, Contrast
-from replicate.findings.training_sets import TrainingSet
+from replicate.findings.recipes import TrainingSet
 from replicate.report.blocks import Table
 from replicate.report.sections.paired import Paired, difference_table
 from replicate.report.words import (
@@ -37,6 +37,4 @@ def level(found: Ablation) -> str:
 
 def differences(contrasts: Iterable[Contrast]) -> Table:
     """Rows minus their controls."""
-    return difference_table(
-        Paired(one.arm.result, one.control.result, one.difference, one.p, one.word, one.reason) for one in contrasts
-    )
+    return difference_table(Paired(one.arm.result, one.control.result, one.difference, one.judged) for one in contrasts)

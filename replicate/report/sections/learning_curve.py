@@ -48,7 +48,7 @@ def learning_curve(found: Ablation) -> list[Block]:
         *_picture(found),
         Text(
             f"Accuracy by number of training lines; augmented: {copies} of each line. Lines are drawn by the seed, so "
-            "pairs share them. Where only some lines are used, p is corrected over the rows of those sizes."
+            "pairs share them."
         ),
         Table(head, tuple(lines)),
         differences(one for size in found.curve for one in size.contrasts),

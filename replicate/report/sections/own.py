@@ -10,7 +10,6 @@ import numpy as np
 from replicate.findings.own import OwnAnswer
 from replicate.findings.standing import MACHINERY, Standing
 from replicate.report.blocks import Block, Heading, Items, Line, Plain, Prose, Table, Text
-from replicate.report.sections.answer import told_claim
 from replicate.report.words import interval, listed, mean_sd, named, number, plural, score
 from replicate.runs.held_out import HeldOut
 
@@ -38,8 +37,6 @@ def section_own_answer(finding: OwnAnswer) -> list[Block]:
     ]
     if finding.data:
         blocks += [Heading(2, "The data", "data"), Items(tuple(map(Plain, finding.data)))]
-    if finding.shown:
-        blocks.append(Items(tuple(map(told_claim, finding.shown))))
     return blocks
 
 

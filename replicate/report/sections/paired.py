@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from replicate.findings.judged import Judged
 from replicate.findings.rows import Difference, RowResult
-from replicate.report.blocks import Line, Plain, Prose, Table
-from replicate.report.words import difference, figure, interval, listed, minus, named
+from replicate.report.blocks import Line, Prose, Table
+from replicate.report.words import difference, ends, listed, minus, named, number, verdict
 
 # A word of a verdict as a predicate: of one row, of several.
 Predicates = Mapping[str, tuple[str, str]]
 OPEN: Predicates = {
-    "not distinguishable": ("can't be distinguished", "can't be distinguished"),
+    "undecided": ("is undecided", "are undecided"),
     "not-run": ("has not been run", "have not been run"),
 }
+# What a word of a study is.
+STUDY = (
+    "Each interval is about other seeds on this dev set, and wide enough that all of the table hold at once in 95 % of "
+    "such studies. It is the rule: `above` 0, `below` 0, `no difference` within the margin, `not worse` by the margin "
+    "or more, else `undecided`. Nobody planned these comparisons, so they are ideas and no decisions."
+)
 
 
 @dataclass(frozen=True)
@@ -25,53 +31,41 @@ class Paired:
     a: RowResult
     b: RowResult | None
     difference: Difference | None
-    p: float
-    word: str
-    reason: str
+    judged: Judged
 
 
 def difference_table(lines: Iterable[Paired]) -> Table:
-    """Differences in accuracy, each with its seeds, its p alone and corrected, and its verdict."""
-    head = ("difference", "mean (pairs)", "interval", "p", "p, corrected", "verdict")
-    return Table(head, tuple(map(_line, lines)))
+    """Differences in accuracy, each with its seeds, its interval and the word that this allows."""
+    return Table(("difference", "mean (pairs)", "interval", "word"), tuple(map(_line, lines)))
 
 
 def _line(one: Paired) -> Line:
-    found = one.difference.found if one.difference else None
     return Line(
         (
             minus(one.a, one.b) if one.b else (named(one.a), ", no row is its parent"),
             difference(one.difference),
-            interval(found.ci) if found else "",
-            figure(found.p if found else math.nan, ".2g"),
-            figure(one.p if found else math.nan, ".2g"),
-            (f"**{one.word}**: ", Plain(one.reason)),
+            ends(one.judged),
+            verdict(one.judged),
         ),
         rows=tuple(side.row.id for side in (one.a, one.b) if side),
         profiles=(one.a.profile,),
     )
 
 
-def counted(
-    words: Sequence[str],
-    predicates: Predicates,
-    nouns: tuple[str, str] = ("row", "rows"),
-    later: Predicates | None = None,
-) -> str:
-    """How many rows each predicate is of, in the order of the predicates: "3 of 9 rows gain accuracy and 6 keep it".
+def counted(words: Sequence[str], predicates: Predicates, nouns: tuple[str, str] = ("row", "rows")) -> str:
+    """How many rows each predicate is of, in the order of the predicates: "3 of 9 rows lie above and 6 are undecided".
 
     Args:
         words: of the rows.
         predicates: by word.
         nouns: what the rows are called, one and several.
-        later: predicates behind another one, where they differ.
     """
     if len(words) == 1:
         return f"the only {nouns[0]} {predicates[words[0]][0]}"
     said: list[str] = []
     for word in predicates:
         if count := words.count(word):
-            one, several = (later or {}).get(word, predicates[word]) if said else predicates[word]
+            one, several = predicates[word]
             of = "" if said else f" of {len(words)} {nouns[1]}"
             said.append(f"{count}{of} {one if count == 1 else several}")
     return listed(said)
@@ -82,9 +76,8 @@ def opening(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def mean_and_interval(one: Difference | None) -> Prose:
+def mean_and_interval(judged: Judged) -> Prose:
     """A mean difference, with its interval in brackets if it has one."""
-    if one is None or not math.isfinite(one.found.difference):
-        return "no score"
-    bounds = interval(one.found.ci)
-    return f"{one.found.difference:+.4f}" + (f" ({bounds})" if bounds else "")
+    bounds = ends(judged).shown
+    mean = number(judged.difference, "+.4f") or "no score"
+    return f"{mean} ({bounds})" if bounds else mean

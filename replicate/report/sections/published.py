@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from replicate.findings.compared import ClaimResult
 from replicate.findings.published import Measured, Published, Unfinished
-from replicate.findings.rows import RowVerdict
+from replicate.findings.rows import BASELINE_METRICS, RowVerdict
 from replicate.report.blocks import Block, Cell, Heading, Items, Line, Plain, Prose, Table, Text
 from replicate.report.pictures.axes import Estimate, Series
 from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Picture
+from replicate.report.sections.claims import section_claims
 from replicate.report.sections.nets import section_nets
+from replicate.report.sections.originals import section_originals
 from replicate.report.words import (
     NAMES,
     STATISTICS,
     bounds,
-    difference,
     figure,
     interval,
-    minus,
     plural,
     reason,
     score,
@@ -30,22 +30,24 @@ from replicate.report.words import (
 from replicate.scores.metrics import METRICS
 from replicate.tables.profile import Profile
 from replicate.tables.table import LATENCY, ResultsTable, Row
+from replicate.verdicts.published import Comparison
 
 
 def section_published(finding: Published) -> list[Block]:
     """The table, its claims, the whole numbers behind its figures, and how nets behave that may stand beside it."""
     return [
         *_rows(finding),
-        *_tolerances(finding.table),
-        *_verdicts(finding),
+        *_plausible(finding),
         *_claims(finding),
+        *section_originals(finding),
         *_counts(finding.table),
+        *_verdicts(finding),
         *_nets(finding),
     ]
 
 
 def _rows(finding: Published) -> list[Block]:
-    """Published and measured values one below the other, with the verdict and its reason."""
+    """Published and measured values one below the other, and what was not run."""
     table = finding.table
     metrics = [metric for metric in (*METRICS, LATENCY) if any(metric in row.published for row in table.rows)]
     lines = []
@@ -53,7 +55,7 @@ def _rows(finding: Published) -> list[Block]:
         if row.published:
             lines.append(Line((titled(row), "published", "", *(printed(row, metric) for metric in metrics)), (row.id,)))
         lines += [_measured(row, one, metrics) for one in measured]
-    head = ("row", "", "verdict", *(NAMES[metric] for metric in metrics))
+    head = ("row", "", "state", *(NAMES[metric] for metric in metrics))
     blocks: list[Block] = [
         Text(
             (
@@ -70,12 +72,13 @@ def _rows(finding: Published) -> list[Block]:
 
 
 def _measured(row: Row, one: Measured, metrics: Sequence[str]) -> Line:
-    verdict: Prose = "nothing published"
+    state: Prose = "nothing published"
     if one.verdict:
-        verdict = (f"**{one.verdict.status}**: ", Plain(one.verdict.reason))
+        run = one.verdict.status not in ("not-run", "error")
+        state = "" if run else (f"**{one.verdict.status}**: ", Plain(one.verdict.reason))
     cells = [score(one.result, metric) if metric in METRICS else Cell("not-run") for metric in metrics]
     name = "" if row.published else titled(row)
-    return Line((name, to_records(one.result, f"`{one.profile.id}`"), verdict, *cells), (row.id,), (one.profile.id,))
+    return Line((name, to_records(one.result, f"`{one.profile.id}`"), state, *cells), (row.id,), (one.profile.id,))
 
 
 def _picture(finding: Published) -> list[Picture]:
@@ -122,49 +125,115 @@ def estimate(one: Measured, alpha: float) -> Estimate | None:
     return Estimate(one.result.summary("accuracy")[0], one.result.interval("accuracy", alpha), values)
 
 
-def _tolerances(table: ResultsTable) -> list[Block]:
-    """What counts as the same, and how sure a verdict must be, each with its reason."""
-    if not table.tolerances:
+def _plausible(finding: Published) -> list[Block]:
+    """Whether each printed value could be one more seed of ours, where values may be compared at all."""
+    if finding.never:
         return []
-    alpha, fewest = table.statistics.alpha, table.statistics.minimum_seeds
+    name, alpha = f"plausible-{finding.table.id}", float(finding.table.statistics.alpha.value)
+    blocks: list[Block] = [
+        Heading(2, "Could the printed value be one of our seeds?", name),
+        Text(
+            "One published run says little: all that it can be asked is whether it is a plausible seed of ours. The "
+            f"interval is the one in which one more seed falls with {1 - alpha:.0%} probability; a value outside was "
+            "made otherwise, or by rare luck."
+        ),
+    ]
     lines = [
-        Line((NAMES[metric], Cell(f"± {one.value}", float(one.value)), Plain(one.reason)))
-        for metric, one in table.tolerances.items()
-    ]
-    lines += [
-        Line((f"{NAMES[metric]} of `{row}`", Cell(f"± {one.value}", float(one.value)), Plain(one.reason)), (row,))
-        for (row, metric), one in table.overrides.items()
-    ]
-    lines += [
-        Line((name, Cell(str(one.value), float(one.value)), Plain(one.reason)))
-        for name, one in (("significance level", alpha), ("fewest seeds", fewest))
-    ]
-    words = ("What counts as the same, and what a verdict takes. How verdicts are made: ", STATISTICS, ".")
-    return [Text(words), Table(("", "value", "reason"), tuple(lines))]
-
-
-def _verdicts(finding: Published) -> list[Block]:
-    """The verdict on each metric of each row that was run."""
-    lines = [
-        line for row, profile, verdict in finding.verdicts for line in _details(finding.table, row, profile, verdict)
-    ]
-    if not lines:
-        return []
-    head = ("row", "profile", "metric", "published", "mean", "interval", "one more seed", "tolerance")
-    return [Table((*head, "verdict", "reason"), tuple(lines))]
-
-
-def _details(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdict) -> list[Line]:
-    return [
         Line(
             (
                 f"`{row.id}`",
                 f"`{profile.id}`",
                 NAMES[metric],
                 printed(row, metric),
+                figure(found.mean),
+                bounds(found.prediction_interval),
+                _inside(found),
+            ),
+            (row.id,),
+            (profile.id,),
+        )
+        for row, profile, verdict in finding.verdicts
+        for metric, one in verdict.metrics.items()
+        if (found := one.comparison)
+    ]
+    if lines:
+        head = ("row", "profile", "metric", "published", "mean of ours", "one more seed of ours", "plausible?")
+        return [*blocks, Table(head, tuple(lines))]
+    names = " or ".join(f"`{profile.id}`" for profile in finding.comparable) or "a comparable profile"
+    return [
+        *blocks,
+        Text(
+            f"**not-run**: no published row has a record under {names}. Nets of other profiles are not the source's: "
+            "their values can't be compared with printed ones, and their differences can."
+        ),
+    ]
+
+
+def _inside(found: Comparison) -> str:
+    low, high = found.prediction_interval
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "too few seeds"
+    return "yes" if low <= found.published <= high else "**no**"
+
+
+def _verdicts(finding: Published) -> list[Block]:
+    """The verdict within a tolerance on accuracy and F1 of each row that was run, with what counts as the same."""
+    table = finding.table
+    lines = [line for row, profile, verdict in finding.verdicts for line in _details(table, row, profile, verdict)]
+    if not table.tolerances or finding.never:
+        return []
+    alpha, fewest = table.statistics.alpha, table.statistics.minimum_seeds
+    settings = [
+        Line((NAMES[metric], Cell(f"± {one.value}", float(one.value)), Plain(one.reason)))
+        for metric, one in table.tolerances.items()
+        if metric in BASELINE_METRICS
+    ]
+    settings += [
+        Line((f"{NAMES[metric]} of `{row}`", Cell(f"± {one.value}", float(one.value)), Plain(one.reason)), (row,))
+        for (row, metric), one in table.overrides.items()
+        if metric in BASELINE_METRICS
+    ]
+    settings += [
+        Line((name, Cell(str(one.value), float(one.value)), Plain(one.reason)))
+        for name, one in (("significance level", alpha), ("fewest seeds", fewest))
+    ]
+    head = (
+        "row",
+        "profile",
+        "verdict",
+        "metric",
+        "published",
+        "mean",
+        "interval",
+        "tolerance",
+        "in this metric",
+        "reason",
+    )
+    return [
+        Heading(2, "Replicated within a tolerance?", f"tolerance-{table.id}"),
+        Text(
+            (
+                "The last question, and the least: whether the mean of our seeds is shown to lie within a tolerance of "
+                "the printed accuracy and F1. The tolerance is wider than all that the rows differ by, so it says "
+                "nothing of their order. How verdicts are made: ",
+                STATISTICS,
+                ".",
+            )
+        ),
+        Table(("", "value", "reason"), tuple(settings)),
+        *([Table(head, tuple(lines))] if lines else []),
+    ]
+
+
+def _details(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdict) -> list[Line]:
+    return [
+        Line(
+            (
+                *(("", "", "") if place else (f"`{row.id}`", f"`{profile.id}`", f"**{verdict.status}**")),
+                NAMES[metric],
+                printed(row, metric),
                 figure(one.comparison.mean) if one.comparison else "",
                 bounds(one.comparison.ci) if one.comparison else "",
-                bounds(one.comparison.prediction_interval) if one.comparison else "",
                 f"± {table.tolerance(row.id, metric).value}",
                 one.status,
                 Plain(one.reason),
@@ -172,7 +241,7 @@ def _details(table: ResultsTable, row: Row, profile: Profile, verdict: RowVerdic
             (row.id,),
             (profile.id,),
         )
-        for metric, one in verdict.metrics.items()
+        for place, (metric, one) in enumerate(verdict.metrics.items())
     ]
 
 
@@ -190,44 +259,24 @@ def _claims(finding: Published) -> list[Block]:
             if first:
                 names = (Plain(claim.text), f"`{claim.row}` minus `{claim.against}`")
             value = one.differences.get(metric)
-            shown = Cell("") if value is None else Cell(f"{value:+.4f}", value)
+            log = f" (by its log {one.logged:+.4f})" if one.logged is not None and metric == "accuracy" else ""
+            shown = Cell("") if value is None else Cell(f"{value:+.4f}{log}", value)
             totals = Plain(one.totals.words) if one.totals and metric == "accuracy" else ""
             lines.append(Line((*names, NAMES[metric], shown, totals), about))
     blocks: list[Block] = [
         Heading(2, "What the source claims", f"claims-{table.id}"),
         Text("The source has one seed a row. What its totals alone can show, whichever examples each row got right:"),
         Table(("claim", "difference", "metric", "published", "what the totals can show"), tuple(lines)),
+        *(
+            Text(reason(one))
+            for one in dict.fromkeys(
+                found.claim.against_in_log.reason for found in finding.claims if found.claim.against_in_log
+            )
+        ),
     ]
     for compared in finding.compared:
-        blocks += [
-            Text(f"The same claims with the seeds of `{compared.profile}`:"),
-            *claim_verdicts(compared.claims, compared.table, compared.profile),
-        ]
+        blocks += [Text(f"The same claims with the seeds of `{compared.profile}`:"), *section_claims(compared)]
     return blocks
-
-
-def claim_verdicts(results: Sequence[ClaimResult], table: ResultsTable, profile: str) -> list[Block]:
-    """Each claim's difference in each metric, and its verdict; one line where no claim's rows were run."""
-    if not any(result.differences for result in results):
-        return [Text(("**not-run**: ", reason(results[0].verdict.reason)))]
-    lines = []
-    for result in results:
-        claim, verdict = result.claim, result.verdict
-        # That a profile has no such row is no news.
-        if not result.differences and not all(table.row(row).runs_under(profile) for row in (claim.row, claim.against)):
-            continue
-        for metric in claim.metrics:
-            one = result.differences.get(metric)
-            names: tuple[Cell | Prose, ...] = ("", "")
-            of_claim: tuple[Cell | Prose, ...] = ("", "")
-            if metric == claim.metrics[0]:
-                names = (Plain(claim.text), minus(result.a, result.b))
-                of_claim = (figure(verdict.p_corrected), (f"**{verdict.status}**: ", Plain(verdict.reason)))
-            measured = (difference(one), bounds(one.found.ci) if one else "")
-            about = (claim.row, claim.against)
-            lines.append(Line((*names, NAMES[metric], *measured, *of_claim), about, (profile,)))
-    head = ("claim", "rows", "metric", "difference (pairs)", "interval", "p of the claim, corrected", "verdict")
-    return [Table(head, tuple(lines))]
 
 
 def _counts(table: ResultsTable) -> list[Block]:

@@ -99,7 +99,8 @@ def quiet() -> None:
         importlib.import_module("paddle")
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
-    make_caches()
+    if "paddlenlp" not in sys.modules:
+        make_caches()
     from paddlenlp.utils.log import logger
 
     logger.set_level("WARNING")

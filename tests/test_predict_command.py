@@ -196,7 +196,7 @@ def test_other_data_is_not_ranked_with(tmp_path: Path, monkeypatch: pytest.Monke
     """A better score on other dev examples says nothing: the data of the newest model decides."""
     store = Store(tmp_path)
     clock = Mock()
-    monkeypatch.setattr("replicate.runs.store.datetime", clock)
+    monkeypatch.setattr("replicate.runs.artefact.datetime", clock)
     paths = {}
     for day, data, right in ((1, "hard", 7), (2, "easy", 10)):
         clock.now.return_value = datetime(2024, 1, day, tzinfo=timezone.utc)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from replicate.commands.main import main
+from replicate.common.errors import UserError
 from replicate.common.paths import ROOT
 from replicate.runs.leases import MOST
 from replicate.runs.store import Store
@@ -90,6 +92,7 @@ try:
 except UserError as error:
     sys.exit(f"refused: {error}")
 """
+TRAIN = ["--dataset_dir", "{data}"]
 
 
 def build(folder: Path) -> dict[str, object]:
@@ -141,8 +144,14 @@ def test_gc_beside_a_run_deletes_nothing_that_it_uses(
         reader = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         assert reader.stdout
         assert reader.stdout.readline() == "reading\n"
+        assert main(["store", "gc", "--unused", "--delete", "--json"]) == 0
+        (kept,) = json.loads(capsys.readouterr().out)["kept"]
+        assert (kept["path"], kept["why"]) == (str(used.path), "another process uses it")
         assert main(["store", "gc", "--unused", "--delete"]) == 0
-        assert f"kept: {used.path}: another process uses it\n" in capsys.readouterr().err
+        told = capsys.readouterr().out.splitlines()
+        assert told[-2].startswith("kept ")
+        assert told[-2].endswith(f"{used.path}: another process uses it")
+        assert told[-1].endswith("1 kept")
         assert not unused.path.exists()
         if ends:
             assert reader.communicate("go on\n", timeout=60)[0] == "1000 True\n"
@@ -151,6 +160,57 @@ def test_gc_beside_a_run_deletes_nothing_that_it_uses(
             reader.communicate(timeout=60)
     assert main(["store", "gc", "--unused", "--delete"]) == 0
     assert not used.path.exists()
+
+
+# Commands that load a model folder, the function that loads it, and their words before and after the folder.
+LOADERS = {
+    "predict": ("replicate.commands.predict.open_runtime", ["predict"], ["--text", "发热"]),
+    "predict-pruned": ("replicate.commands.predict.open_runtime", ["predict", "--text", "发热"], None),
+    "evaluate": ("replicate.commands.evaluate.open_runtime", ["evaluate"], ["{data}/dev.txt"]),
+    "export": ("replicate.commands.export.export", ["export"], ["{out}"]),
+    "serve": ("replicate.commands.serve.open_runtime", ["serve"], ["--port", "0"]),
+    "finetune": (
+        "replicate.nets.classifier.load_classifier",
+        ["finetune", *TRAIN, "--save_dir", "{out}", "--init_from_ckpt"],
+        [],
+    ),
+    "prune": (
+        "replicate.nets.classifier.load_classifier",
+        ["prune", *TRAIN, "--width_mult", "1/2", "--output_dir", "{out}", "--params_dir"],
+        [],
+    ),
+    "distill": (
+        "replicate.nets.classifier.load_classifier",
+        ["distill", *TRAIN, "--output_dir", "{out}", "--student", "bow", "--teacher"],
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_gc_beside_a_command_deletes_no_model_that_it_loads(
+    tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """From the moment that a folder of the store is named, or chosen, until its model is loaded; then it may go."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    counts = {"examples": 2, "confusion": [[1, 0], [0, 1]], "tp": 1, "fp": 0, "fn": 0}
+    model = Store(tmp_path / "store").make(
+        "prune",
+        {"inputs": {"dev": "x"}},
+        lambda folder: {**build(folder), "evaluation": {"counts": counts}, "width": "1/2"},
+    )
+    place, before, after = LOADERS[name]
+    told: list[str] = []
+
+    def load(*words: object, **options: object) -> None:
+        told.append(Store(tmp_path / "store").remove(model.path))
+        raise UserError("enough")
+
+    monkeypatch.setattr(place, load)
+    words = [*before, *([] if after is None else [str(model.path), *after])]
+    assert main([word.format(data=data_folder, out=tmp_path / "out") for word in words]) == 2
+    assert told == ["another process uses it"]
+    assert Store(tmp_path / "store").remove(model.path) == ""
 
 
 def test_leases_are_few_and_end_with_their_store(tmp_path: Path) -> None:
@@ -192,7 +252,7 @@ def test_a_group_shares_a_store(shared: Path) -> None:
     for user, act, told in (
         (20_002, "make", "False\n"),
         (20_001, "make", "True\n"),
-        (20_002, "remove", "True\n[True]\n"),
+        (20_002, "remove", "True\n['']\n"),
     ):
         done = member(user, shared, act, "002")
         assert (done.returncode, done.stdout, done.stderr) == (0, told, "")

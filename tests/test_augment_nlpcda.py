@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import marshal
+import os
 import random
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +28,7 @@ TEXT = "阿里巴巴的员工头痛发烧3天应该怎么治疗才好得快呢"
 
 @pytest.fixture(scope="module", autouse=True)
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A run store for jieba's cache."""
+    """A run store, in which nothing is kept."""
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPLICATE_STORE", str(folder))
@@ -51,7 +54,7 @@ def test_package_is_imported_only_when_asked_for() -> None:
 
 
 def test_package_leaves_no_trace(store: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """It prints nothing, moves no global generator, and keeps jieba's cache in the run store."""
+    """It prints nothing, moves no global generator, and writes no file."""
     random.seed(5)
     before = random.getstate()
     first = {name: copies_of(name, TEXT, 20, ((TEXT[:4], "ORG"), (TEXT[4:], "n"))) for name in (*ours._TOOLS, "ner")}
@@ -61,7 +64,7 @@ def test_package_leaves_no_trace(store: Path, capfd: pytest.CaptureFixture[str])
         name: copies_of(name, TEXT, 20, ((TEXT[:4], "ORG"), (TEXT[4:], "n"))) for name in (*ours._TOOLS, "ner")
     }
     assert tuple(capfd.readouterr()) == ("", "")
-    assert [path.name for path in (store / "jieba").iterdir()] == ["jieba.cache"]
+    assert not any(store.rglob("*"))
     import jieba
 
     assert not jieba.dt.initialized
@@ -183,3 +186,19 @@ def test_simbert_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv(ours.SIMBERT, str(tmp_path))
     with pytest.raises(UserError, match="simbert needs its weights; name the folder .* in REPLICATE_SIMBERT"):
         augment_texts(["头痛"], {"simbert": 1}, seed=0)
+
+
+def test_a_cache_that_somebody_else_left_is_not_read(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """jieba reads one with `marshal`, from a folder that all can write to; none of them is even opened."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    planted = [tmp_path / "jieba.cache", store / "jieba" / "jieba.cache"]
+    for path in planted:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(marshal.dumps(({"阿里巴巴的员工": 10**9}, 10**9)))
+        # jieba takes one that is newer than its own words.
+        os.utime(path, (2**31, 2**31))
+    ours._tool.cache_clear()
+    ours._words.cache_clear()
+    assert ours._tool("delete").jieba.lcut(TEXT)[:3] == ["阿里巴巴", "的", "员工"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +151,39 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
     """A path that isn't there is a user's error."""
     with pytest.raises(UserError, match="can't read the vectors"):
         load_vectors(tmp_path / "none.bin", tmp_path / "cache")
+
+
+def linked_folder(folder: Path, other: Path) -> None:
+    """The whole folder is a link to another."""
+    folder.rename(other)
+    folder.symlink_to(other)
+
+
+def linked_words(folder: Path, other: Path) -> None:
+    """One of its files is."""
+    (folder / "words.txt").rename(other)
+    (folder / "words.txt").symlink_to(other)
+
+
+def pipe(folder: Path, other: Path) -> None:
+    """One of its files would be waited for."""
+    (folder / "words.txt").unlink()
+    os.mkfifo(folder / "words.txt")
+
+
+def shorter(folder: Path, other: Path) -> None:
+    """Its numbers are not those of its words."""
+    (folder / "vectors.f32").write_bytes(bytes(28))
+
+
+@pytest.mark.parametrize("change", [linked_folder, linked_words, pipe, shorter])
+def test_kept_vectors_that_are_not_ours_are_refused(tmp_path: Path, change: Callable[[Path, Path], None]) -> None:
+    """Whoever can write to a shared store leads nobody elsewhere: one line that names the folder."""
+    keyed(4, 6).save_word2vec_format(str(tmp_path / "v"), binary=True)
+    load_vectors(tmp_path / "v", tmp_path / "cache")
+    (folder,) = (tmp_path / "cache").iterdir()
+    change(folder, tmp_path / "other")
+    with pytest.raises(UserError) as caught:
+        load_vectors(tmp_path / "v", tmp_path / "cache")
+    assert str(caught.value).startswith(f"{folder}: ")
+    assert "\n" not in str(caught.value)

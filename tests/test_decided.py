@@ -104,6 +104,7 @@ def test_a_claim_of_a_row_that_is_not_run_is_left_out(tmp_path: Path) -> None:
         ("first = 5", "first = 2", "first"),
         ("first = 5", "first = 21", "first"),
         ("most = 20", "", "most"),
+        ("most = 20", "most = 1001", "most"),
         ("most = 20", "most = 20\nleast = 3", "least"),
         ('alpha = "0.05"', 'alpha = "1"', "alpha"),
         ('rho = "2"', 'rho = "0"', "rho"),

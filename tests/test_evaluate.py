@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from replicate.commands.evaluate import _tell
 from replicate.commands.main import main
 from replicate.corpus.formats import Dataset
 from replicate.inference.predict import predict
-from replicate.scores.metrics import per_class
+from replicate.scores.metrics import count, per_class
 from tests.tiny import Made
 
 
@@ -70,3 +72,12 @@ def test_predict_tells_of_labels_in_its_texts(
     for text, warned in ((f"头疼\t{label}", True), ("头疼\t怎么办", False)):
         assert main(["predict", str(finetuned.folder), "--text", text, "--json"]) == 0
         assert ("replicate evaluate" in capsys.readouterr().err) is warned
+
+
+def test_labels_can_not_colour_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model folder of somebody else's may call its labels anything."""
+    labels, counts = ("\x1b[2Ja", "\u202eb"), count([0, 1], [0, 0], 2)
+    _tell(argparse.Namespace(positive=labels[0], json=False), labels, counts)
+    told = capsys.readouterr().out
+    assert "[2Ja" in told
+    assert told.replace("\n", "").isprintable()

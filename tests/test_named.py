@@ -15,11 +15,13 @@ import pytest
 
 from replicate.commands.checks import sources
 from replicate.common.errors import UserError
+from replicate.common.paths import ROOT
 from replicate.corpus.fetch import no_network
 from replicate.nets import upstream
 from replicate.nets.classifier import load_classifier
 from replicate.nets.folder import weights_of
 from replicate.nets.named import NAMES, Named, content_of
+from replicate.nets.pdparams import read_pdparams
 from tests.made_up import NANO, encoder_of, make_cache, vocabulary, write_vocabulary, write_weights
 
 LABELS = ("a", "b", "c")
@@ -208,6 +210,90 @@ def test_weights_can_not_act(cache: Named, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"pathlib\.Path\.touch|builtins\.getattr|pathlib"):
         load_classifier(NANO, LABELS)
     assert not (tmp_path / "exploded").exists()
+
+
+# The text "a".
+A = b"X\x01\x00\x00\x00a"
+
+
+def opcodes(*parts: bytes) -> bytes:
+    """A pickle of these steps, of protocol 4."""
+    return b"\x80\x04" + b"".join(parts) + b"."
+
+
+def called(module: str, name: str, arguments: bytes, state: bytes = b"") -> bytes:
+    """What such a function gives for them, changed by a state."""
+    return f"c{module}\n{name}\n".encode() + arguments + b"R" + (state + b"b" if state else b"")
+
+
+def array(kind: bytes, shape: bytes = b"K\x02\x85", data: bytes = b"C\x08" + bytes(8)) -> bytes:
+    """A dict of one array with a type of numbers, a shape and bytes."""
+    made = called(
+        "numpy.core.multiarray",
+        "_reconstruct",
+        b"cnumpy\nndarray\nK\x00\x85C\x01b\x87",
+        b"(K\x01" + shape + kind + b"\x89" + data + b"t",
+    )
+    return opcodes(b"}", A, made, b"s")
+
+
+def kind(code: bytes, state: bytes = b"(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t") -> bytes:
+    """A type of numbers."""
+    return called("numpy", "dtype", b"X" + len(code).to_bytes(4, "little") + code + b"\x89\x88\x87", state)
+
+
+F4 = kind(b"f4")
+# Tuples of the one before, twice: to hash the last takes for ever.
+DEEP = b")" + b"".join(b"\x94h" + bytes([at]) + b"\x86" for at in range(60))
+HOSTILE = {
+    "objects": array(kind(b"O8")),
+    "a lie about flags": array(kind(b"f4", b"(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x3ft")),
+    "the other order": array(kind(b"f4", b"(K\x03X\x01\x00\x00\x00>NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t")),
+    "more than its bytes": array(F4, b"J\xff\xff\xff\x7f\x85"),
+    "less than nothing": array(F4, b"J\xfe\xff\xff\xff\x85"),
+    "a thousand axes": array(F4, b"(" + b"K\x01" * 1000 + b"K\x02t"),
+    "an array in an array": array(F4, data=b"]"),
+    "a name of tuples": opcodes(b"}", DEEP, b"Ns"),
+    "names of tuples": opcodes(b"}(", DEEP, b"Nu"),
+    "a set": opcodes(b"\x8f(", DEEP, b"\x90"),
+    "a compressor": opcodes(b"}", A, called("_codecs", "encode", b"C\x01aX\x03\x00\x00\x00bz2\x86"), b"s"),
+    "a change of ours": opcodes(b"}", A, b"c_codecs\nencode\nN}X\x08\x00\x00\x00__name__", A, b"s\x86bs"),
+    "persistent": opcodes(b"}", A, b"Px\ns"),
+    "digits": opcodes(b"}", A, b"I" + b"9" * 100_000 + b"\ns"),
+}  # fmt: skip
+
+
+def test_an_array_by_hand(tmp_path: Path) -> None:
+    """What the hostile ones below are, but for one thing each."""
+    (tmp_path / "a").write_bytes(array(F4, data=b"C\x08" + np.array([1, 2], dtype="f4").tobytes()))
+    assert read_pdparams(tmp_path / "a", "?")["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_pickle_of_arrays_can_not_lie(tmp_path: Path, name: str) -> None:
+    """Shapes, types and names that would lead NumPy or Python astray are refused: at once, and in little memory."""
+    (tmp_path / "a").write_bytes(HOSTILE[name])
+    program = (
+        "import resource, sys; from pathlib import Path\n"
+        "from replicate.common.errors import UserError\n"
+        "from replicate.nets.pdparams import read_pdparams\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
+        "try: found = read_pdparams(Path(sys.argv[1]), '?')\n"
+        "except UserError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no weights of Paddle's, or damaged" in done.stdout
+
+
+def test_weights_are_a_file(tmp_path: Path) -> None:
+    """A pipe is not waited for, neither for weights nor for what tells nets apart."""
+    os.mkfifo(tmp_path / "model_state.pdparams")
+    with pytest.raises(UserError, match="not a file"):
+        read_pdparams(tmp_path / "model_state.pdparams", "?")
+    os.mkfifo(tmp_path / "config.json")
+    assert content_of(tmp_path) == ""
 
 
 def test_home_that_can_not_be_written_is_named(tmp_path: Path) -> None:

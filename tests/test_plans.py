@@ -15,6 +15,7 @@ from replicate.records.run import read_records
 from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
 from replicate.tables.sequential import plan_of
+from replicate.verdicts.plan import MOST_SEEDS
 
 PLAN = plan_of(load_tables()["ernie3_kuake_qic"], load_profile("small"))
 assert PLAN is not None
@@ -75,3 +76,24 @@ def test_a_changed_file_is_refused(tmp_path: Path, spoil: Any) -> None:
     with pytest.raises(UserError, match=str(path_of(tmp_path, "small"))) as refused:
         read_plans(tmp_path, "small")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"nets": (1, 2)}, {"first": 3.0}, {"rho": True}],
+    ids=str,
+)
+def test_values_of_another_kind_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Also where the digest is of them: what reads a plan later counts on numbers and texts."""
+    assert PLAN is not None
+    write_plans({"a": replace(KEPT, plan=replace(PLAN, **change))}, tmp_path, "small")
+    with pytest.raises(UserError, match="of another type"):
+        read_plans(tmp_path, "small")
+
+
+def test_looks_are_not_without_end() -> None:
+    """Boundaries are computed for each."""
+    assert PLAN is not None
+    assert replace(PLAN, most=MOST_SEEDS).most == MOST_SEEDS
+    with pytest.raises(ValueError, match=str(MOST_SEEDS)):
+        replace(PLAN, most=MOST_SEEDS + 1)

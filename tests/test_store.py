@@ -225,6 +225,23 @@ def test_a_damaged_one_is_not_taken_in(tmp_path: Path, name: str, harm: Callable
     assert not [*store.leftovers()]
 
 
+def test_only_what_the_manifest_names_is_taken_in(tmp_path: Path) -> None:
+    """Whatever else lies in the folder stays there: files, links to elsewhere, pipes; a named file is no link."""
+    there = made(tmp_path / "there")
+    (tmp_path / "secret").write_text("x")
+    (there.path / "more.txt").write_text("x")
+    (there.path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(there.path / "pipe")
+    store = Store(tmp_path / "here")
+    store.adopt("prune", there.key, there.path)
+    taken = {path.name for path in (tmp_path / "here" / "prune" / there.key).iterdir()}
+    assert taken == {path.name for path in there.path.iterdir()} - {"more.txt", "link", "pipe"}
+    (there.path / "weights.bin").rename(tmp_path / "weights.bin")
+    (there.path / "weights.bin").symlink_to(tmp_path / "weights.bin")
+    with pytest.raises(Damaged, match="no file of its own"):
+        Store(tmp_path / "elsewhere").adopt("prune", there.key, there.path)
+
+
 def test_path_with_spaces_and_chinese(tmp_path: Path) -> None:
     """A store whose path has spaces and Chinese characters works."""
     root = tmp_path / "运行 仓库" / "a b"

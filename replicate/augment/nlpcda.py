@@ -1,8 +1,9 @@
 """The strategies of the package nlpcda, run by the package itself with its own rates, but with our draws.
 
-It prints, seeds and uses Python's global generator, adds words to jieba's global dictionary and keeps jieba's cache in
-a folder that all users can write to. None of that happens here: each tool gets a dictionary of its own, cached in the
-run store, and draws from the line's generator. The package is imported when a strategy of it is first built.
+It prints, seeds and uses Python's global generator, adds words to jieba's global dictionary and reads jieba's cache,
+from a folder that all users can write to, with `marshal`, which trusts every byte. None of that happens here: each tool
+gets a dictionary of its own, made from jieba's words, and draws from the line's generator. The package is imported when
+a strategy of it is first built.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -27,7 +28,6 @@ import numpy as np
 
 from replicate.augment.strategy import Context, Kind, Line, Lookup, Strategy
 from replicate.common.errors import UserError
-from replicate.common.paths import store_root
 
 # LAC's tags of names: persons, places, organisations, times, works and other proper names.
 ENTITIES = frozenset({"PER", "LOC", "ORG", "TIME", "nw", "nz"})
@@ -192,14 +192,19 @@ def _tool(name: str) -> Any:
 
 
 def _dictionary() -> Any:
-    """jieba's words, from its cache in the run store."""
+    """jieba's words without a cache, which whoever shares its folder, a group's run store too, could plant."""
     dictionary = _package("jieba").Tokenizer()
-    folder = store_root() / "jieba"
-    # Where it can't be written to, jieba goes without a cache.
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    dictionary.tmp_dir = str(folder)
+    words, total = _words()
+    dictionary.FREQ, dictionary.total, dictionary.initialized = dict(words), total, True
     return dictionary
+
+
+@cache
+def _words() -> tuple[Mapping[str, int], int]:
+    """How often jieba has met each word and each beginning of one, and all words together."""
+    tokenizer = _package("jieba").Tokenizer()
+    found: tuple[Mapping[str, int], int] = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    return found
 
 
 def _package(name: str = "nlpcda") -> ModuleType:

@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 import re
+import stat
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -70,10 +72,31 @@ def load_vectors(path: Path, cache: Path | None = None) -> Vectors:
     folder = (cache or store_root() / "vectors") / digest
     if not folder.is_dir():
         _convert(path, folder)
-    words = (folder / "words.txt").read_text(encoding="utf-8").split("\n")
-    with (folder / "vectors.f32").open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return Vectors(words, np.frombuffer(mapped, dtype=np.float32).reshape(len(words), -1), mapped)
+    return _kept(folder)
+
+
+def _kept(folder: Path) -> Vectors:
+    """What `_convert` wrote; UserError where somebody has put something else there."""
+    own_folder(folder.parent)
+    own_folder(folder)
+    try:
+        with _file(folder / "words.txt") as file:
+            words = file.read().decode("utf-8").split("\n")
+        with _file(folder / "vectors.f32") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return Vectors(words, np.frombuffer(mapped, dtype=np.float32).reshape(len(words), -1), mapped)
+    except (OSError, ValueError) as error:
+        what = f"not the vectors that were kept here ({error})"
+        raise UserError(what, path=folder, hint="delete it, and they are read again") from error
+
+
+@contextlib.contextmanager
+def _file(path: Path) -> Iterator[IO[bytes]]:
+    """A real file; a link is not followed, and a pipe not waited for."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path.name} is no file")
+        yield file
 
 
 def _let_go(mapped: mmap.mmap | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from replicate.commands.flags import add_json, add_offline
 from replicate.common.checks import check_seed
-from replicate.common.errors import UserError
+from replicate.common.errors import UserError, shown
 from replicate.common.progress import warn
 from replicate.corpus import generated, kuake, load_dataset, own_folder
 from replicate.corpus.cells import DELIMITERS
@@ -95,5 +95,5 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(found), ensure_ascii=False, indent=1))
     else:
-        print(*told(found), sep="\n")
+        print(*map(shown, told(found)), sep="\n")
     return 0

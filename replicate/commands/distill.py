@@ -11,6 +11,7 @@ from replicate.common.errors import UserError
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
 from replicate.corpus.formats import read_lines
+from replicate.runs.leases import leased
 from replicate.scores.metrics import scores
 from replicate.stages.distill.distill import distill
 from replicate.stages.distill.options import DistillOptions
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         there = spare_texts(unlabelled, dataset.train, dataset.dev.texts)
         check_enough(round(settings.unlabelled * len(dataset.train)), len(there))
     set_device(args.device)
-    with resumable_folder(args.output_dir) as folder, divergence():
+    with leased(args.teacher), resumable_folder(args.output_dir) as folder, divergence():
         teacher = load_classifier(args.teacher)
         if teacher.labels != dataset.labels:
             raise UserError("the teacher has other labels than the data", path=args.teacher)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from replicate.commands.flags import add_device, add_json
-from replicate.common.errors import UserError
+from replicate.common.errors import UserError, shown
 from replicate.common.progress import warn
 from replicate.corpus.raw import Reading, read_raw
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller
 from replicate.inference.runtime import RUNTIMES, open_runtime
+from replicate.runs.leases import leased
 from replicate.scores.metrics import ClassScores, count, per_class, scores
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`replicate evaluate`."""
-    runtime = open_runtime(args.model, args.runtime, device=args.device)
+    with leased(args.model):
+        runtime = open_runtime(args.model, args.runtime, device=args.device)
     labels = runtime.labels
     if args.positive is not None and args.positive not in labels:
         raise UserError(f"positive is {args.positive!r}", hint=f"the model's labels: {', '.join(labels)}")
@@ -76,22 +78,23 @@ def _labelled(path: Path, labels: Sequence[str], encoding: str | None) -> tuple[
 
 def _tell(args: argparse.Namespace, labels: Sequence[str], counts: dict[str, Any]) -> None:
     whole, classes = scores(counts), per_class(counts["confusion"])
-    shown = {"examples": counts["examples"], "accuracy": whole["accuracy"], "macro_f1": whole["macro_f1"]}
+    figures = {"examples": counts["examples"], "accuracy": whole["accuracy"], "macro_f1": whole["macro_f1"]}
     if args.positive is not None:
         one = classes[labels.index(args.positive)]
-        shown |= {"positive": args.positive, "precision": one.precision, "recall": one.recall, "f1": one.f1}
+        figures |= {"positive": args.positive, "precision": one.precision, "recall": one.recall, "f1": one.f1}
     if args.json:
         of_class = [{"label": label, **vars(one)} for label, one in zip(labels, classes, strict=True)]
-        print(json.dumps({**shown, "classes": of_class}, ensure_ascii=False, indent=1))
+        print(json.dumps({**figures, "classes": of_class}, ensure_ascii=False, indent=1))
         return
     rows = [_row(label, one) for label, one in zip(labels, classes, strict=True)]
     print(tabulate(rows, headers=("label", "texts", "precision", "recall", "F1"), disable_numparse=True))
     print(
         ", ".join(
-            f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value}" for name, value in shown.items()
+            f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {shown(str(value))}"
+            for name, value in figures.items()
         )
     )
 
 
 def _row(label: str, one: ClassScores) -> tuple[str, str, str, str, str]:
-    return label, str(one.support), f"{one.precision:.4f}", f"{one.recall:.4f}", f"{one.f1:.4f}"
+    return shown(label), str(one.support), f"{one.precision:.4f}", f"{one.recall:.4f}", f"{one.f1:.4f}"

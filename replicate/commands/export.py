@@ -8,6 +8,7 @@ from pathlib import Path
 from replicate.common.errors import UserError
 from replicate.corpus.formats import read_lines
 from replicate.inference.export import KINDS, export
+from replicate.runs.leases import leased
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +36,8 @@ def run(args: argparse.Namespace) -> int:
     if args.int8 and args.kind == "paddle" and not args.calibration:
         raise UserError("int8 for Paddle needs texts to take its ranges from", hint="name them with --calibration")
     texts = read_lines(args.calibration) if args.calibration else ()
-    made = export(args.checkpoint, args.folder, args.kind, args.int8, texts)
+    with leased(args.checkpoint):
+        made = export(args.checkpoint, args.folder, args.kind, args.int8, texts)
     print(
         f"largest difference of a logit to the dynamic net: {made.max_difference:.1e}; "
         f"the same label on {made.agreement:.2%} of {made.probe} probe rows"

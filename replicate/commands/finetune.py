@@ -10,6 +10,7 @@ from replicate.commands.stages import dataset_of, divergence, profile_options, t
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
 from replicate.nets.tokens import build_vocabulary
+from replicate.runs.leases import leased
 from replicate.stages.finetune import FinetuneOptions, finetune
 
 _ASKED_FOR = "the article's script does it where it is asked to, and its command line asks"
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
     set_device(args.device)
-    with resumable_folder(args.save_dir) as folder, divergence():
+    start = args.init_from_ckpt or args.model_name
+    with leased(start), resumable_folder(args.save_dir) as folder, divergence():
         seed_everything(args.seed)
         if args.config:
             architecture = profile_options(args.config, "pretrain")["architecture"]
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
                 architecture, build_vocabulary(dataset.train.texts), dataset.labels, folder
             )
         else:
-            classifier = load_classifier(args.init_from_ckpt or args.model_name, dataset.labels)
+            classifier = load_classifier(start, dataset.labels)
         progress = Progress("finetune", every=args.logging_steps)
         summary = finetune(classifier, dataset.train, dataset.dev, settings, args.seed, folder, progress)
     warn_of_cut(dataset, settings.max_seq_length)

@@ -20,6 +20,7 @@ from replicate.common.progress import warn
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller, Prediction
 from replicate.inference.runtime import RUNTIMES, open_runtime
 from replicate.runs.artefact import MANIFEST, RESULT
+from replicate.runs.leases import leased
 from replicate.runs.store import Store
 from replicate.scores.metrics import scores
 
@@ -58,9 +59,12 @@ def run(args: argparse.Namespace) -> int:
     """`replicate predict`."""
     if args.model and args.params_path:
         raise UserError("MODEL and --params_path both name a model", hint="name it once")
+    # While there is the store, nobody deletes what it has given.
+    store = Store(store_root())
     with _texts(args) as texts:
-        folder = Path(args.model or args.params_path or best_pruned(Store(store_root())))
-        runtime = open_runtime(folder, args.runtime, device=args.device)
+        folder = Path(args.model or args.params_path or best_pruned(store))
+        with leased(folder):
+            runtime = open_runtime(folder, args.runtime, device=args.device)
         labeller = Labeller(runtime, args.max_seq_length, args.batch_size)
         show: Callable[[Sequence[Prediction]], Iterable[str]] = as_json if args.json else Table(runtime.labels).lines
         seen = truncated = empty = 0
@@ -210,7 +214,7 @@ def best_pruned(store: Store) -> Path:
             manifest, summary = read_json(path / MANIFEST), read_json(path / RESULT)
             values = scores(summary["evaluation"]["counts"])
             found.append((manifest["created"], manifest["identity"]["inputs"]["dev"], values, path, summary))
-        except (UserError, KeyError, TypeError):
+        except (UserError, KeyError, TypeError, ValueError):
             continue
     hint = "name a model folder, or run a row that prunes"
     if not found:

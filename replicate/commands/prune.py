@@ -13,6 +13,7 @@ from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
 from replicate.corpus import kuake
 from replicate.nets.logits import BATCH
+from replicate.runs.leases import leased
 from replicate.stages.prune.options import PruneOptions, folder_of
 from replicate.stages.prune.prune import prune
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         settings = replace(settings, select="macro_f1")
     target = args.output_dir / folder_of(settings)
     set_device(args.device)
-    with resumable_folder(target) as folder, divergence():
+    with leased(args.params_dir), resumable_folder(target) as folder, divergence():
         seed_everything(args.seed)
         classifier = load_classifier(args.params_dir)
         if classifier.labels != dataset.labels:

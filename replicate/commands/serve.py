@@ -16,6 +16,7 @@ from replicate.inference.predict import MAX_LENGTH, Labeller
 from replicate.inference.runtime import RUNTIMES, open_runtime
 from replicate.nets import upstream
 from replicate.nets.folder import WEIGHTS, digest_of
+from replicate.runs.leases import leased
 
 # Seconds after SIGTERM in which every request that was taken is answered; then the service ends without them.
 DRAIN = 30.0
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from replicate.serving.token import TokenGuard, read_token
 
     token = read_token(args.token)
-    with bind(args.host, args.port) as bound:
+    with bind(args.host, args.port) as bound, leased(args.model):
         # The imports in the main thread, which signals need; the model in the thread that uses it.
         upstream.quiet()
         metrics = Metrics()

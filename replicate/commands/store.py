@@ -49,18 +49,26 @@ def _verify(store: Store, as_json: bool) -> int:
 
 def _gc(store: Store, delete: bool, unused: bool, as_json: bool) -> int:
     found = [(kind, path, _size(path)) for kind, path in _garbage(store, unused)]
-    if delete:
-        # What somebody uses by now is kept, and said to be.
-        found = [one for one in found if store.remove(one[1])]
+    # What somebody reads by now is kept, and said to be.
+    tried = [(one, store.remove(one[1]) if delete else "") for one in found]
+    found, kept = [one for one, why in tried if not why], [(*one, why) for one, why in tried if why]
     if as_json:
         listed = [{"kind": kind, "path": str(path), "bytes": size} for kind, path, size in found]
-        print(json.dumps({"store": str(store.root), "deleted": delete, "found": listed}, ensure_ascii=False, indent=1))
+        left = [{"kind": kind, "path": str(path), "bytes": size, "why": why} for kind, path, size, why in kept]
+        told = {"store": str(store.root), "deleted": delete, "found": listed, "kept": left}
+        print(json.dumps(told, ensure_ascii=False, indent=1))
         return 0
     for kind, path, size in found:
         print(f"{kind:10}  {size / 2**20:9.1f} MiB  {path}")
+    for _, path, size, why in kept:
+        print(f"{'kept':10}  {size / 2**20:9.1f} MiB  {path}: {why}")
     then = "nothing to delete" if not found else "deleted" if delete else "nothing was deleted: `--delete` does it"
-    print(f"{sum(size for *_, size in found) / 2**20:.1f} MiB in {len(found)} folders; {then}")
+    print(f"{sum(size for *_, size in found) / 2**20:.1f} MiB in {len(found)} folders; {then}" + _and_kept(len(kept)))
     return 0
+
+
+def _and_kept(count: int) -> str:
+    return f"; {count} kept" if count else ""
 
 
 def _garbage(store: Store, unused: bool) -> Iterator[tuple[str, Path]]:

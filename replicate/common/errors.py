@@ -22,10 +22,10 @@ class UserError(Exception):
     def __init__(self, what: str, *, path: str | Path | None = None, line: int | None = None, hint: str = "") -> None:
         where = "" if path is None else f"{path}: " if line is None else f"{path}:{line}: "
         message = f"{where}{what}" + (f"; {hint}" if hint else "")
-        super().__init__(_shown(" ".join(message.split())))
+        super().__init__(shown(" ".join(message.split())))
 
 
-def _shown(line: str) -> str:
+def shown(line: str) -> str:
     """A line that a terminal takes for nothing but text, cut in the middle where it is long."""
     if len(line) > _MOST:
         line = f"{line[: _MOST // 2]} … {line[-_MOST // 2 :]}"

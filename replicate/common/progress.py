@@ -11,6 +11,8 @@ from typing import Any, ClassVar, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from replicate.common.errors import shown
+
 LOG_SECONDS = 20.0
 T = TypeVar("T")
 
@@ -18,7 +20,7 @@ T = TypeVar("T")
 def warn(lines: Iterable[str]) -> None:
     """Tells the user something beside the result, a line each."""
     for line in lines:
-        print(f"replicate: {' '.join(line.split())}", file=sys.stderr, flush=True)
+        print(f"replicate: {shown(' '.join(line.split()))}", file=sys.stderr, flush=True)
 
 
 def watch(

@@ -34,6 +34,10 @@ def load_dataset(name_or_folder: str, offline: bool = False) -> Dataset:
     path = Path(name_or_folder)
     if path.exists() and not all((path / name).exists() for name in NEEDED):
         return read_usual([path])
+    for name in (*NEEDED, "data.txt", "test.txt"):
+        # A pipe would be waited for.
+        if (path / name).exists() and not (path / name).is_file():
+            raise UserError("not a file", path=path / name)
     try:
         return read_dataset(path)
     except UserError as error:

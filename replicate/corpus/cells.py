@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.common.limits import MOST_LINE
+from replicate.corpus.arrow import MOST_CELLS, MOST_COLUMNS, read_columns
 from replicate.corpus.encoding import read_text
 
 # What parts cells, by what it is called on the command line.
@@ -24,6 +24,11 @@ _JSON = (".json", ".jsonl", ".ndjson")
 _ARROW = (".parquet", ".arrow")
 _TEXT = (".txt", ".tsv", ".csv", ".data", "")
 SUFFIXES = (*_JSON, *_ARROW, *_TEXT[:-1])
+_SPLIT = "split it, and name the parts"
+# One by one: a list of all takes many times the text, where most of them are empty.
+_LINE = re.compile(r"^.*$", re.MULTILINE)
+_BLANK = re.compile(r"\s*")
+_BLANK_OR_COMMA = re.compile(r"[\s,]*")
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ def _delimiter(text: str, suffix: str) -> str:
 def _fasttext(path: Path, text: str) -> Grid:
     """Lines of `__label__NAME` and a text, as fastText reads them; a line may have several labels."""
     rows: list[tuple[int, Sequence[Any]]] = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in _lines(path, text):
         words = line.split(" ")
         labels = [word.removeprefix(_FASTTEXT) for word in words if word.startswith(_FASTTEXT)]
         if line.strip():
@@ -87,30 +92,36 @@ def _fasttext(path: Path, text: str) -> Grid:
 def _delimited(path: Path, text: str, delimiter: str) -> Grid:
     name = next(name for name, value in DELIMITERS.items() if value == delimiter)
     if len(delimiter) > 1 or (delimiter == "\t" and not _is_quoted(text)):
-        found = ((number, line.split(delimiter)) for number, line in enumerate(text.split("\n"), start=1))
-        rows = [(number, cells) for number, cells in found if any(cell.strip() for cell in cells)]
-        return Grid(path, f"lines of cells parted by {name}", rows)
+        found = ((number, line.split(delimiter)) for number, line in _lines(path, text))
+        return Grid(path, f"lines of cells parted by {name}", _counted(path, found))
+    return Grid(path, f"CSV parted by {name}", _counted(path, _quoted(path, text, delimiter)))
+
+
+def _quoted(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows of CSV, in which a cell may go over several lines."""
     csv.field_size_limit(MOST_LINE)
-    reader, rows, number = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True), [], 1
+    numbered = _lines(path, text)
+    reader, number = csv.reader((f"{line}\n" for _, line in numbered), delimiter=delimiter, strict=True), 1
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append((number, cells))
+            yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"not CSV ({error})", path=path, line=number) from error
-    return Grid(path, f"CSV parted by {name}", rows)
 
 
 def _is_quoted(text: str) -> bool:
     """Whether TAB-separated text has cells in quotation marks, as pandas writes them, not just such marks in texts."""
-    marked = [line for line in text.split("\n") if '"' in line]
+    marked = [found[0] for found in _LINE.finditer(text) if '"' in found[0]]
     return any('""' in line for line in marked) and all(_QUOTED.search(line) for line in marked)
 
 
 def _json(path: Path, text: str) -> Grid:
     objects = [*_objects(path, text)]
     names = tuple(dict.fromkeys(name for _, one in objects for name in one))
+    # Each object may have names of its own, and each row gets a cell for every name.
+    if len(names) > MOST_COLUMNS or len(objects) * len(names) > MOST_CELLS:
+        raise UserError(f"{len(objects)} objects with {len(names)} names are too many", path=path, hint=_SPLIT)
     rows = [(number, [one.get(name) for name in names]) for number, one in objects]
     return Grid(path, "JSON objects", rows, names)
 
@@ -125,7 +136,7 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     if text[at : at + 1] == "[":
         at, listed = at + 1, True
     counted = 0
-    while (at := _skip(text, at, ",")) < len(text) and not (listed and text[at] == "]"):
+    while (at := _skip(text, at, _BLANK_OR_COMMA)) < len(text) and not (listed and text[at] == "]"):
         line, counted = line + text.count("\n", counted, at), at
         try:
             value, at = decoder.raw_decode(text, at)
@@ -139,10 +150,9 @@ def _objects(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UserError("the list doesn't end", path=path, line=line)
 
 
-def _skip(text: str, at: int, signs: str = "") -> int:
-    while at < len(text) and (text[at].isspace() or text[at] in signs):
-        at += 1
-    return at
+def _skip(text: str, at: int, what: re.Pattern[str] = _BLANK) -> int:
+    found = what.match(text, at)
+    return found.end() if found else at
 
 
 def _no_number(name: str) -> float:
@@ -150,29 +160,29 @@ def _no_number(name: str) -> float:
 
 
 def _arrow(path: Path, suffix: str) -> Grid:
-    """Rows of Parquet, or of Arrow as Hugging Face's `datasets` writes it; classes by name where it has names."""
-    try:
-        import pyarrow
-        import pyarrow.ipc
-        import pyarrow.parquet
-    except ImportError:
-        raise UserError(
-            f"{suffix} needs pyarrow, which is not installed", path=path, hint="pip install pyarrow"
-        ) from None
-    try:
-        if suffix == ".parquet":
-            table = pyarrow.parquet.read_table(path)
-        else:
-            with pyarrow.memory_map(str(path)) as file:
-                table = pyarrow.ipc.open_stream(file).read_all()
-        columns = table.to_pydict()
-        kept = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = kept.get("info", {}).get("features", {})
-    except (pyarrow.ArrowException, OSError, ValueError, AttributeError) as error:
-        raise UserError(f"not {suffix[1:]} ({str(error).splitlines()[0]})", path=path) from error
-    for name, values in columns.items():
-        classes = features.get(name, {}).get("names") if isinstance(features.get(name), dict) else None
-        if classes:
-            columns[name] = [classes[value] if isinstance(value, int) and value >= 0 else None for value in values]
+    columns = read_columns(path, suffix)
     rows = list(enumerate(zip(*columns.values(), strict=True), start=1))
     return Grid(path, suffix[1:].capitalize(), rows, tuple(columns))
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[int, str]]:
+    """The lines, numbered from 1; UserError on one that is too long."""
+    for number, found in enumerate(_LINE.finditer(text), start=1):
+        if found.end() - found.start() > MOST_LINE:
+            raise UserError(f"a line of more than {MOST_LINE} characters", path=path, line=number)
+        yield number, found[0]
+
+
+def _counted(path: Path, found: Iterator[tuple[int, list[str]]]) -> list[tuple[int, Sequence[Any]]]:
+    """The rows with anything in them; UserError where there are too many cells to be held."""
+    rows: list[tuple[int, Sequence[Any]]] = []
+    cells = 0
+    for number, row in found:
+        cells += len(row)
+        if len(row) > MOST_COLUMNS:
+            raise UserError(f"{len(row)} columns, more than {MOST_COLUMNS}", path=path, line=number)
+        if cells > MOST_CELLS:
+            raise UserError(f"more than {MOST_CELLS} cells", path=path, line=number, hint=_SPLIT)
+        if any(cell.strip() for cell in row):
+            rows.append((number, row))
+    return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import stat
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from replicate.common.errors import UserError
 
 # Of a file, unpacked; the largest public sets of this kind have some hundred MiB.
 MOST = 1 << 30
+# And of a packed one, so many times its size, which texts don't come near, beside what is little anyway.
+_TIMES = 50
+_LITTLE = 64 << 20
 # A mark at the beginning tells what a file is; that of UTF-8 is its own.
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
@@ -44,20 +48,30 @@ def read_text(path: Path, encoding: str | None = None) -> str:
         hint = "`--encoding gb18030` reads it" if _is_gbk(data) else "name its encoding with --encoding"
         what = "GBK rather than UTF-8" if _is_gbk(data) else f"not {encoding} (byte 0x{data[error.start]:02x})"
         raise UserError(what, path=path, line=line, hint=hint) from error
+    except UnicodeError as error:
+        raise UserError(f"not {encoding} ({error})", path=path) from error
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\ufeff", "")
 
 
+def unpacked_most(path: Path) -> int:
+    """Bytes that a packed file may have when it is unpacked; OSError where there is none."""
+    return min(MOST, max(_LITTLE, _TIMES * path.stat().st_size))
+
+
 def _bytes_of(path: Path) -> bytes:
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened, most = (gzip.open, unpacked_most(path)) if path.suffix == ".gz" else (open, MOST)
     try:
+        # A pipe that the user names is read; a device may go on for ever.
+        if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISFIFO(mode) or stat.S_ISDIR(mode)):
+            raise UserError("not a file", path=path)
         with opened(path, "rb") as file:
-            data: bytes = file.read(MOST + 1)
+            data: bytes = file.read(most + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"not a whole gzip file ({error})", path=path) from error
     except OSError as error:
         raise UserError(f"can't read the file ({error.strerror or error})", path=path) from error
-    if len(data) > MOST:
-        raise UserError(f"larger than {MOST >> 20} MiB", path=path, hint="split it, and name the parts")
+    if len(data) > most:
+        raise UserError(f"larger than {most >> 20} MiB", path=path, hint="split it, and name the parts")
     return data
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from replicate.common.errors import UserError
 from replicate.common.files import write_bytes
 from replicate.common.homes import paddlenlp_home
+from replicate.common.limits import read_whole
 from replicate.corpus.formats import Dataset, Split
 
 NAME = "kuake-qic"
@@ -95,10 +96,7 @@ def _fetch(offline: bool) -> Path:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"can't read the file ({error.strerror})", path=path) from error
+    data = read_whole(path, MOST)
     check(data, path)
     examples: list[dict[str, Any]] = json.loads(data)
     return examples

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.common.limits import MOST_LINE
 from replicate.corpus.cells import Grid, read_grid
 from replicate.corpus.columns import Columns, find_columns
 
+_HALF = re.compile("[\ud800-\udfff]")
 _MANY = "one label a text can be learnt here; keep the main one, or make a row of each"
 
 
@@ -81,10 +84,15 @@ def _one(grid: Grid, columns: Columns, number: int, cells: Sequence[Any]) -> tup
         hint = "a text with such a sign in it has to be quoted" if "CSV" in grid.kind else "a line of another kind"
         raise UserError(what, path=grid.path, line=number, hint=hint)
     text = cells[columns.text]
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not text.replace("\ufeff", "").strip():
         raise UserError("empty text" if text is None or text == "" else "no text", path=grid.path, line=number)
+    text = text.replace("\ufeff", "")
+    if len(text) > MOST_LINE:
+        raise UserError(f"a text of more than {MOST_LINE} characters", path=grid.path, line=number)
     joined = " ".join(text.split("\n")) if "\n" in text or "\r" in text else text
     label = None if columns.label is None else _label(cells[columns.label], grid.path, number)
+    if _HALF.search(joined) or (label and _HALF.search(label)):
+        raise UserError("half of a character (a lone surrogate)", path=grid.path, line=number)
     return Raw(joined.replace("\r", " "), label, grid.path, number), joined != text
 
 
@@ -98,5 +106,7 @@ def _label(value: Any, path: Path, line: int) -> str | None:
     # Not a number is how pandas says that a cell is empty.
     if value is None or isinstance(value, dict) or value != value:
         return None
-    label = " ".join(str(value).split())
+    label = " ".join(str(value).replace("\ufeff", "").split())
+    if len(label) > MOST_LINE:
+        raise UserError(f"a label of more than {MOST_LINE} characters", path=path, line=line)
     return label or None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -197,6 +198,8 @@ def content_of(source: str | Path) -> str:
 def _states(paths: Sequence[Path]) -> Iterator[tuple[Path, int, int]]:
     for path in paths:
         state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(f"{path} is no file")
         yield path, state.st_size, state.st_mtime_ns
 
 

@@ -72,12 +72,24 @@ def _read(entry: Any, table: str, path: Path) -> Kept:
         stated = dict(entry["plan"])
         if unknown := set(stated) - {one.name for one in fields(Plan)}:
             raise ValueError(f"unknown keys: {', '.join(sorted(unknown))}")
+        _check_kinds(stated)
         claims, nets = tuple(Claim(**claim) for claim in stated.pop("claims")), tuple(stated.pop("nets"))
         plan = Plan(claims=claims, nets=nets, **stated)
         kept = Kept(plan, str(entry["written"]), str(entry["commit"]), bool(entry["dirty"]))
-        digest = entry["digest"]
+        same = entry["digest"] == plan.digest
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{table}: not a plan ({error})", path=path, hint="get it again (git checkout)") from None
-    if digest != plan.digest:
+    if not same:
         raise UserError(f"{table}: not the plan that its digest is of", path=path, hint="get it again (git checkout)")
     return kept
+
+
+def _check_kinds(stated: Mapping[str, Any]) -> None:
+    """Refuse values that are no numbers, or no texts, where a plan has such (TypeError)."""
+    names = [*stated["nets"], *(value for claim in stated["claims"] for value in claim.values())]
+    counts = [stated[name] for name in ("first", "most") if name in stated]
+    numbers = [*(stated[name] for name in ("alpha", "rho") if name in stated), *stated["margins"].values()]
+    for values, kinds in ((names, (str,)), (counts, (int,)), (numbers, (int, float))):
+        for value in values:
+            if type(value) not in kinds:
+                raise TypeError(f"{value!r} is of another type")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -62,34 +64,71 @@ def read_artefact(path: Path, stage: str, key: str, checked: set[tuple[Path, str
     Raises:
         Damaged: it isn't, or belongs elsewhere.
     """
+    with _damage():
+        manifest = _manifest(path, stage, key)
+        place = path, str(manifest["digest"])
+        for name, expected in manifest["files"].items():
+            size = _own(path, name)
+            if size != expected["bytes"]:
+                raise Damaged(f"{name} has the wrong size")
+            if place not in checked and describe_file(path / name) != expected:
+                raise Damaged(f"{name} doesn't match its digest")
+        summary = parse_json(read_whole(path / RESULT, MOST_JSON))
+        checked.add(place)
+        return Artefact(path, summary, key, manifest["seconds"], reused=True)
+
+
+def copy_artefact(path: Path, target: Path, stage: str, key: str) -> None:
+    """Copies what the manifest of an artefact names, and nothing else that lies in its folder.
+
+    Args:
+        path: the folder.
+        target: a folder that is there.
+        stage: the stage's name.
+        key: the stage's key.
+
+    Raises:
+        Damaged: a file is missing, or is no file of the folder's own; what was copied has still to be read.
+        OSError: the target can't be written.
+    """
+    with _damage():
+        names = (*_manifest(path, stage, key)["files"], MANIFEST)
+        for name in names:
+            _own(path, name)
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path / name, target / name, follow_symlinks=False)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
     try:
-        return _read(path, stage, key, checked)
+        yield
     except FileNotFoundError as error:
         raise Damaged(f"{Path(error.filename).name} is missing") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError) as error:
         raise Damaged(f"{MANIFEST} can't be read: {error}") from error
 
 
-def _read(path: Path, stage: str, key: str, checked: set[tuple[Path, str]]) -> Artefact:
-    manifest = parse_json(read_whole(path / MANIFEST, MOST_JSON))
+def _manifest(path: Path, stage: str, key: str) -> dict[str, Any]:
+    """The manifest of a folder, whole and of this stage."""
+    _own(path, MANIFEST)
+    manifest: dict[str, Any] = parse_json(read_whole(path / MANIFEST, MOST_JSON))
     digest = manifest.pop("digest")
     if digest != hashlib.sha256(canonical(manifest)).hexdigest():
         raise Damaged(f"{MANIFEST} doesn't match its own digest")
     if (manifest["format"], manifest["stage"], manifest["key"]) != (FORMAT, stage, key):
         raise Damaged(f"{MANIFEST} belongs elsewhere")
-    whole = path.resolve()
-    for name, expected in manifest["files"].items():
-        found = os.lstat(path / name)
-        # A link, a pipe, or a way out of the folder: none of them did we write.
-        if not stat.S_ISREG(found.st_mode) or not (path / name).resolve().is_relative_to(whole):
-            raise Damaged(f"{name} is no file of its own")
-        if found.st_size != expected["bytes"]:
-            raise Damaged(f"{name} has the wrong size")
-        if (path, digest) not in checked and describe_file(path / name) != expected:
-            raise Damaged(f"{name} doesn't match its digest")
-    summary = parse_json(read_whole(path / RESULT, MOST_JSON))
-    checked.add((path, digest))
-    return Artefact(path, summary, key, manifest["seconds"], reused=True)
+    return {**manifest, "digest": digest}
+
+
+def _own(path: Path, name: str) -> int:
+    """The size of a file that lies in the folder; a link, a pipe, or a way out of it: none of them did we write."""
+    found = os.lstat(path / name)
+    straight = not Path(name).is_absolute() and ".." not in Path(name).parts
+    if not (straight and stat.S_ISREG(found.st_mode) and (path / name).resolve().is_relative_to(path.resolve())):
+        raise Damaged(f"{name} is no file of its own")
+    return found.st_size
 
 
 def write_manifest(

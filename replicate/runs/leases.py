@@ -10,11 +10,12 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from replicate.common.errors import UserError
 from replicate.common.locks import is_at, take
+from replicate.runs.artefact import MANIFEST
 
 # Each is an open file: more than any stage reads, fewer than a process may have.
 MOST = 256
@@ -56,6 +57,21 @@ class Leases:
         """Let it go, if it is held."""
         if manifest in self._files:
             os.close(self._files.pop(manifest))
+
+
+@contextmanager
+def leased(folder: str | Path) -> Iterator[None]:
+    """Keeps what may be an artefact, named by its folder, from deletion while the context lasts.
+
+    Any other folder is left as it is; one that is being deleted is refused by whoever reads it.
+    """
+    leases = Leases()
+    with suppress(OSError):
+        leases.take(Path(folder) / MANIFEST)
+    try:
+        yield
+    finally:
+        leases.drop(Path(folder) / MANIFEST)
 
 
 @contextmanager

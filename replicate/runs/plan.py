@@ -62,7 +62,7 @@ class Stage:
     sources: Mapping[str, tuple[Stage | str, ...]]
     identity: Mapping[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The store's key."""
         return key_of(self.identity)

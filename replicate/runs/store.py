@@ -24,6 +24,7 @@ from replicate.runs.artefact import (
     RESULT,
     Artefact,
     Damaged,
+    copy_artefact,
     key_of,
     read_artefact,
     write_manifest,
@@ -88,7 +89,7 @@ class Store:
             if self._whole(stage, key):
                 return
             partial = self._unfinished(stack, final, lock)
-            shutil.copytree(folder, partial, dirs_exist_ok=True)
+            copy_artefact(folder, partial, stage, key)
             self._read(partial, stage, key)
             for name in _files(partial):
                 sync(partial / name)
@@ -123,8 +124,8 @@ class Store:
                 if lock and self._may_go(path, lock.note):
                     yield "checkpoint" if (path / CHECKPOINT).exists() else "partial", path
 
-    def remove(self, path: Path) -> bool:
-        """Delete one of the store's folders; False, and a line, where somebody makes or uses it or it isn't ours.
+    def remove(self, path: Path) -> str:
+        """Delete one of the store's folders; why it was kept, in words, and nothing where it is gone.
 
         Raises:
             UserError: it can't be deleted.
@@ -133,20 +134,20 @@ class Store:
         doomed = self.root / "damaged" / f"{name}-{os.getpid()}"
         with self._free(name) as lock, self._disk():
             if not path.exists():
-                return False
+                return ""
             if not lock:
-                return _kept(path, "another process makes it")
+                return "another process makes it"
             if not self._may_go(path, lock.note):
-                return _kept(path, "it is not known to be the store's")
+                return "it is not known to be the store's"
             self._leases.drop(path / MANIFEST)
             with unleased(path / MANIFEST) as free:
                 if not free:
-                    return _kept(path, "another process uses it")
+                    return "another process uses it"
                 # In one step, so that no part of it is ever taken for the whole.
                 own_folder(doomed.parent)
                 path.rename(doomed)
             shutil.rmtree(doomed)
-            return True
+            return ""
 
     def _may_go(self, path: Path, note: str) -> bool:
         """Whether a folder is the store's: by its lock's note, the name that it was moved aside under, its manifest."""
@@ -277,11 +278,6 @@ class Store:
 def _files(folder: Path) -> list[str]:
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in found if name != CHECKPOINT)
-
-
-def _kept(path: Path, why: str) -> bool:
-    print(f"kept: {path}: {why}", file=sys.stderr)
-    return False
 
 
 def _put(partial: Path, lock: Lock, final: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
@@ -131,12 +132,18 @@ def fault_of(options: type[Any], name: str, value: Any) -> str:
     known = [one.name for one in fields(options)]
     if name not in known:
         return f"no such setting; settings: {', '.join(known) or 'none'}"
-    hint = get_type_hints(options)[name]
+    hint = _types(options)[name]  # type: ignore[arg-type]  # mypy takes no type for hashable
     wanted, called = _TYPES[get_origin(hint) or hint]
     # A bool is an int in Python, but no number here.
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         return f"{value!r} is not {called}"
     return ""
+
+
+@cache
+def _types(options: type[Any]) -> Mapping[str, Any]:
+    # Each call of Python's own compiles every one of them.
+    return get_type_hints(options)
 
 
 def options_of(kind: type[Options], values: Mapping[str, Any]) -> Options:

@@ -293,10 +293,11 @@ def _overrides(
     top: TomlTable, rows: tuple[Row, ...], settings: Mapping[str, Setting]
 ) -> dict[tuple[str, str], Setting]:
     overrides: dict[tuple[str, str], Setting] = {}
+    ids = {row.id for row in rows}
     for section in top.sections("overrides"):
         section.only("row", "metric", "value", "reason")
         row, metric = section.text("row"), section.text("metric")
-        if row not in {one.id for one in rows}:
+        if row not in ids:
             raise section.fault("row", f"no row {row!r}")
         if metric not in settings:
             raise section.fault("metric", f"the table states no tolerance for {metric!r}")

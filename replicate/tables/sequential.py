@@ -9,7 +9,7 @@ from replicate.records.selection import SCORES, plain_metric
 from replicate.records.strata import net_names
 from replicate.tables.profile import Profile
 from replicate.tables.table import Claim, ResultsTable, Row, Sequential, Setting
-from replicate.verdicts.plan import DIGITS, Kind, Pairing, Plan
+from replicate.verdicts.plan import DIGITS, MOST_SEEDS, Kind, Pairing, Plan
 from replicate.verdicts.plan import Claim as PlannedClaim
 
 KEYS = ("first", "most", "alpha", "rho", "spending", "metric", "margins", "pairing", "claims", "added")
@@ -40,6 +40,8 @@ def read_sequential(section: TomlTable, rows: tuple[Row, ...], claims: tuple[Cla
     first, most = section.whole("first"), section.whole("most")
     if not FEWEST <= first <= most:
         raise section.fault("first", f"looks from {first} to {most} seeds: the first takes at least {FEWEST}")
+    if most > MOST_SEEDS:
+        raise section.fault("most", f"{most} seeds; at most {MOST_SEEDS} can be planned")
     return Sequential(
         first=first,
         most=most,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from replicate.common.errors import UserError
@@ -237,15 +238,18 @@ class ResultsTable:
         """Whether the table states published values, and is not only a set of measured rows."""
         return any(row.published for row in self.rows)
 
+    @cached_property
+    def _by_id(self) -> Mapping[str, Row]:
+        return {row.id: row for row in self.rows}
+
     def row(self, row_id: str) -> Row:
         """The row of that id.
 
         Raises:
             UserError: there is none.
         """
-        for row in self.rows:
-            if row.id == row_id:
-                return row
+        if row_id in self._by_id:
+            return self._by_id[row_id]
         raise UserError(f"no row {row_id!r} in table {self.id}", hint=f"rows: {', '.join(row.id for row in self.rows)}")
 
     def claims_under(self, profile: str) -> tuple[Claim, ...]:
@@ -262,7 +266,6 @@ class ResultsTable:
         Raises:
             UserError: a row descends from itself, or from one that isn't there.
         """
-        by_id = {row.id: row for row in self.rows}
         found: dict[str, Row] = {}
         # A stack in place of recursion: a table may hold a chain of thousands.
         waiting = [(self.row(row_id), False)]
@@ -280,9 +283,9 @@ class ResultsTable:
             on_the_way.add(row.id)
             waiting.append((row, True))
             for parent in reversed(row.parents):
-                if parent not in by_id:
+                if parent not in self._by_id:
                     raise UserError(f"row {row.full_id}: no row {parent!r} to descend from")
-                waiting.append((by_id[parent], False))
+                waiting.append((self._by_id[parent], False))
         return tuple(found.values())
 
     def chain(self, row_id: str) -> tuple[Step, ...]:

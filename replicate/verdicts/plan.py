@@ -17,6 +17,8 @@ Pairing = Literal["seed", "none"]
 Scores = Mapping[str, Mapping[str, Sequence[float]]]
 # Intervals are printed with so many digits, and a margin has no more.
 DIGITS = 4
+# Boundaries are computed for each look.
+MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ class Plan:
         names = [claim.name for claim in self.claims]
         if not names or len(set(names)) < len(names):
             raise ValueError("a plan has claims, each with a name of its own")
-        if not 3 <= self.first <= self.most:
-            raise ValueError(f"looks from {self.first} to {self.most} seeds: the first takes at least 3")
+        if not 3 <= self.first <= self.most <= MOST_SEEDS:
+            what = f"looks from {self.first} to {self.most} seeds: the first takes at least 3"
+            raise ValueError(f"{what}, the last at most {MOST_SEEDS}")
         if not (0 < self.alpha < 1 and self.rho > 0 and self.spending == "power"):
             raise ValueError(f"alpha {self.alpha}, spending {self.spending} or rho {self.rho} is out of range")
         if not self.nets or len(set(self.nets)) < len(self.nets):

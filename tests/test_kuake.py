@@ -84,7 +84,7 @@ def test_changed_file_is_refused(tmp_path: Path) -> None:
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
     """A folder without the files is an error, not a reason to look elsewhere."""
-    with pytest.raises(UserError, match=r"KUAKE-QIC_train\.json: can't read the file"):
+    with pytest.raises(UserError, match=r"KUAKE-QIC_train\.json: can't be read"):
         kuake.load(tmp_path)
 
 

@@ -22,7 +22,6 @@ from markdown_it.token import Token
 
 from replicate.commands.main import build_parser, main
 from replicate.common.paths import EXPECTED, ROOT
-from replicate.findings.best import best_of
 from replicate.findings.compute import compare_all
 from replicate.report.build import current_evidence
 from replicate.runs.ask import selected
@@ -245,7 +244,8 @@ def test_what_the_readmes_say_of_claims() -> None:
         for table in ("ernie3_kuake_qic", "compression")
         for one in compared[table, "exploratory"].claims
     }
-    assert not best_of(evidence, evidence.main, compared).tests
+    assert evidence.main.sequential is not None
+    assert {told[name] for name in evidence.main.sequential.claims} == {"undecided"}
     assert told["leak-1-2-helps"] == told["leak-2-3-helps"] == "supported"
     assert not [record for record in evidence.records if record.profile == "paper"]
 

@@ -82,7 +82,7 @@ class Labeller:
         Raises:
             NoAnswer: the model's answer is not a number, or of another shape than the labels.
         """
-        rows, truncated = self._rows(texts)
+        rows, truncated = self.rows(texts)
         empty = [index for index, row in enumerate(rows) if len(row) == _NO_TEXT]
         if empty:
             yield [(index, Prediction(texts[index], None, None)) for index in empty]
@@ -110,6 +110,19 @@ class Labeller:
             raise NoAnswer("the model's answer is not a number", hint=_BROKEN)
         return softmax(logits)
 
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Probabilities [texts, classes]; those of an empty text mean nothing.
+
+        Raises:
+            NoAnswer: as `batches`.
+        """
+        rows, _ = self.rows(texts)
+        found = np.empty((len(rows), len(self.runtime.labels)))
+        for places in batching.sorted_batches([len(row) for row in rows], self.batch_size):
+            ids = batching.pad([rows[place] for place in places], self.runtime.tokenizer.pad_token_id)
+            found[places] = self._probabilities(ids)
+        return found
+
     def label(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction for each text, in order."""
         found = dict(pair for batch in self.batches(texts) for pair in batch)
@@ -120,8 +133,8 @@ class Labeller:
         for chunk in chunks(texts, self.batch_size * batching.POOL):
             yield self.label(chunk)
 
-    def _rows(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], list[bool]]:
-        """Token ids of each text, and whether some of it was left out."""
+    def rows(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], list[bool]]:
+        """Token ids of each text with [CLS] and [SEP], and whether some of it was left out."""
         length, tokenizer = self.max_seq_length, self.runtime.tokenizer
         stripped = [text.lstrip() for text in texts]
         # One token more than fits tells a text that is too long from one that just fits.

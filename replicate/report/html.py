@@ -28,7 +28,13 @@ _TAGS = {"code": "code", "strong": "strong", "emphasis": "em"}
 _SECTIONS = (2, 3)
 
 
-def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iterable[Shown] = ()) -> str:
+def html(
+    site: Site,
+    records: Iterable[Record] = (),
+    base: str = "",
+    shown: Iterable[Shown] = (),
+    filters: tuple[str, str] = ("Profile", "Row"),
+) -> str:
     """The file.
 
     Args:
@@ -36,6 +42,7 @@ def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iter
         records: runs whose dev examples can be looked at.
         base: the way from the file's folder to the front page's, before every relative link; "" where they are one.
         shown: data whose examples may be shown. Of other data the file has the number of an example, no text.
+        filters: what the page calls the profiles and the rows of its lines.
 
     Raises:
         ValueError: a link to a heading that no page has.
@@ -64,7 +71,7 @@ def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iter
 <nav aria-label="Pages">
 {_ways(site)}
 </nav>
-<div id="filter" hidden></div>
+<div id="filter" data-profiles="{escape(filters[0])}" data-rows="{escape(filters[1])}" hidden></div>
 </header>
 <main>
 {pages}

@@ -41,9 +41,15 @@ class Gradients:
             hint = "use --method occlusion, or name the model folder that it was made from"
             raise UserError("an exported graph gives no gradients", path=folder, hint=hint)
         set_device(device)
+        from paddle import nn
+
         classifier = load_classifier(folder)
         self._network, self._integrated = classifier.network, integrated
         self._network.eval()
+        for layer in self._network.sublayers():
+            # In evaluation a recurrent layer keeps nothing to go back through; ours drop nothing out anyway.
+            if isinstance(layer, nn.LSTM):
+                layer.train()
         self._mask = classifier.tokenizer.mask_token_id
         self._embeddings = _word_embeddings(self._network)
 
@@ -62,18 +68,23 @@ class Gradients:
         way = text - start
         given = start.unsqueeze(0) + shares * way.unsqueeze(0)
         given.stop_gradient = False
-        logits = self._logits(pieces, given)
-        targets = [logits[:, best].sum(), (logits[:, best] - logits[:, second]).sum()]
-        found = [(self._gradient(target, given).mean(axis=0) * way).sum(axis=-1).numpy()[1:-1] for target in targets]
+        weights = np.zeros((2, self._network.config.num_labels), dtype="float32")
+        weights[:, best] = 1
+        weights[1, second] -= 1
+        found = [
+            (self._gradient(pieces, given, paddle.to_tensor(one)).mean(axis=0) * way).sum(axis=-1).numpy()[1:-1]
+            for one in weights
+        ]
         return np.stack(found, axis=1).astype(np.float64)
 
-    def _gradient(self, target: Any, given: Any) -> Any:
-        """The gradient of a number in what was given.
+    def _gradient(self, pieces: Pieces, given: Any, weights: Any) -> Any:
+        """The gradient of a sum of logits with weights [classes] in what was given, [points, pieces + 2, width].
 
         That of the weights is computed too, and thrown away: on a CPU, Paddle 2.6's layer norm gives its input a wrong
         gradient where nobody asks for that of its scale, as `paddle.grad` of the input alone does.
         """
-        target.backward(retain_graph=True)
+        # Once for each sum: a recurrent net's graph can't be gone through twice.
+        (self._logits(pieces, given) * weights).sum().backward()
         found = given.grad.clone()
         given.clear_gradient()
         self._network.clear_gradients()

@@ -65,19 +65,24 @@ def _words(text: str, unknown: str) -> Iterator[tuple[int, int]]:
     while at < len(text):
         if text.startswith(unknown, at):
             step = len(unknown)
-        elif text[at].isspace() or _alone(text[at]):
+        elif _blank(text[at]) or _alone(text[at]):
             step = 1
         else:
             at += 1
             continue
         if at > begin:
             yield begin, at
-        if not text[at].isspace():
+        if not _blank(text[at]):
             yield at, at + step
         at += step
         begin = at
     if len(text) > begin:
         yield begin, len(text)
+
+
+def _blank(character: str) -> bool:
+    """Whether BERT's tokenizer parts words here; what else is blank to Python, control characters, it drops."""
+    return character in " \t\n\r" or unicodedata.category(character)[0] == "Z"
 
 
 def _alone(character: str) -> bool:
@@ -87,7 +92,7 @@ def _alone(character: str) -> bool:
         return True
     if 0xF900 <= code <= 0xFAFF or 0x2F800 <= code <= 0x2FA1F:
         return True
-    return unicodedata.category(character)[0] == "P" or (code < 128 and not character.isalnum())
+    return unicodedata.category(character)[0] == "P" or (32 < code < 127 and not character.isalnum())
 
 
 def _placed(tokens: list[str], begin: int, end: int) -> Iterator[tuple[str, int, int]]:

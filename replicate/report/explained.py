@@ -18,7 +18,6 @@ _STYLE = """
 .text { font-size: 1.35rem; line-height: 2; background: var(--card); border: 1px solid var(--rim); border-radius: 6px;
   padding: .5rem .8rem; max-width: none; white-space: pre-wrap; }
 .text span { border-radius: 3px; padding: .1em 0; }
-.left { color: var(--quiet); text-decoration: line-through; }
 """
 
 
@@ -45,7 +44,7 @@ def explained(rows: Sequence[Explanation], title: str, extra: Sequence[Sequence[
 <body>
 <main>
 <h1>{escape(title)}</h1>
-<p>Blue speaks for the label, orange against it; the darker, the more. A score says what the logit of the label loses
+<p>Blue speaks for the label, orange against it; the stronger, the more. A score says what the logit of the label loses
 without the piece, the lead what its lead over the second label loses.</p>
 {"".join(parts)}</main>
 </body>

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "distill": "train a small student on what a fine-tuned classifier says of text with and without labels",
         "predict": "label texts with a fine-tuned, pruned, distilled or exported model",
         "explain": "say which characters of a text decided its label",
+        "faithfulness": "measure how faithful the explanations of a profile's nets are",
         "evaluate": "score a model on a file of labelled texts",
         "export": "write a model for Paddle Inference or ONNX Runtime",
         "time": "time models in every runtime",

@@ -24,6 +24,7 @@ from replicate.corpus import BUILT_IN, load_dataset, own_folder
 from replicate.corpus.checkup import told
 from replicate.corpus.formats import Dataset
 from replicate.inference.predict import MAX_LENGTH
+from replicate.records.audited import AuditRecord, write_audited
 from replicate.records.run import read_records
 from replicate.scores.packing import unpack_bits, unpack_predictions
 
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--texts", action="store_true", help="show the texts too, not their line numbers alone")
     add("--html", type=Path, metavar="FILE", help="write a page to sort and to filter")
     add("--fix-file", type=Path, metavar="OUT", help="write suggestions that a person has to accept, as TSV")
+    add("--accept", action="store_true", help="keep its numbers, without a line of it, in measured/audited/")
     add("--strict", action="store_true", help="exit with 1 where something threatens a result")
     add("--quiet", action="store_true", help="show no progress")
     add_device(parser)
@@ -78,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         _write_page(args.html, found, dataset if args.texts else None)
     if args.fix_file:
         write_text(args.fix_file, "".join(_suggestions(found, dataset if args.texts else None)))
+    if args.accept:
+        _keep(found, dataset, args)
     if args.json:
         print(to_json(as_json(found, dataset if args.texts else None), sort_keys=False), end="")
     else:
@@ -176,6 +180,24 @@ def _suggestions(found: Audit, texts: Dataset | None) -> Iterator[str]:
         if texts is not None:
             cells.append(_text(texts, one.part, one.line).replace("\t", " "))
         yield "\t".join(cells) + "\n"
+
+
+def _keep(found: Audit, dataset: Dataset, args: argparse.Namespace) -> None:
+    """Keep the numbers of an audit that anybody can make again: by the linear model, and accepted records."""
+    if args.model or args.data not in BUILT_IN:
+        raise UserError("--accept is for the built-in data and the linear model", hint="--json has all of it")
+    record = AuditRecord(
+        name=found.name,
+        command=("replicate", "audit", args.data, *(("--records", str(args.records)) if args.records else ())),
+        dev=dataset.digests["dev"],
+        parts={name: len(split) for name, split in dataset.labelled.items()},
+        counts=found.counts(),
+        shift=round(found.shift, 4),
+        shifted=tuple(one.label for one in found.classes if one.shifted),
+        thin=tuple(one.label for one in found.classes if one.thin),
+        records=found.records,
+    )
+    warn([f"numbers in {write_audited(record)}"])
 
 
 def _write_page(path: Path, found: Audit, texts: Dataset | None) -> None:

@@ -119,10 +119,16 @@ def _run(value: Mapping[str, Any]) -> ExplainedRun:
     floor = tuple(map(_number, value["floor"]))
     if len(floor) != 2 or type(value["seed"]) is not int:
         raise ValueError("a floor of another length, or no seed")
-    numbers = [_number(value[name]) for name in ("comprehensiveness", "sufficiency")]
-    beside = [_agreement(value[name]) for name in ("parent", "peer")]
-    table, row = str(value["table"]), str(value["row"])
-    return ExplainedRun(table, row, value["seed"], *numbers, (floor[0], floor[1]), *beside)
+    return ExplainedRun(
+        table=str(value["table"]),
+        row=str(value["row"]),
+        seed=value["seed"],
+        comprehensiveness=_number(value["comprehensiveness"]),
+        sufficiency=_number(value["sufficiency"]),
+        floor=(floor[0], floor[1]),
+        parent=_agreement(value["parent"]),
+        peer=_agreement(value["peer"]),
+    )
 
 
 def _agreement(value: Mapping[str, Any] | None) -> Agreement | None:

@@ -23,11 +23,12 @@ from replicate.explain.faithfulness import alike, erased, faithfulness, spearman
 from replicate.explain.gradients import Gradients
 from replicate.explain.occlusion import Explainer, hidden
 from replicate.explain.pieces import Pieces, pieces_of
+from replicate.explain.shades import coloured
 from replicate.inference.export import export
 from replicate.inference.predict import Labeller
 from replicate.inference.runtime import open_runtime
 from replicate.nets.tokens import encode
-from replicate.report.explained import coloured, explained
+from replicate.report.explained import explained
 from replicate.serving.microbatch import Microbatcher
 from replicate.serving.service import Facts, Metrics, create_app
 from tests.load import service

@@ -26,9 +26,9 @@ from replicate.explain.explanation import METHODS, Explanation, Method
 from replicate.explain.faithfulness import alike
 from replicate.explain.gradients import Gradients
 from replicate.explain.occlusion import Explainer
+from replicate.explain.shades import SHADES, coloured
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller
 from replicate.inference.runtime import RUNTIMES, open_runtime
-from replicate.report.explained import SHADES, coloured, explained
 
 # A page of more texts nobody reads.
 MOST_ON_A_PAGE = 1000
@@ -90,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
     elif other:
         warn(["the two models read no text in the same pieces of more than one, so they aren't compared"])
     if args.html:
+        from replicate.report.explained import explained
+
         title = f"Why {args.model.name} says so"
         write_text(args.html, explained([told.one for told in shown], title, [list(_extra(told)) for told in shown]))
     return 0

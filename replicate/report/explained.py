@@ -8,10 +8,9 @@ from html import escape
 import numpy as np
 
 from replicate.explain.explanation import Explanation
+from replicate.explain.shades import SHADES, coloured
 from replicate.report.html import WEB, policy
 
-# Shades on either side of none.
-SHADES = 5
 # Pieces of a text that its table names.
 MOST = 8
 _STYLE = """
@@ -50,27 +49,6 @@ without the piece, the lead what its lead over the second label loses.</p>
 </body>
 </html>
 """
-
-
-def shade(score: float, largest: float) -> int:
-    """Which shade a score has, from -5 to 5, beside the largest one of its text."""
-    return round(SHADES * score / largest) if largest > 0 else 0
-
-
-def coloured(one: Explanation) -> list[tuple[str, int | None]]:
-    """The text in parts, each with its shade; None for what is not read, or stands between pieces."""
-    largest = float(np.abs(one.scores[:, 0]).max()) if len(one.pieces) else 0.0
-    parts: list[tuple[str, int | None]] = []
-    text, at = one.pieces.text, 0
-    for (begin, end), (score, _) in zip(one.pieces.spans, one.scores, strict=True):
-        # Several parts of one unknown word share its place; the first has it.
-        if begin < at:
-            continue
-        if begin > at:
-            parts.append((text[at:begin], None))
-        parts.append((text[begin:end], shade(float(score), largest)))
-        at = end
-    return [*parts, (text[at:], None)] if at < len(text) else parts
 
 
 def _one(one: Explanation, number: int, extra: Sequence[str]) -> str:

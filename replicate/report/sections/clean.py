@@ -101,7 +101,7 @@ def _contested(one: ContestedFinding) -> list[Block]:
                 f"**{one.lines} of {one.examples:,} dev lines ({one.share:.2%}) get one other label from at least 95 % "
                 f"of {plural(one.records, 'record')}.** Who is right isn't known: the records share their training "
                 "lines, and with them their mistakes. Scores without these lines are higher by construction: the "
-                "rows have chosen them; they stand beside the scores as given, never in their place. What holds for ",
+                "rows have chosen them; they stand beside the scores as given, never in their place. This holds for ",
                 reason(one.profile.reason or one.profile.question),
             )
         ),
@@ -112,7 +112,7 @@ def _contested(one: ContestedFinding) -> list[Block]:
             "accuracy on dev",
             [row.result.row.id for row in drawn],
             series,
-            centre=None if not means else float(np.min(means)),
+            centre=None,
             sign="",
         ),
         Table(head, tuple(lines)),

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,8 +30,8 @@ from replicate.explain.shades import SHADES, coloured
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller
 from replicate.inference.runtime import RUNTIMES, open_runtime
 
-# A page of more texts nobody reads.
-MOST_ON_A_PAGE = 1000
+# Texts of a page, or of a comparison of two models; of more nobody reads the page.
+MOST_AT_ONCE = 1000
 # Pieces that are named where nothing can be coloured.
 NAMED = 5
 # Of the 256 colours of a terminal, from faint to strong; the text on them is black.
@@ -45,6 +45,10 @@ class Told:
     one: Explanation
     near: tuple[tuple[Raw, float], ...] = ()
     against: Explanation | None = None
+
+
+# From a text to its nearest training lines with their cosines.
+Nearest = Callable[[str], tuple[tuple[Raw, float], ...]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,28 +77,32 @@ def run(args: argparse.Namespace) -> int:
     other = _explainer(args, args.against) if args.against else None
     near = _evidence(args, explainer) if args.evidence else None
     texts = args.text or read_texts(sys.stdin.buffer, STDIN)
-    shown: list[Told] = []
-    firsts: list[Explanation] = []
-    seconds: list[Explanation] = []
-    for text in islice(texts, MOST_ON_A_PAGE) if args.html or other else texts:
-        one = explainer.explain(text)
-        told = Told(one, near(text) if near and one.labels else (), other.explain(text) if other else None)
-        print(json.dumps(_as_json(told), ensure_ascii=False) if args.json else "\n".join(_lines(told)), flush=True)
-        if args.html:
-            shown.append(told)
-        if told.against is not None and len(one.pieces) > 1 and one.pieces.spans == told.against.pieces.spans:
-            firsts.append(one)
-            seconds.append(told.against)
-    if firsts:
-        _tell_alike(args, firsts, seconds)
-    elif other:
-        warn(["the two models read no text in the same pieces of more than one, so they aren't compared"])
+    stream = (_told(explainer, other, near, text) for text in texts)
+    if not (args.html or other):
+        for told in stream:
+            _print(args, told)
+        return 0
+    # A page that can't be written is told before anything else.
+    found = list(islice(stream, MOST_AT_ONCE))
     if args.html:
         from replicate.report.explained import explained
 
         title = f"Why {args.model.name} says so"
-        write_text(args.html, explained([told.one for told in shown], title, [list(_extra(told)) for told in shown]))
+        write_text(args.html, explained([told.one for told in found], title, [list(_extra(told)) for told in found]))
+    for told in found:
+        _print(args, told)
+    if other:
+        _tell_alike(args, found)
     return 0
+
+
+def _told(explainer: Explainer, other: Explainer | None, near: Nearest | None, text: str) -> Told:
+    one = explainer.explain(text)
+    return Told(one, near(text) if near and one.labels else (), other.explain(text) if other else None)
+
+
+def _print(args: argparse.Namespace, told: Told) -> None:
+    print(json.dumps(_as_json(told), ensure_ascii=False) if args.json else "\n".join(_lines(told)), flush=True)
 
 
 def _explainer(args: argparse.Namespace, folder: Path) -> Explainer:
@@ -105,7 +113,7 @@ def _explainer(args: argparse.Namespace, folder: Path) -> Explainer:
     return Explainer(Labeller(runtime, args.max_seq_length, args.batch_size), method, args.method)
 
 
-def _evidence(args: argparse.Namespace, explainer: Explainer) -> Any:
+def _evidence(args: argparse.Namespace, explainer: Explainer) -> Nearest:
     """A function from a text to the nearest lines of the file with their cosines."""
     if not args.evidence.is_file():
         raise UserError("no such file", path=args.evidence, hint="name a file of labelled texts, such as train.txt")
@@ -119,8 +127,17 @@ def _evidence(args: argparse.Namespace, explainer: Explainer) -> Any:
     return near
 
 
-def _tell_alike(args: argparse.Namespace, firsts: Sequence[Explanation], seconds: Sequence[Explanation]) -> None:
-    found = alike(firsts, seconds)
+def _tell_alike(args: argparse.Namespace, told: Sequence[Told]) -> None:
+    """How alike two models are on the texts that both read in the same pieces, of which there must be two."""
+    pairs = [
+        (one.one, one.against)
+        for one in told
+        if one.against is not None and len(one.one.pieces) > 1 and one.one.pieces.spans == one.against.pieces.spans
+    ]
+    if not pairs:
+        warn(["the two models read no text in the same pieces of more than one, so they aren't compared"])
+        return
+    found = alike([one for one, _ in pairs], [other for _, other in pairs])
     if args.json:
         print(json.dumps({"against": str(args.against), **{k: round(v, 4) for k, v in vars(found).items()}}))
         return

@@ -25,9 +25,13 @@ pytestmark = pytest.mark.speed
 # Lines of the smaller run, beside which the larger one is held; then those of `quick` and of `full`.
 FEW = 1000
 TRAINING = {"quick": 5_000, "full": 1_000_000}
+AUDITED = {"quick": 20_000, "full": 1_000_000}
 STREAM = {"quick": 20_000, "full": 10_000_000}
 # What a training line may cost: its text, its token ids and labels as arrays, a place in the batches.
 BYTES_A_LINE = 1200
+# What a line of an audit may cost: its text twice, its bigrams, its probabilities; and what its models hold, which
+# learn from 100,000 lines at most.
+BYTES_AUDITED, MODELS_MB = 1500, 600
 # What a stream may take more than a short one, however long it is: allocators keep what they once had.
 SLACK_MB = 64
 LABELS = ("疾病", "治疗", "其他")
@@ -113,6 +117,24 @@ def test_training_file(peaks: Peaks, pytestconfig: pytest.Config, tmp_path: Path
     few, much = found
     bound = BYTES_A_LINE * many / 1e6 + SLACK_MB
     peaks.rows.append(["finetune", f"{FEW:,}", f"{few:.0f}", f"{many:,}", f"{much:.0f}", f"{few + bound:.0f}"])
+    assert much - few <= bound
+
+
+def test_audit(peaks: Peaks, pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """Memory grows with what is audited by no more than a line's text, bigrams and probabilities."""
+    many = AUDITED[pytestconfig.getoption("--timing")]
+    found = []
+    for lines in (FEW, many):
+        folder = tmp_path / str(lines)
+        folder.mkdir()
+        (folder / "label.txt").write_text("".join(f"{label}\n" for label in LABELS), encoding="utf-8")
+        for name, length in (("train.txt", lines), ("dev.txt", 30)):
+            with (folder / name).open("wb") as file:
+                assert queries(length, [f"\t{label}" for label in LABELS], file).wait() == 0
+        found.append(peak(["audit", str(folder), "--quiet"]))
+    few, much = found
+    bound = BYTES_AUDITED * many / 1e6 + MODELS_MB
+    peaks.rows.append(["audit", f"{FEW:,}", f"{few:.0f}", f"{many:,}", f"{much:.0f}", f"{few + bound:.0f}"])
     assert much - few <= bound
 
 

@@ -57,6 +57,10 @@ BASES: Mapping[str, Sequence[str]] = {
     "data check": ["{data}"],
     "pretrain": ["--corpus {data}/data.txt --config {profile} --passes 0.1 --save_dir new"],
     "finetune": ["--dataset_dir {data} --init_from_ckpt {model} --epochs 1 --max_seq_length 16 --save_dir new"],
+    "audit": ["{data} --quiet"],
+    "explain": ["{model} --text 感冒吃什么药"],
+    # It would need a store with nets.
+    "faithfulness": [],
     "augment": ["{data}/train.txt new -n 1 -t 0 -r 0"],
     "vectors": ["{data}/data.txt new.txt --size 4 --epochs 1 --min_count 1"],
     "prune": [

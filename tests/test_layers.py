@@ -24,6 +24,8 @@ ROOMS = (
     "records",
     "augment",
     "inference",
+    "explain",
+    "audit",
     "serving",
     "timing",
     "stages",

@@ -91,7 +91,7 @@ def test_the_first_characters_are_enough(labeller: Labeller, words: list[str]) -
     text = "".join(words)
     for length in (3, 7, 20):
         small = Labeller(labeller.runtime, length, 4)
-        (row,), (truncated,) = small._rows([text])
+        (row,), (truncated,) = small.rows([text])
         (whole,) = encode(labeller.runtime.tokenizer, [text], length)
         read = text.lstrip()[: CHARACTERS * length]
         # A text with more spaces than 64 for each token is the one that can lose a token.
@@ -115,7 +115,7 @@ def test_a_huge_text_is_not_read_to_its_end(labeller: Labeller) -> None:
             return [3] * len(tokens)
 
     watched = Labeller(replace(labeller.runtime, tokenizer=Watched()), LENGTH)
-    (row,), (truncated,) = watched._rows([" " * 1_000_000 + "病" * 9_000_000])
+    (row,), (truncated,) = watched.rows([" " * 1_000_000 + "病" * 9_000_000])
     assert seen == ["病" * (CHARACTERS * LENGTH)]
     assert (len(row), row[0], row[-1], truncated) == (LENGTH, 1, 2, True)
 

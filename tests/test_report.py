@@ -320,7 +320,7 @@ def test_a_page_that_is_no_more_is_stale(
 def pictured(monkeypatch: pytest.MonkeyPatch, written: tuple[Path, list[Record]]) -> Path:
     """A written report whose only page has a picture; the file of that picture."""
     picture = bars("speed", "Speed", "It is fast.", "times as fast", ["a"], [Series("b", (Estimate(1.5),))])
-    monkeypatch.setattr(report, "project_pages", lambda findings: (Page("REPORT.md", "Title", (picture,)),))
+    monkeypatch.setattr(report, "project_pages", lambda *found: (Page("REPORT.md", "Title", (picture,)),))
     path, _ = written
     report.write(path)
     return path.parent / "docs" / "figures" / "speed.svg"

@@ -12,6 +12,7 @@ from replicate.commands.flags import add_device
 from replicate.common.checks import check_positive
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
+from replicate.explain.occlusion import Explainer
 from replicate.inference.predict import MAX_LENGTH, Labeller
 from replicate.inference.runtime import RUNTIMES, open_runtime
 from replicate.nets import upstream
@@ -36,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max_batch", type=int, default=32, help="most texts that are computed at once")
     parser.add_argument("--max_wait_ms", type=float, default=2.0, help="how long a text waits for others to join it")
     parser.add_argument("--queue", type=int, default=256, help="texts that may wait; beyond them the answer is 503")
+    parser.add_argument(
+        "--explain",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also POST /explain, for N texts that may wait; it holds the model twice (default: 0, none)",
+    )
     parser.add_argument("--max_body", type=int, default=1 << 20, metavar="BYTES", help="largest body of a request")
     parser.add_argument(
         "--read_timeout", type=float, default=10.0, metavar="S", help="seconds for a request's head, and for its body"
@@ -52,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     """`replicate serve`: until SIGTERM or SIGINT, and then 0 once every request that was taken has its answer."""
     numbers = ["max_batch", "queue", "max_body", "read_timeout", "connections"]
     check_positive(args, *numbers, *(["threads"] if args.threads is not None else []))
+    if args.explain < 0:
+        raise UserError(f"explain is {args.explain}", hint="it must not be below 0")
     if args.max_wait_ms < 0:
         raise UserError(f"max_wait_ms is {args.max_wait_ms}", hint="it must not be below 0")
     from replicate.serving.connection import Limits
@@ -76,11 +86,15 @@ def run(args: argparse.Namespace) -> int:
 
         batcher = Microbatcher(open_model, args.max_batch, args.max_wait_ms / 1000, args.queue, metrics.batches.observe)
         runtime = batcher.start().runtime
+        # A model is for one thread, and labels shall not wait for explanations, of which each is a batch by itself.
+        explaining = Microbatcher(lambda: Explainer(open_model()), 1, 0.0, args.explain) if args.explain else None
+        if explaining is not None:
+            explaining.start()
         facts = Facts(
             weights_digest(args.model), len(runtime.labels), runtime.name, runtime.precision, args.max_seq_length
         )
         room = Room()
-        app: Any = create_app(batcher, facts, metrics, args.max_body, room)
+        app: Any = create_app(batcher, facts, metrics, args.max_body, room, explaining)
         if token:
             app = TokenGuard(app, token)
         address = address_of(bound)
@@ -93,6 +107,9 @@ def run(args: argparse.Namespace) -> int:
     # Every connection is closed by now: what is still pending, nobody waits for any more.
     unanswered = batcher.pending
     batcher.close(LAST)
+    if explaining is not None:
+        unanswered += explaining.pending
+        explaining.close(LAST)
     if unanswered:
         print(f"replicate: stopped with {unanswered} texts unanswered", file=sys.stderr)
     return int(unanswered > 0)

@@ -65,6 +65,11 @@ class Dataset:
                 raise ValueError("a label index is out of range")
 
     @property
+    def labelled(self) -> dict[str, Split]:
+        """The parts that have labels, by name: train, dev, and test where there is one."""
+        return {"train": self.train, "dev": self.dev, **({"test": self.test} if self.test is not None else {})}
+
+    @property
     def digests(self) -> dict[str, str]:
         """SHA-256 (hexadecimal) of the bytes that `write_dataset` writes, by part: labels, train, dev, unlabelled."""
         parts = ("labels", "train", "dev", "unlabelled")

@@ -82,7 +82,7 @@ class Labeller:
         Raises:
             NoAnswer: the model's answer is not a number, or of another shape than the labels.
         """
-        rows, truncated = self._rows(texts)
+        rows, truncated = self.rows(texts)
         empty = [index for index, row in enumerate(rows) if len(row) == _NO_TEXT]
         if empty:
             yield [(index, Prediction(texts[index], None, None)) for index in empty]
@@ -93,14 +93,18 @@ class Labeller:
             indices = [filled[place] for place in places]
             ids = batching.pad([rows[index] for index in indices], self.runtime.tokenizer.pad_token_id)
             found = []
-            for index, row in zip(indices, self._probabilities(ids), strict=True):
+            for index, row in zip(indices, softmax(self.logits(ids)), strict=True):
                 best = int(row.argmax())
                 label, probability = self.runtime.labels[best], float(row[best])
                 found.append((index, Prediction(texts[index], label, probability, truncated[index])))
             yield found
 
-    def _probabilities(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Probabilities [batch, classes]; NoAnswer where the model has none."""
+    def logits(self, ids: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Logits [batch, classes] of padded token ids [batch, length].
+
+        Raises:
+            NoAnswer: the model's answer is not a number, or of another shape than the labels.
+        """
         logits, classes = self.runtime.logits(ids), len(self.runtime.labels)
         if logits.shape != (len(ids), classes):
             raise NoAnswer(
@@ -108,7 +112,20 @@ class Labeller:
             )
         if not np.isfinite(logits).all():
             raise NoAnswer("the model's answer is not a number", hint=_BROKEN)
-        return softmax(logits)
+        return np.asarray(logits, dtype=np.float64)
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Probabilities [texts, classes]; those of an empty text mean nothing.
+
+        Raises:
+            NoAnswer: as `batches`.
+        """
+        rows, _ = self.rows(texts)
+        found = np.empty((len(rows), len(self.runtime.labels)))
+        for places in batching.sorted_batches([len(row) for row in rows], self.batch_size):
+            ids = batching.pad([rows[place] for place in places], self.runtime.tokenizer.pad_token_id)
+            found[places] = softmax(self.logits(ids))
+        return found
 
     def label(self, texts: Sequence[str]) -> list[Prediction]:
         """One prediction for each text, in order."""
@@ -120,8 +137,8 @@ class Labeller:
         for chunk in chunks(texts, self.batch_size * batching.POOL):
             yield self.label(chunk)
 
-    def _rows(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], list[bool]]:
-        """Token ids of each text, and whether some of it was left out."""
+    def rows(self, texts: Sequence[str]) -> tuple[list[NDArray[np.int64]], list[bool]]:
+        """Token ids of each text with [CLS] and [SEP], and whether some of it was left out."""
         length, tokenizer = self.max_seq_length, self.runtime.tokenizer
         stripped = [text.lstrip() for text in texts]
         # One token more than fits tells a text that is too long from one that just fits.

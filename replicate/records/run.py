@@ -15,6 +15,9 @@ from replicate.records.migrations import SCHEMA, migrate
 
 # Below the records' folder; `records/timing_file.py` reads them.
 TIMING = "timing"
+# Beside it: figures of explanations (`records/explained.py`), and of audits.
+EXPLAINED = "explained"
+AUDITED = "audited"
 # Below a profile's folder of records: pretrained nets that are kept with them, and the plans that its seeds follow.
 NETS = "nets"
 PLAN = "plan.json"
@@ -116,7 +119,7 @@ def read_records(folder: Path) -> list[Record]:
         inner = path.relative_to(folder)
         parts = inner.parts
         # What editors and file managers leave is hidden, and no record.
-        if parts[0] in (TIMING, HELD_OUT) or any(part.startswith(".") for part in parts):
+        if parts[0] in (TIMING, HELD_OUT, EXPLAINED, AUDITED) or any(part.startswith(".") for part in parts):
             continue
         if parts[1:2] == (NETS,) or parts[1:] == (PLAN,):
             continue

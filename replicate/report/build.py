@@ -14,12 +14,16 @@ from replicate.common.paths import EXPECTED, MEASURED, REPORT
 from replicate.corpus import generated
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import own_lines
+from replicate.findings.clean import compute_clean
 from replicate.findings.compute import Findings, compute
 from replicate.findings.evidence import Evidence, gather
+from replicate.findings.looked_at import compute_looked_at
 from replicate.findings.own import compute_own, own_evidence
 from replicate.findings.own_data import own_checkup
+from replicate.records.audited import load_audited
+from replicate.records.explained import load_explained
 from replicate.records.plans import read_plans
-from replicate.records.run import TIMING, Record, load_records, read_records
+from replicate.records.run import AUDITED, EXPLAINED, TIMING, Record, load_records, read_records
 from replicate.records.timing_file import load_timings
 from replicate.report.examples import Shown
 from replicate.report.html import html
@@ -42,8 +46,9 @@ def write(path: Path = REPORT) -> None:
     Raises:
         UserError: a file can't be written, or a picture can't be drawn since Matplotlib is missing.
     """
-    findings = compute(current_evidence())
-    files = _files(path, _site(findings, path))
+    evidence = current_evidence()
+    findings = compute(evidence)
+    files = _files(path, _site(findings, evidence, path))
     # All of it is made before anything is written.
     for file, content in {**files, **_readmes(path, findings)}.items():
         write_text(file, content)
@@ -58,7 +63,13 @@ def write_html(target: Path, path: Path = REPORT) -> None:
         UserError: it can't be written.
     """
     evidence = current_evidence()
-    _write_html(target, path, _site(compute(evidence), path), evidence.records, Shown(generated.generate(), texts=True))
+    _write_html(
+        target,
+        path,
+        _site(compute(evidence), evidence, path),
+        evidence.records,
+        Shown(generated.generate(), texts=True),
+    )
 
 
 def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts: bool = False) -> Path:
@@ -124,8 +135,9 @@ def check(path: Path = REPORT) -> int:
     Raises:
         UserError: a file can't be read, or a picture can't be drawn since Matplotlib is missing.
     """
-    findings = compute(current_evidence())
-    files = _files(path, _site(findings, path))
+    evidence = current_evidence()
+    findings = compute(evidence)
+    files = _files(path, _site(findings, evidence, path))
     stale = False
     for file, new in {**files, **_readmes(path, findings)}.items():
         old = _read(file)
@@ -154,10 +166,12 @@ def _profiles() -> dict[str, Profile]:
     return {name: load_profile(name) for name in profile_ids()}
 
 
-def _site(findings: Findings, path: Path) -> Site:
+def _site(findings: Findings, evidence: Evidence, path: Path) -> Site:
     """The project's pages, for a front page at `path`."""
+    clean = compute_clean(evidence, load_audited(MEASURED / AUDITED))
+    looked_at = compute_looked_at(load_explained(MEASURED / EXPLAINED))
     measured = Path(os.path.relpath(MEASURED, path.resolve().parent)).as_posix()
-    return Site(project_pages(findings), records=measured)
+    return Site(project_pages(findings, clean, looked_at), records=measured)
 
 
 def _files(path: Path, site: Site) -> dict[Path, str]:

@@ -28,7 +28,13 @@ _TAGS = {"code": "code", "strong": "strong", "emphasis": "em"}
 _SECTIONS = (2, 3)
 
 
-def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iterable[Shown] = ()) -> str:
+def html(
+    site: Site,
+    records: Iterable[Record] = (),
+    base: str = "",
+    shown: Iterable[Shown] = (),
+    filters: tuple[str, str] = ("Profile", "Row"),
+) -> str:
     """The file.
 
     Args:
@@ -36,15 +42,12 @@ def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iter
         records: runs whose dev examples can be looked at.
         base: the way from the file's folder to the front page's, before every relative link; "" where they are one.
         shown: data whose examples may be shown. Of other data the file has the number of an example, no text.
+        filters: what the page calls the profiles and the rows of its lines.
 
     Raises:
         ValueError: a link to a heading that no page has.
     """
     style, script = ((WEB / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
     data = json.dumps(page_data(records, shown), ensure_ascii=False, separators=(",", ":"))
     # Inside a script element only these can end it or open a comment.
     data = data.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
@@ -53,7 +56,7 @@ def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iter
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">
+<meta http-equiv="Content-Security-Policy" content="{escape(policy(style, script))}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{escape(plain(site.pages[0].title))}</title>
@@ -64,7 +67,7 @@ def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iter
 <nav aria-label="Pages">
 {_ways(site)}
 </nav>
-<div id="filter" hidden></div>
+<div id="filter" data-profiles="{escape(filters[0])}" data-rows="{escape(filters[1])}" hidden></div>
 </header>
 <main>
 {pages}
@@ -78,6 +81,14 @@ def html(site: Site, records: Iterable[Record] = (), base: str = "", shown: Iter
 </body>
 </html>
 """
+
+
+def policy(style: str, script: str = "") -> str:
+    """The content security policy of a page that has this style and this script alone, and loads nothing."""
+    scripts = f"script-src '{_hash(script)}'; " if script else ""
+    return (
+        f"default-src 'none'; img-src data:; style-src '{_hash(style)}'; {scripts}base-uri 'none'; form-action 'none'"
+    )
 
 
 def _hash(text: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from replicate.findings.apart import Apart
 from replicate.findings.augmentation import AugmentationFinding
+from replicate.findings.clean import CleanFinding
 from replicate.findings.compression import CompressionFinding
 from replicate.findings.compute import Findings
+from replicate.findings.looked_at import LookedAtFinding
 from replicate.findings.method import Method
 from replicate.findings.own import OwnFindings
 from replicate.findings.published import Published
@@ -14,8 +18,10 @@ from replicate.report.sections.advice import section_advice
 from replicate.report.sections.answer import section_answer
 from replicate.report.sections.apart import section_apart
 from replicate.report.sections.augmentation import section_augmentation
+from replicate.report.sections.clean import contested_sentence, section_clean
 from replicate.report.sections.compression import section_compression
 from replicate.report.sections.inference import section_inference
+from replicate.report.sections.looked_at import section_looked_at
 from replicate.report.sections.method import section_method
 from replicate.report.sections.own import section_own_answer
 from replicate.report.sections.published import section_published
@@ -29,13 +35,21 @@ Entry = tuple[Page, Prose]
 _PRINTED = "every published figure with its verdict, and what the printed totals alone can show."
 
 
-def project_pages(findings: Findings) -> tuple[Page, ...]:
-    """The pages of the project's own report, the front page first."""
+def project_pages(
+    findings: Findings, clean: CleanFinding | None = None, looked_at: Sequence[LookedAtFinding] = ()
+) -> tuple[Page, ...]:
+    """The pages of the project's own report, the front page first.
+
+    Args:
+        findings: what the records say.
+        clean: what is known of the data.
+        looked_at: what explanations say.
+    """
     main, *others = findings.published
     front = [
         *section_answer(findings.answer),
         *section_advice(findings.advice, findings.answer),
-        *section_sure(findings.answer, findings.method),
+        *section_sure(findings.answer, findings.method, contested_sentence(clean, main.table) if clean else ""),
     ]
     return _with_front(
         "Does the table hold?",
@@ -49,6 +63,8 @@ def project_pages(findings: Findings) -> tuple[Page, ...]:
                 "how fast every net is in every runtime and precision, machine by machine.",
             ),
             _augmentation(findings.augmentation),
+            *_explained(looked_at),
+            *_clean(clean),
             *((_published(one, one.table.id, _brief(one.table.id)), _PRINTED) for one in others),
             *(_apart(one, "not a replication") for one in findings.apart if not one.same_data),
             _method(findings.method),
@@ -93,6 +109,19 @@ def _compression(finding: CompressionFinding) -> Entry:
 def _augmentation(finding: AugmentationFinding) -> Entry:
     blocks = section_augmentation(finding)
     return page("augmentation", "Augmentation", "Does augmentation help?", blocks), "each way beside its controls."
+
+
+def _explained(findings: Sequence[LookedAtFinding]) -> list[Entry]:
+    about = "are explanations faithful, and do pruned and distilled nets look where their parents look?"
+    blocks = section_looked_at(findings)
+    return [(page("explanations", "Explanations", "What the models look at", blocks), about)]
+
+
+def _clean(finding: CleanFinding | None) -> list[Entry]:
+    if finding is None:
+        return []
+    about = "what an audit finds, and each row's score without the dev lines that nearly all records contradict."
+    return [(page("data", "Data", "How clean is the data?", section_clean(finding)), about)]
 
 
 def _method(finding: Method) -> Entry:

@@ -8,16 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
-
-from replicate.inference.predict import Prediction
+from typing import Any, Generic, Protocol, TypeVar
 
 
 class Batches(Protocol):
-    """What answers texts: `predict.Labeller`."""
+    """What answers texts, with whatever it answers: `predict.Labeller`, `occlusion.Explainer`."""
 
-    def batches(self, texts: Sequence[str]) -> Iterator[list[tuple[int, Prediction]]]:
-        """Predictions beside the indices of their texts, a batch at a time, every index once."""
+    def batches(self, texts: Sequence[str]) -> Iterator[list[tuple[int, Any]]]:
+        """Answers beside the indices of their texts, a batch at a time, every index once."""
         ...
 
 
@@ -43,8 +41,8 @@ class _Job:
     texts: tuple[str, ...]
     arrived: float
     left: deque[int]
-    future: Future[list[Prediction]] = field(default_factory=Future)
-    found: dict[int, Prediction] = field(default_factory=dict)
+    future: Future[list[Any]] = field(default_factory=Future)
+    found: dict[int, Any] = field(default_factory=dict)
 
 
 # Of a request, some texts by their indices.
@@ -101,8 +99,8 @@ class Microbatcher(Generic[Model]):
         """Whether no more requests are taken."""
         return self._closed
 
-    def submit(self, texts: Sequence[str]) -> Future[list[Prediction]]:
-        """Take a request; its future gets one prediction for each text, in order.
+    def submit(self, texts: Sequence[str]) -> Future[list[Any]]:
+        """Take a request; its future gets one answer for each text, in order.
 
         Raises:
             TooMany, Full, Closed: it is not taken.
@@ -190,9 +188,9 @@ class Microbatcher(Generic[Model]):
         try:
             for batch in model.batches([job.texts[index] for job, index in places]):
                 self._on_batch(len(batch))
-                for place, prediction in batch:
+                for place, answer in batch:
                     job, index = places[place]
-                    job.found[index] = prediction
+                    job.found[index] = answer
                     if len(job.found) == len(job.texts):
                         self._settle(job)
         except Exception as error:

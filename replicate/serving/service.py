@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -19,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.requests import ClientDisconnect
 
 from replicate.common.errors import UserError
-from replicate.inference.predict import Labeller, NoAnswer, Prediction
+from replicate.explain.occlusion import Explainer
+from replicate.inference.predict import Labeller, NoAnswer
 from replicate.serving.memory import SMALL, NoRoom, Room
 from replicate.serving.microbatch import Closed, Full, Microbatcher, TooMany
 
@@ -91,11 +93,19 @@ class Metrics:
             "replicate_batch_texts", "Texts computed together.", registry=self.registry, buckets=_TEXTS
         )
         self.truncated = Counter("replicate_truncated_texts", "Texts that were cut.", registry=self.registry)
+        self.explained = Counter(
+            "replicate_explain_requests", "Requests for /explain.", ["status"], registry=self.registry
+        )
         self.queue = Gauge("replicate_queue_texts", "Texts taken and not yet answered.", registry=self.registry)
 
 
 def create_app(
-    batcher: Microbatcher[Labeller], facts: Facts, metrics: Metrics, max_body: int, room: Room | None = None
+    batcher: Microbatcher[Labeller],
+    facts: Facts,
+    metrics: Metrics,
+    max_body: int,
+    room: Room | None = None,
+    explaining: Microbatcher[Explainer] | None = None,
 ) -> FastAPI:
     """The service as an ASGI application.
 
@@ -105,38 +115,34 @@ def create_app(
         metrics: where requests are counted.
         max_body: largest body of a request, in bytes.
         room: what large bodies hold together; by default some 32 MB.
+        explaining: explains texts, in a queue of its own; there is no /explain without it.
     """
     shared = room or Room()
     # Their pages would load scripts from elsewhere; the schema is in /openapi.json.
     app = FastAPI(title="replicate serve", docs_url=None, redoc_url=None)
     metrics.queue.set_function(lambda: batcher.pending)
 
-    async def answer(request: Request) -> dict[str, Any]:
+    async def answer(request: Request, model: Microbatcher[Any]) -> list[Any]:
         with holding(shared) as held:
             question = parsed(await body_of(request, max_body, held))
-            return await predictions(request, question)
+            return await answers(request, question, model)
 
-    async def predictions(request: Request, question: Question) -> dict[str, Any]:
+    async def answers(request: Request, question: Question, model: Microbatcher[Any]) -> list[Any]:
         try:
-            future = batcher.submit(question.all)
+            future = model.submit(question.all)
         except TooMany:
-            raise Refused(413, f"{len(question.all)} texts in one request; at most {batcher.capacity}") from None
+            raise Refused(413, f"{len(question.all)} texts in one request; at most {model.capacity}") from None
         except (Full, Closed) as error:
             what = "the queue is full" if isinstance(error, Full) else "the service stops"
             raise Refused(503, what, {"Retry-After": str(RETRY_SECONDS)}) from None
-        found = await answered(request, future)
-        metrics.truncated.inc(sum(one.truncated for one in found))
-        return {"predictions": [one.to_json() for one in found], "model": facts.model}
+        return await answered(request, future)
 
-    schema = {"content": {"application/json": {"schema": Question.model_json_schema()}}, "required": True}
-
-    @app.post("/predict", openapi_extra={"requestBody": schema})
-    async def predict(request: Request) -> Response:
-        """A label and its probability for each text, in order."""
-        started = time.perf_counter()
+    async def responded(request: Request, model: Microbatcher[Any], name: str) -> tuple[Response, list[Any]]:
+        """A response whose list `name` has the model's answers, and those."""
+        found: list[Any] = []
         try:
-            response = JSONResponse(await answer(request))
-            metrics.seconds.observe(time.perf_counter() - started)
+            found = await answer(request, model)
+            response = JSONResponse({name: [one.to_json() for one in found], "model": facts.model})
         except Refused as refused:
             response = JSONResponse({"detail": str(refused)}, refused.status, refused.headers)
         except ClientDisconnect:
@@ -148,8 +154,29 @@ def create_app(
             # One line says all of what we raise; where it lies on this machine is nobody else's business.
             print(f"replicate: {error}" if isinstance(error, UserError) else traceback.format_exc(), file=sys.stderr)
             response = JSONResponse({"detail": "the model failed; the service's log says how"}, 500)
+        return response, found
+
+    schema = {"content": {"application/json": {"schema": Question.model_json_schema()}}, "required": True}
+
+    @app.post("/predict", openapi_extra={"requestBody": schema})
+    async def predict(request: Request) -> Response:
+        """A label and its probability for each text, in order."""
+        started = time.perf_counter()
+        response, found = await responded(request, batcher, "predictions")
+        if response.status_code == HTTPStatus.OK:
+            metrics.truncated.inc(sum(one.truncated for one in found))
+            metrics.seconds.observe(time.perf_counter() - started)
         metrics.requests.labels(response.status_code).inc()
         return response
+
+    if explaining is not None:
+
+        @app.post("/explain", openapi_extra={"requestBody": schema})
+        async def explain(request: Request) -> Response:
+            """For each text its two best labels, and what each piece of it adds to them."""
+            response, _ = await responded(request, explaining, "explanations")
+            metrics.explained.labels(response.status_code).inc()
+            return response
 
     def stopping(request: Request) -> bool:
         return batcher.closed or getattr(request.state, "stopping", False)
@@ -168,7 +195,8 @@ def create_app(
     @app.get("/live")
     async def live() -> Response:
         """Whether it works at all; where it doesn't, only a new start helps."""
-        return JSONResponse({"live": batcher.alive}, 200 if batcher.alive else 503)
+        alive = batcher.alive and (explaining is None or explaining.alive)
+        return JSONResponse({"live": alive}, 200 if alive else 503)
 
     @app.get("/metrics")
     async def figures() -> Response:
@@ -206,11 +234,11 @@ def holding(room: Room) -> Iterator[Holding]:
         room.give(one.held)
 
 
-async def answered(request: Request, future: Future[list[Prediction]]) -> list[Prediction]:
+async def answered(request: Request, future: Future[list[Any]]) -> list[Any]:
     """What the model says; where the client leaves before, the model need not say it (ClientDisconnect)."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
-    def tell(_: Future[list[Prediction]]) -> None:
+    def tell(_: Future[list[Any]]) -> None:
         # The service may have stopped meanwhile.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(ended.set)

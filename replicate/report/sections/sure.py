@@ -9,8 +9,14 @@ from replicate.report.sections.origins import net_facts
 from replicate.report.words import STATISTICS, plural
 
 
-def section_sure(answer: Answer, method: Method) -> list[Block]:
-    """How many false words to expect, what the intervals are about, and what they rest on."""
+def section_sure(answer: Answer, method: Method, contested: str = "") -> list[Block]:
+    """How many false words to expect, what the intervals are about, and what they rest on.
+
+    Args:
+        answer: to what.
+        method: how it was measured.
+        contested: what is known of labels that the nets contest, as a sentence.
+    """
     if not method.profiles:
         return []
     families = answer.families
@@ -47,6 +53,8 @@ def section_sure(answer: Answer, method: Method) -> list[Block]:
         "Intervals are about other seeds, on this dev set and these pretrained nets; the dev set also chooses the step "
         "that is scored. A claim that was decided early has an estimate that leans outwards: read the interval."
     )
+    if contested:
+        told.append((f"{contested} ", Link("Which, and what they cost each row", "docs/report/data.md"), "."))
     if sum(one.dirty for runs in method.profiles for one in runs.environments):
         told.append(
             (

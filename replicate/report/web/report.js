@@ -83,8 +83,8 @@
   const sections = [...document.querySelectorAll("main section[data-profiles]")];
   const all = (name) => [...new Set([...lines, ...sections].flatMap((one) => words(one, name)))].sort();
   const filter = document.getElementById("filter");
-  const [profileLabel, profile] = labelled("Profile", ["all", ...all("profiles")]);
-  const [rowLabel, row] = labelled("Row", ["all", ...all("rows")]);
+  const [profileLabel, profile] = labelled(filter.dataset.profiles, ["all", ...all("profiles")]);
+  const [rowLabel, row] = labelled(filter.dataset.rows, ["all", ...all("rows")]);
   const reset = element("button", { type: "button", class: "plain" }, "Show everything");
   const status = element("span", { role: "status", class: "quiet" });
   const fits = (one, name, wanted) => {

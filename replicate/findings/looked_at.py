@@ -1,0 +1,85 @@
+"""What the models look at: whether explanations are faithful, and whether small nets look where their parents look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from replicate.records.explained import ExplainedRecord, ExplainedRun
+from replicate.verdicts.effects import ClaimStatus
+from replicate.verdicts.equivalence import NO_INTERVAL, Interval
+from replicate.verdicts.moderated import Cells, Moderated, moderate_cells
+from replicate.verdicts.sequential import outward
+
+_LEVEL = 0.05
+# A spread of two seeds is luck.
+FEWEST = 3
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """One row over its seeds.
+
+    Attributes:
+        table: of the row.
+        row: its id.
+        runs: its seeds.
+    """
+
+    table: str
+    row: str
+    runs: tuple[ExplainedRun, ...]
+
+    def gains(self) -> list[float]:
+        """By how much the net agrees more with its parent than with the same row of another seed (rank), by seed."""
+        return [one.parent.rank - one.peer.rank for one in self.runs if one.parent and one.peer]
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Whether a row looks where its parent looks.
+
+    Attributes:
+        status: what the interval allows.
+        interval: of the mean gain, as printed; NaN where fewer than three seeds have one.
+    """
+
+    status: ClaimStatus
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class LookedAtFinding:
+    """The rows of one record, and the verdicts on those with a parent: does the net look where its parent looks?"""
+
+    record: ExplainedRecord
+    rows: tuple[LookedAt, ...]
+    verdicts: tuple[tuple[LookedAt, Looks], ...]
+
+
+def compute_looked_at(records: Sequence[ExplainedRecord]) -> tuple[LookedAtFinding, ...]:
+    """What the records say."""
+    return tuple(_finding(record) for record in records)
+
+
+def _finding(record: ExplainedRecord) -> LookedAtFinding:
+    of_row: dict[tuple[str, str], list[ExplainedRun]] = {}
+    for one in record.runs:
+        of_row.setdefault((one.table, one.row), []).append(one)
+    rows = tuple(
+        LookedAt(table, row, tuple(sorted(runs, key=lambda one: one.seed))) for (table, row), runs in of_row.items()
+    )
+    children = [one for one in rows if any(run.parent for run in one.runs)]
+    # The children are one family: each gets its share of the level.
+    study = [Cells((1.0,), (one.gains(),), 0.0) for one in children]
+    found = moderate_cells(study, _LEVEL / len(children), prior_df=0) if children else ()
+    return LookedAtFinding(record, rows, tuple((row, _looks(one)) for row, one in zip(children, found, strict=True)))
+
+
+def _looks(found: Moderated) -> Looks:
+    if found.n < FEWEST:
+        return Looks("undecided", NO_INTERVAL)
+    low, high = (float(end) for end in outward(*map(np.asarray, found.ci)))
+    return Looks("supported" if low > 0 else "contradicted" if high < 0 else "undecided", (low, high))

@@ -1,0 +1,136 @@
+"""The pages on the data and on explanations: from records, with figures that are known beforehand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from replicate.common.errors import UserError
+from replicate.common.paths import MEASURED
+from replicate.findings.clean import compute_clean
+from replicate.findings.evidence import gather
+from replicate.findings.looked_at import compute_looked_at
+from replicate.records.audited import AuditRecord, load_audited, read_audited, write_audited
+from replicate.records.explained import (
+    Agreement,
+    ExplainedRecord,
+    ExplainedRun,
+    load_explained,
+    read_explained,
+    write_explained,
+)
+from replicate.records.run import AUDITED, EXPLAINED, read_records
+from replicate.report.blocks import Table
+from replicate.report.markdown import markdown
+from replicate.report.pages import page
+from replicate.report.sections.clean import contested_sentence, section_clean
+from replicate.report.sections.looked_at import section_looked_at
+from replicate.report.site import Site
+from replicate.scores.packing import pack_bits, pack_predictions
+from tests.synthetic import GOLD, PROFILES, article, runs
+
+AUDIT = AuditRecord(
+    name="corpus",
+    command=("replicate", "audit", "corpus"),
+    dev="d",
+    parts={"train": 200, "dev": 100},
+    counts={"label": {"train": 7, "dev": 3}, "leak": {"train": 0, "dev": 0}},
+    shift=0.125,
+    shifted=("治疗",),
+    thin=(),
+    records=12,
+)
+PARENT, PEER = Agreement(0.8, 0.7, 0.2, 0.9), Agreement(0.4, 0.5, 0.2, 0.9)
+
+
+def explained(ranks: tuple[float, ...]) -> ExplainedRecord:
+    """A record of a pruned row whose nets agree with their parents so much, and 0.4 with another seed."""
+    made = [
+        ExplainedRun("t", "prune", seed, 0.4, 0.0, (0.1, 0.3), replace(PARENT, rank=rank), PEER)
+        for seed, rank in enumerate(ranks, start=1)
+    ]
+    base = ExplainedRun("t", "base", 1, 0.5, -0.1, (0.1, 0.3))
+    return ExplainedRecord("small", "small", "d", 100, "occlusion", "c", (base, *made))
+
+
+def test_records_read_back_as_written(tmp_path: Path) -> None:
+    """Both kinds, and the committed ones; other readers of the folder pass them by."""
+    write_audited(AUDIT, tmp_path / AUDITED)
+    write_explained(explained((0.8, 0.7)), tmp_path / EXPLAINED)
+    assert load_audited(tmp_path / AUDITED) == (AUDIT,)
+    assert load_explained(tmp_path / EXPLAINED) == (explained((0.8, 0.7)),)
+    assert read_records(tmp_path) == []
+    assert load_audited(tmp_path / "none") == ()
+    assert load_explained(tmp_path / "none") == ()
+    assert load_audited(MEASURED / AUDITED)
+    assert load_explained(MEASURED / EXPLAINED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("audit", {"schema": 9}),
+        ("audit", {"name": "other"}),
+        ("audit", {"counts": {"label": {"train": -1}}}),
+        ("audit", {"more": 1}),
+        ("explained", {"schema": 9}),
+        ("explained", {"texts": "many"}),
+        ("explained", {"runs": [{}]}),
+        ("explained", {"runs": 7}),
+    ],
+)
+def test_damaged_records_are_refused(kind: str, change: dict[str, object], tmp_path: Path) -> None:
+    """In one line with the file's name."""
+    path = write_audited(AUDIT, tmp_path) if kind == "audit" else write_explained(explained((0.8,)), tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    with pytest.raises(UserError, match=path.name):
+        (read_audited if kind == "audit" else read_explained)(path)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "status"),
+    [
+        ((0.8, 0.82, 0.79, 0.81), "supported"),
+        ((0.1, 0.12, 0.09, 0.11), "contradicted"),
+        ((0.1, 0.9, 0.2, 0.7), "undecided"),
+        ((0.8,), "undecided"),
+    ],
+)
+def test_verdict_on_looking_where_the_parent_looks(ranks: tuple[float, ...], status: str) -> None:
+    """It needs more agreement with the parent than with another seed of the same row."""
+    (found,) = compute_looked_at([explained(ranks)])
+    assert [(one.row, verdict.status) for one, verdict in found.verdicts] == [("prune", status)]
+    tables = [block for block in section_looked_at([found]) if isinstance(block, Table)]
+    assert [len(table.lines) for table in tables] == [2, 1]
+
+
+def test_contested_lines_beside_the_scores_as_given(tmp_path: Path) -> None:
+    """Four lines that twelve records give one other label: scores without them are those of the other 96."""
+    table = article(tmp_path)
+    made = []
+    for one in runs("base", [20] * 12, "small"):
+        predicted = GOLD.copy()
+        predicted[:4], predicted[50:56] = 2, 0
+        right = predicted == GOLD
+        made.append(replace(one, predictions=pack_predictions(predicted), correct=pack_bits(right)))
+    clean = compute_clean(gather({table.id: table}, made, PROFILES), [AUDIT])
+    (found,) = clean.contested
+    assert (found.lines, found.examples, found.records) == (10, 100, 12)
+    (row,) = (one for one in found.rows if one.result.row.id == "base")
+    assert set(np.round(list(row.as_given.values()), 6)) == {0.9}
+    assert set(row.without.values()) == {1.0}
+    text = markdown(Site((page("data", "Data", "Data", section_clean(clean)),)))["docs/report/data.md"]
+    assert "10 of 100" in text
+    assert "治疗" in text
+    assert "10.00%" in contested_sentence(clean, table)
+    assert contested_sentence(replace(clean, contested=()), table) == ""
+
+
+def test_few_records_contest_nothing(tmp_path: Path) -> None:
+    """Nine don't."""
+    table = article(tmp_path)
+    assert compute_clean(gather({table.id: table}, runs("base", [20] * 9, "small"), PROFILES), []).contested == ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -14,6 +14,7 @@ from replicate.findings.augmentation import AugmentationFinding, compute_augment
 from replicate.findings.compared import ClaimResult
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all, tables_apart
+from replicate.findings.decided import Decided, decided
 from replicate.findings.evidence import Evidence
 from replicate.findings.method import Method, compute_method
 from replicate.findings.standing import Standing, standing
@@ -21,6 +22,7 @@ from replicate.records.run import Record
 from replicate.runs.held_out import HeldOut
 from replicate.tables.profile import Profile
 from replicate.tables.table import DatasetFacts, ResultsTable, Setting, in_order
+from replicate.verdicts.plan import Plan
 
 REASON = "these data, of which nothing is published"
 
@@ -36,6 +38,7 @@ class OwnAnswer:
         shown: what the seeds support of smaller nets besides.
         data: what the data look like, in lines.
         held_out: what the rows that dev has chosen score on the test set, for each profile that has such.
+        decided: by profile, what the plans of the tables say of their claims.
     """
 
     facts: DatasetFacts
@@ -44,6 +47,7 @@ class OwnAnswer:
     shown: tuple[ClaimResult, ...]
     data: tuple[str, ...]
     held_out: tuple[HeldOut, ...] = ()
+    decided: tuple[tuple[Profile, Decided], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,19 @@ def own_evidence(
     )
 
 
-def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut] = ()) -> OwnFindings:
+def compute_own(
+    evidence: Evidence,
+    checkup: Checkup,
+    held_out: Sequence[HeldOut] = (),
+    kept: Mapping[tuple[str, str], Plan] | None = None,
+) -> OwnFindings:
     """What evidence on own data says.
 
     Args:
         evidence: of `own_evidence`.
         checkup: of the same data.
         held_out: scores on the data's test set.
+        kept: plans as they were before the first seed, by table and profile.
     """
     compared = compare_all(evidence)
     compression, augmentation = compute_compression(evidence, compared), compute_augmentation(evidence, compared)
@@ -107,6 +117,7 @@ def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut
         shown=advice.shown,
         data=tuple(told(checkup)),
         held_out=tuple(held_out),
+        decided=tuple(_decided(evidence, kept or {})),
     )
     return OwnFindings(
         answer=answer,
@@ -119,6 +130,16 @@ def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut
         advice=advice,
         method=compute_method(evidence),
     )
+
+
+def _decided(evidence: Evidence, kept: Mapping[tuple[str, str], Plan]) -> Iterator[tuple[Profile, Decided]]:
+    """Plans that somebody has followed, or whose first look there are seeds for."""
+    for profile in evidence.profiles:
+        for table in evidence.tables:
+            before = kept.get((table.id, profile.id))
+            found = decided(table, profile, evidence.records, before)
+            if found and (before or any(one.look >= found.plan.first for one in found.verdicts.values())):
+                yield profile, found
 
 
 def _unpublished(table: ResultsTable, facts: DatasetFacts) -> ResultsTable:

@@ -18,6 +18,7 @@ from replicate.findings.compute import Findings, compute
 from replicate.findings.evidence import Evidence, gather
 from replicate.findings.own import compute_own, own_evidence
 from replicate.findings.own_data import own_checkup
+from replicate.records.plans import read_plans
 from replicate.records.run import TIMING, Record, load_records, read_records
 from replicate.records.timing_file import load_timings
 from replicate.report.examples import Shown
@@ -80,7 +81,10 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
     checkup = own_checkup(dataset, evidence.profiles[0], own_lines(dataset))
     held_out = [found for one in evidence.profiles if (found := read_held_out(folder, one.id, dataset))]
-    site = Site(own_pages(compute_own(evidence, checkup, held_out)), records=".", in_project=False)
+    kept = {
+        (table, one.id): plan.plan for one in evidence.profiles for table, plan in read_plans(folder, one.id).items()
+    }
+    site = Site(own_pages(compute_own(evidence, checkup, held_out, kept)), records=".", in_project=False)
     return _write_apart(folder, site, evidence.records, Shown(dataset, texts), target)
 
 

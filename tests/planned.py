@@ -145,7 +145,8 @@ def runs(row: str, wrongs: Sequence[int], start: int = 1) -> list[Record]:
         one = record(row, seed, wrong, profile="small")
         history = [{"step": 1, "accuracy": 1 - wrong / 100, "f1": 0.5}]
         stage = {**one.stages[0], "key": f"{row}-{seed}", "seconds": 360.0, "summary": {"history": history}}
-        shared = {**stage, "stage": "pretrain", "key": f"net-{seed % 2}", "seconds": 1800.0}
+        net = {"stage": "pretrain", "key": f"net-{seed % 2}", "config": {"seed": seed % 2}, "seconds": 1800.0}
+        shared = {**stage, **net}
         found.append(replace(one, pretrained=f"digest-{seed % 2}", stages=(shared, stage)))
     return found
 

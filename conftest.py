@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -18,14 +18,17 @@ from _pytest.terminal import TerminalReporter
 from replicate.commands.ahead import run_ahead
 from replicate.commands.flags import seeds_of
 from replicate.commands.session import Session, chosen_profile, refusal
+from replicate.commands.until import Ended, check_seeds, plan_path, told, told_failures, until_decided, why_open
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
+from replicate.findings.rounds import Study, studies_of
 from replicate.runs.accept import Decision
 from replicate.runs.ask import selected
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile
+from replicate.tables.sequential import planned_claims
 from replicate.tables.table import Claim, ResultsTable, Row
 
 
@@ -35,6 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--profile", metavar="P", help="of profiles/ (default: paper on a usable GPU, else smoke)")
     group.addoption("--seeds", metavar="1,2,3", help="instead of the profile's seeds")
     group.addoption("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
+    group.addoption(
+        "--until-decided",
+        action="store_true",
+        help="run the rows of the tables' plans, seeds from 1 on, until every claim of a plan is decided; rows of no "
+        "plan are not run",
+    )
+    group.addoption("--max-seeds", type=int, metavar="N", help="with --until-decided: stop at so many seeds in all")
     group.addoption(
         "--timing",
         choices=("quick", "full"),
@@ -60,6 +70,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 BENCH = Path(__file__).resolve().with_name("bench")
+# What a plan's answer is beside the verdicts on claims that have none.
+BY_ANSWER = {"yes": "supported", "no": "contradicted", "undecided": "undecided"}
 PROFILE = pytest.StashKey[Profile]()
 LEFT_OUT = pytest.StashKey[int]()
 
@@ -71,9 +83,15 @@ def pytest_configure(config: pytest.Config) -> None:
     # Each process would judge its own rows, and write a report of them over the others'.
     if rows and config.getoption("dist", "no") != "no":
         raise pytest.UsageError("the cases of `pytest bench` share one process; --processes N runs seeds at once")
-    if any(config.getoption(name) for name in ("--profile", "--seeds", "--device")):
+    if config.getoption("--max-seeds") is not None and not config.getoption("--until-decided"):
+        raise pytest.UsageError("--max-seeds is about a plan's seeds; add --until-decided")
+    if config.getoption("--until-decided") and config.getoption("--seeds"):
+        raise pytest.UsageError("--until-decided takes seeds from 1 on; leave out --seeds")
+    if any(config.getoption(name) for name in ("--profile", "--seeds", "--device", "--until-decided")):
         try:
             profile_of(config)
+            if config.getoption("--until-decided"):
+                check_seeds(studies_of(load_tables(), profile_of(config)), config.getoption("--max-seeds"))
         except (UserError, argparse.ArgumentTypeError) as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -105,6 +123,8 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
     if profile:
         how = "as asked" if config.getoption("--profile") else "chosen for this machine"
         seeds = ", ".join(map(str, profile.seeds))
+        if config.getoption("--until-decided"):
+            seeds = "from 1 on until every claim of a plan is decided"
         lines.append(
             f"replicate: profile {profile.id} ({how}), device {profile.device}, seeds {seeds}, store {store_root()}"
         )
@@ -123,6 +143,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("row", rows, ids=[row.full_id for row in rows])
     if "claim" in metafunc.fixturenames:
         claims = [(tables[name], claim) for name in profile.tables for claim in tables[name].claims_under(profile.id)]
+        if metafunc.config.getoption("--until-decided"):
+            claims += [one for one in _added(tables, profile) if one not in claims]
         metafunc.parametrize(("table", "claim"), claims, ids=[f"{table.id}/{claim.id}" for table, claim in claims])
 
 
@@ -135,6 +157,7 @@ class Bench:
         session: runs and judges the rows.
         rows: the verdict of each row that was judged.
         claims: the same of claims, with the reason.
+        ended: what the rounds of the plans have come to, where they are followed.
         report: REPORT.md of the session, once it is written.
         decision: what was accepted, where somebody asked.
     """
@@ -142,8 +165,25 @@ class Bench:
     session: Session
     rows: dict[str, str] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)
+    ended: tuple[Ended, ...] = ()
     report: Path | None = None
     decision: Decision | None = None
+
+    def follow(self, studies: Sequence[Study], seeds: int | None, processes: int) -> None:
+        """Run the rows of these studies until their claims are decided; no other row is run."""
+        session = self.session
+        session.take([table.row(row) for table, row in selected(session.tables, session.profile, ())], ())
+        self.ended = until_decided(session, studies, seeds, processes)
+
+    def verdict(self, table: ResultsTable, claim: Claim) -> tuple[str, str]:
+        """Status and reason of a claim: by the plan where it is followed, else over the seeds that both rows have."""
+        for one in self.ended:
+            if one.study.table.id == table.id and claim.id in one.study.names:
+                found = one.found.verdicts[claim.id]
+                words = [found.word, why_open(one, claim.id), "post hoc" if claim.id in one.found.post_hoc else ""]
+                return BY_ANSWER[found.answer], "; ".join(filter(None, words))
+        verdict = self.session.claim(table, claim).verdict
+        return verdict.status, verdict.reason
 
     def finish(self, accept: bool, changed: bool) -> None:
         """Write the session's own report; accept what the rule lets through, if asked."""
@@ -162,7 +202,7 @@ class Bench:
         session = self.session
         in_order = [f"{table.id}/{row}" for table, row in selected(session.tables, session.profile, ())]
         lines = []
-        for name in filter(session.results.__contains__, in_order):
+        for name in (one for one in in_order if one in session.results and session.results[one].records):
             figures = [mean_sd(*session.results[name].summary(metric)) for metric in ("accuracy", "f1", "macro_f1")]
             lines.append((name, *figures, self.rows.get(name)))
         terminalreporter.section(f"replicate: profile {session.profile.id}")
@@ -171,6 +211,12 @@ class Bench:
         if self.claims:
             claims = tabulate(list(self.claims.items()), headers=("claim", "verdict"), disable_numparse=True)
             terminalreporter.write_line(f"\n{claims}")
+        if self.ended:
+            by_plan = tabulate(told(self.ended), headers="keys", disable_numparse=True)
+            plan = plan_path(session.runner, session.measured)
+            terminalreporter.write_line(f"\n{by_plan}\n\nplan in {plan}" if session.plans else f"\n{by_plan}")
+            for line in told_failures(self.ended):
+                terminalreporter.write_line(line)
         page = self.report.with_name("report.html")
         where = f"records in {session.runner.records}; report in {self.report} and {page}"
         if self.decision is None:
@@ -188,18 +234,58 @@ def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
     quiet = os.environ.get("REPLICATE_QUIET", "") == "1"
     bench = Bench(Session(Runner(profile_of(pytestconfig), Store(store_root()), quiet), load_tables()))
     pytestconfig.pluginmanager.register(bench, "replicate-bench")
-    run_ahead(_rows_of(request.session.items), bench.session.profile, pytestconfig.getoption("--processes"))
+    profile, processes = bench.session.profile, pytestconfig.getoption("--processes")
+    if pytestconfig.getoption("--until-decided"):
+        studies = _asked(request.session.items, studies_of(bench.session.tables, profile))
+        bench.follow(studies, pytestconfig.getoption("--max-seeds"), processes)
+    else:
+        names = _rows_of(request.session.items)
+        run_ahead({seed: names for seed in profile.seeds}, profile, processes)
     yield bench
     bench.finish(pytestconfig.getoption("--accept"), pytestconfig.getoption("--accept-changed"))
+
+
+def _added(tables: Mapping[str, ResultsTable], profile: Profile) -> Iterator[tuple[ResultsTable, Claim]]:
+    """The claims of the profile's plans, with their tables."""
+    for study in studies_of(tables, profile):
+        for claim, _ in planned_claims(study.table):
+            if claim.id in study.names:
+                yield study.table, claim
 
 
 def _rows_of(items: Sequence[pytest.Item]) -> list[str]:
     """The rows that the collected cases will ask for, by their full ids."""
     found: dict[str, None] = {}
-    for item in items:
-        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    for params in map(_params, items):
         if isinstance(row := params.get("row"), Row):
             found[row.full_id] = None
         if isinstance(claim := params.get("claim"), Claim) and isinstance(table := params.get("table"), ResultsTable):
             found |= {table.row(name).full_id: None for name in (claim.row, claim.against)}
     return [*found]
+
+
+def _asked(items: Sequence[pytest.Item], studies: Sequence[Study]) -> list[Study]:
+    """The studies of the claims that the collected cases are of, or that are about a row which one is of."""
+    params = [_params(item) for item in items]
+    rows = {(row.table, row.id) for one in params if isinstance(row := one.get("row"), Row)}
+    cases = {
+        (table.id, claim.id)
+        for one in params
+        if isinstance(table := one.get("table"), ResultsTable) and isinstance(claim := one.get("claim"), Claim)
+    }
+    found = []
+    for study in studies:
+        table = study.table.id
+        names = tuple(
+            claim.name
+            for claim in study.claims
+            if (table, claim.name) in cases or rows & {(table, claim.a), (table, claim.b)}
+        )
+        if names:
+            found.append(replace(study, names=names))
+    return found
+
+
+def _params(item: pytest.Item) -> Mapping[str, object]:
+    """What a case is of, by the name of its argument."""
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}

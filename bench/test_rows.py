@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def test_row_runs(row: Row, bench: Bench) -> None:
     """Every seed of the row ends well, and it answers better than always naming the commonest class would."""
     result = bench.session.result(row)
+    if not result.records:
+        pytest.skip("not-run: no claim of a plan that is followed is about it")
     assert not result.failed, "; ".join(f"seed {one.seed}: {one.status}, {one.reason}" for one in result.failed)
     for record in result.records:
         commonest = max(sum(counts) for counts in record.counts["confusion"]) / record.counts["examples"]

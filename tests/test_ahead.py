@@ -29,14 +29,14 @@ def kept(folder: Path) -> list[bool]:
 def test_every_seed_is_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More seeds than processes: all of them are run, and nothing is printed."""
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))
-    run_ahead([ROW], SMOKE, processes=2, offline=True)
+    run_ahead({seed: [ROW] for seed in SMOKE.seeds}, SMOKE, processes=2, offline=True)
     assert kept(tmp_path) == [True, True, True]
 
 
 def test_what_fails_there_is_left_to_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that they can't run is no error here: whoever runs it next tells of it."""
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))
-    run_ahead(["ernie3_kuake_qic/nobody"], SMOKE, processes=3, offline=True)
+    run_ahead({seed: ["ernie3_kuake_qic/nobody"] for seed in SMOKE.seeds}, SMOKE, processes=3, offline=True)
     assert kept(tmp_path) == [False, False, False]
 
 
@@ -46,7 +46,7 @@ def test_one_process_runs_nothing_ahead(
 ) -> None:
     """Neither does a session without rows."""
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
-    run_ahead(rows, SMOKE, processes, offline=True)
+    run_ahead({seed: rows for seed in SMOKE.seeds}, SMOKE, processes, offline=True)
     assert not (tmp_path / "store").exists()
 
 
@@ -70,6 +70,6 @@ def test_whoever_stops_this_process_stops_them(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))
     monkeypatch.setattr("subprocess.Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_ahead(["ernie3_kuake_qic/base"], SMOKE, processes=3, offline=True)
+        run_ahead({seed: ["ernie3_kuake_qic/base"] for seed in SMOKE.seeds}, SMOKE, processes=3, offline=True)
     assert len(started) == 3
     assert all(one.poll() is not None for one in started)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,56 +11,13 @@ import pytest
 from replicate.common.errors import UserError
 from replicate.common.paths import EXPECTED
 from replicate.findings.decided import decided
-from replicate.records.run import Record
 from replicate.records.strata import net_of, nets_of, scores_of, seed_at
-from replicate.tables.file import load_table, load_tables
+from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile, profile_ids
 from replicate.tables.sequential import plan_of
-from replicate.tables.table import ResultsTable
 from replicate.verdicts.decisions import beside
-from tests.synthetic import SMALL, TABLE, failure, record
-
-RULE = """
-[sequential]
-first = 5
-most = 20
-alpha = "0.05"
-rho = "2"
-spending = "power"
-metric = "accuracy"
-pairing = "seed"
-claims = ["prune-lowers"]
-margins = { accuracy = { value = "0.010", reason = "no smaller" }, f1 = { value = "0.010", reason = "nor here" } }
-[[sequential.added]]
-id = "prune-keeps-last"
-text = "Pruning keeps the accuracy of the last step."
-kind = "keeps"
-row = "prune"
-against = "base"
-metric = "accuracy_last"
-provenance = "ours"
-"""
-TWO = replace(SMALL, nets=2, model=None, unlabelled="generated")
-
-
-def planned(folder: Path, rule: str = RULE) -> ResultsTable:
-    """The synthetic table with a plan of its claim, which is about F1 too, and of one more."""
-    text = TABLE.replace('metrics = ["accuracy"]', 'metrics = ["accuracy", "f1"]')
-    text = text.replace("[[rows]]", '[tolerances.f1]\nvalue = "0.05"\nreason = "as it is"\n[[rows]]', 1)
-    (folder / "planned.toml").write_text(text + rule, encoding="utf-8")
-    return load_table(folder / "planned.toml")
-
-
-def runs(row: str, wrongs: Sequence[int], start: int = 1) -> list[Record]:
-    """A run a seed, on two nets in turn, each with a last evaluation that is its own score."""
-    found = []
-    for seed, wrong in enumerate(wrongs, start=start):
-        one = record(row, seed, wrong, profile="small")
-        history = [{"step": 1, "accuracy": 1 - wrong / 100, "f1": 0.5}]
-        stage = {**one.stages[0], "key": f"{row}-{seed}", "seconds": 360.0, "summary": {"history": history}}
-        shared = {**stage, "key": f"net-{seed % 2}", "seconds": 1800.0}
-        found.append(replace(one, pretrained=f"digest-{seed % 2}", stages=(shared, stage)))
-    return found
+from tests.planned import RULE, TWO, planned, runs
+from tests.synthetic import failure, record
 
 
 def test_seeds_and_places_are_two_names_of_one_run() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from replicate.common.cores import cores
 from replicate.tables.profile import Profile, load_profile
@@ -14,33 +14,33 @@ from replicate.tables.profile import Profile, load_profile
 AHEAD = "REPLICATE_AHEAD"
 
 
-def run_ahead(rows: Sequence[str], profile: Profile, processes: int, offline: bool = False) -> None:
+def run_ahead(asked: Mapping[int, Sequence[str]], profile: Profile, processes: int, offline: bool = False) -> None:
     """Have each seed's rows run by a process of its own, at most so many at once, and wait for all of them.
 
     What they made lies in the store, where this process finds it; what failed there is tried, and told, here. Each has
     its share of the cores, unless OMP_NUM_THREADS says otherwise: the number of threads decides the last bits of a net.
 
     Args:
-        rows: full ids.
+        asked: by seed, the full ids of its rows.
         profile: what they are run with; its settings have to be those of its file.
         processes: how many at once; 1 runs nothing ahead.
         offline: open no connection.
     """
-    if processes < 2 or len(profile.seeds) < 2 or not rows:
+    if processes < 2 or len(asked) < 2 or not any(asked.values()):
         return
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // processes))
-    words = [sys.executable, "-m", "replicate", "run", *rows, "--profile", profile.id, "--device", profile.device]
-    words += ["--quiet", *(["--offline"] if offline else [])]
+    words = ["--profile", profile.id, "--device", profile.device, "--quiet"]
+    words += ["--offline"] if offline else []
     if profile.dataset != load_profile(profile.id).dataset:
         words += ["--dataset_dir", profile.dataset]
     running: list[subprocess.Popen[bytes]] = []
     try:
-        for seed in profile.seeds:
+        for seed, rows in asked.items():
             if len(running) >= processes:
                 running.pop(0).wait()
             running.append(
                 subprocess.Popen(
-                    [*words, "--seeds", str(seed)],
+                    [sys.executable, "-m", "replicate", "run", *rows, *words, "--seeds", str(seed)],
                     env={**os.environ, "OMP_NUM_THREADS": threads, AHEAD: "1"},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -6,7 +6,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from replicate.common.paths import REPORT, store_root
 from replicate.common.progress import warn
 from replicate.corpus.checkup import told
 from replicate.findings.own_data import own_checkup
-from replicate.records.run import Record
+from replicate.records.run import Record, read_records
 from replicate.runs.ask import selected
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
@@ -43,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
     add_profile(parser, "paper, small, exploratory or smoke")
     add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
+    add(
+        "--until-decided",
+        action="store_true",
+        help="run the rows of the tables' plans, seeds from 1 on, until every claim of a plan is decided",
+    )
+    add("--max-seeds", type=int, metavar="N", help="with --until-decided: stop at so many seeds in all")
+    add("--plan", action="store_true", help="with --until-decided: say what to expect of it, and run nothing")
     add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
     add("--dry-run", action="store_true", help="print the plan of each row as a tree: what would run and what is kept")
@@ -62,12 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`replicate run`: 0 where every run ended well, and every row was accepted that should have been."""
+    _check_flags(args)
     accepting = args.accept or args.accept_changed
     if accepting and args.dataset_dir:
         raise UserError("--accept is for the profile's own data", hint="records of other data stay in the store")
     profile = load_profile(args.profile).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
     tables = load_tables()
+    if args.until_decided:
+        return _run_until(args, runner, tables)
     rows = list(selected(tables, profile, tuple(args.rows)))
     if args.dataset_dir:
         rows = _that_fit(runner, rows, bool(args.rows))
@@ -79,19 +90,82 @@ def run(args: argparse.Namespace) -> int:
             print(*_trees(runner, plans), sep="\n")
         return 0
     # The report's imports are many, and --help and --dry-run need none of them.
-    from replicate.commands.session import Session, refusal
-    from replicate.report import build as report
+    from replicate.commands.session import Session
 
     session = Session(runner, tables)
-    run_ahead([f"{table.id}/{row}" for table, row in rows], profile, args.processes, args.offline)
-    try:
+    names = [f"{table.id}/{row}" for table, row in rows]
+    run_ahead(dict.fromkeys(profile.seeds, names), profile, args.processes, args.offline)
+    with _own_kept(runner):
         session.run(table.row(row) for table, row in rows)
+    _tell([_result(record, not args.dataset_dir) for record in session.records], args.json)
+    return _finish(args, session)
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    """Refuse options that don't go together."""
+    if not args.until_decided:
+        for name, given in (("--max-seeds", args.max_seeds is not None), ("--plan", args.plan)):
+            if given:
+                raise UserError(f"{name} is about a plan's seeds", hint="add --until-decided")
+        return
+    if args.seeds:
+        raise UserError("--until-decided takes seeds from 1 on", hint="leave out --seeds; --max-seeds N stops before")
+    if args.dry_run:
+        raise UserError("--dry-run is for seeds that are known", hint="--until-decided --plan says what to expect")
+    if args.plan and (args.accept or args.accept_changed):
+        raise UserError("--plan runs nothing that could be accepted", hint="leave out --plan or --accept")
+
+
+def _run_until(args: argparse.Namespace, runner: Runner, tables: Mapping[str, ResultsTable]) -> int:
+    """Seeds until the claims of the plans are decided, or what to expect of that."""
+    # They need SciPy, and what is only printed doesn't.
+    from replicate.commands import until
+    from replicate.findings.rounds import fitting, studies_of
+
+    studies = studies_of(tables, runner.profile, tuple(args.rows))
+    until.check_seeds(studies, args.max_seeds)
+    if args.plan:
+        from replicate.commands.forecast import tell_forecasts
+
+        tell_forecasts(runner, studies, args.json)
+        return 0
+    if args.dataset_dir:
+        rows = [(study.table, row) for study in studies for row in study.rows]
+        studies = fitting(studies, [(table.id, row) for table, row in _that_fit(runner, rows, bool(args.rows))])
+        if not studies:
+            raise UserError("these data are not enough for any claim", hint="plain `replicate run` takes single rows")
+    from replicate.commands.session import Session
+
+    session = Session(runner, tables)
+    with _own_kept(runner):
+        ended = until.until_decided(session, studies, args.max_seeds, args.processes, args.offline)
+    if args.json:
+        _tell(until.told_as_json(ended), True)
+    else:
+        _tell(until.told(ended), False)
+        print(f"plan in {until.plan_path(runner, session.measured)}" if session.plans else "no plan was kept")
+    warn(until.told_failures(ended))
+    return _finish(args, session)
+
+
+@contextmanager
+def _own_kept(runner: Runner) -> Iterator[None]:
+    """Writes the report on somebody's own data where its runs end early: what has been run until then is not lost."""
+    try:
+        yield
     except UserError:
-        # What has been run until then is not lost.
-        if args.dataset_dir and any(runner.records.rglob("*.json")):
+        if not runner.on_article and read_records(runner.records):
+            from replicate.report import build as report
+
             report.write_own(runner.records, runner.dataset)
         raise
-    _tell([_result(record, not args.dataset_dir) for record in session.records], args.json)
+
+
+def _finish(args: argparse.Namespace, session: Session) -> int:
+    """The report on own data, what is accepted, where everything is, and the exit code."""
+    from replicate.commands.session import refusal
+
+    accepting = args.accept or args.accept_changed
     own = _own_report(session) if args.dataset_dir and AHEAD not in os.environ else None
     decision = session.accept(args.accept_changed) if accepting else None
     if not args.json:

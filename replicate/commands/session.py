@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +19,9 @@ from replicate.findings.rows import (
     judge_row_against_baseline,
     row_result,
 )
-from replicate.records.plans import read_plans
+from replicate.records.plans import Kept, read_plans, write_plans
 from replicate.records.run import Record, load_records
+from replicate.records.strata import of_plan
 from replicate.records.timing import TimingRecord
 from replicate.report import build as report
 from replicate.runs.accept import Candidate, Decision, accept, decide
@@ -30,6 +31,7 @@ from replicate.runs.local import Local
 from replicate.runs.runner import Runner
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import Claim, ResultsTable, Row
+from replicate.verdicts.plan import Plan
 
 
 @dataclass
@@ -41,12 +43,14 @@ class Session:
         tables: every table by id.
         measured: the folder of accepted records.
         results: what was run so far, by the row's full id.
+        plans: that its seeds follow, by table, as they were kept before the first of them.
     """
 
     runner: Runner
     tables: Mapping[str, ResultsTable]
     measured: Path = field(default_factory=lambda: MEASURED)
     results: dict[str, RowResult] = field(default_factory=dict)
+    plans: Mapping[str, Kept] = field(default_factory=dict)
     _verdicts: dict[str, RowVerdict] = field(default_factory=dict)
 
     @cached_property
@@ -77,6 +81,11 @@ class Session:
         for name, row in missing.items():
             self.results[name] = row_result(records, row, self.profile.id)
 
+    def take(self, rows: Iterable[Row], records: Iterable[Record]) -> None:
+        """Have these of the records for rows that are run no further."""
+        records = tuple(records)
+        self.results |= {row.full_id: row_result(records, row, self.profile.id) for row in rows}
+
     def result(self, row: Row) -> RowResult:
         """The row's records; run now unless the session has them."""
         self.run([row])
@@ -93,9 +102,14 @@ class Session:
     def beside_baseline(self, row: Row) -> RowVerdict:
         """Against the row's own accepted records."""
         accepted = row_result(self.baseline, row, self.profile.id)
-        return judge_row_against_baseline(
-            self.tables[row.table], self.result(row), accepted if accepted.records else None
-        )
+        result = self.result(row)
+        # The accepted records themselves say nothing of how new ones stand beside them.
+        judged = replace(result, records=self._new(result) or result.records)
+        return judge_row_against_baseline(self.tables[row.table], judged, accepted if accepted.records else None)
+
+    def _new(self, result: RowResult) -> tuple[Record, ...]:
+        accepted = {id(one) for one in self.baseline}
+        return tuple(record for record in result.records if id(record) not in accepted)
 
     def claim(self, table: ResultsTable, claim: Claim) -> ClaimResult:
         """What the session's seeds say of a claim, by its table's plan where that has it, else as one of a study."""
@@ -104,16 +118,18 @@ class Session:
             row.id: self.result(row) if row.id in named else RowResult(row, self.profile.id, ()) for row in table.rows
         }
         records = [record for result in results.values() for record in result.records]
-        kept = read_plans(self.measured, self.profile.id).get(table.id)
-        found = decided(table, self.profile, records, kept.plan if kept else None)
+        found = decided(table, self.profile, records, self._kept().get(table.id))
         return next(one for one in compare_table(table, results, self.profile, found).claims if one.claim == claim)
 
     def write_report(self) -> Path | None:
         """Write the report of what was run, below the store; None where nothing was."""
-        if not self.results:
+        if not self.records:
             return None
         folder = self.runner.store.root / "report"
-        return report.write_session(folder, self.runner.records, self.profile, self.records)
+        return report.write_session(folder, self.runner.records, self.profile, self.records, self._kept())
+
+    def _kept(self) -> Mapping[str, Plan]:
+        return {table: one.plan for table, one in kept_plans(self.runner, self.measured).items()}
 
     def accept(self, changed: bool = False) -> Decision:
         """Accept what the rule lets through, and write REPORT.md and what belongs to it.
@@ -123,12 +139,32 @@ class Session:
         """
         candidates = []
         for name, result in self.results.items():
-            verdict = self.beside_baseline(result.row)
-            candidates.append(Candidate(name, result.records, verdict.status, verdict.reason))
+            if new := self._new(result):
+                verdict = self.beside_baseline(result.row)
+                candidates.append(Candidate(name, new, verdict.status, verdict.reason))
         decision = decide(candidates, self.baseline, changed)
+        # Before the records: seeds without their plan would be post hoc for good.
+        self._accept_plans()
         accept(decision.accepted, self.measured)
         report.write()
         return decision
+
+    def _accept_plans(self) -> None:
+        """Plans that nobody has accepted, of rows without an accepted record."""
+        there = read_plans(self.measured, self.profile.id)
+        new = {
+            table: one
+            for table, one in self.plans.items()
+            if table not in there and not of_plan(one.plan, table, self.profile.id, self.baseline)
+        }
+        if new:
+            write_plans(new, self.measured, self.profile.id)
+
+
+def kept_plans(runner: Runner, measured: Path) -> dict[str, Kept]:
+    """The plans that are kept for the runner's data, by table; of two the one that is accepted."""
+    folders = [runner.records, *([measured] if runner.on_article else [])]
+    return {table: one for folder in folders for table, one in read_plans(folder, runner.profile.id).items()}
 
 
 def accept_timing(record: TimingRecord) -> Path:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from replicate.findings.pairs import METRICS
 from replicate.records.run import Record
-from replicate.records.strata import nets_of, scores_of
+from replicate.records.strata import nets_of, of_plan, scores_of
 from replicate.tables.profile import Profile
 from replicate.tables.sequential import plan_of, planned_claims
 from replicate.tables.table import Claim, ResultsTable
 from replicate.verdicts.decisions import Beside, Verdict, beside, decide
-from replicate.verdicts.plan import Plan
+from replicate.verdicts.plan import Plan, Scores
 
 SECONDS_AN_HOUR = 3600
 
@@ -28,6 +28,7 @@ class Decided:
         secondary: for each claim, its other metrics at the look that the verdict rests on; they decide nothing.
         post_hoc: names of claims that were not in the plan before the data, or under another rule.
         strata: the digest of each net that some record descends from, by the plan's name for it.
+        scores: that the verdicts are of, by metric, row and net.
         seeds: by row of the plan, how many of the plan's seeds it has a record of.
         hours: that their stages took, each stage once.
     """
@@ -38,6 +39,7 @@ class Decided:
     secondary: Mapping[str, Mapping[str, Beside]]
     post_hoc: frozenset[str]
     strata: Mapping[str, str]
+    scores: Mapping[str, Scores]
     seeds: Mapping[str, int]
     hours: float
 
@@ -62,13 +64,7 @@ def decided(
     if plan is None:
         return None
     rows = {row for claim in plan.claims for row in (claim.a, claim.b)}
-    own = [
-        one
-        for one in records
-        if (one.table, one.profile) == (table.id, profile.id)
-        and one.row in rows
-        and 1 <= one.seed <= plan.most * len(plan.nets)
-    ]
+    own = of_plan(plan, table.id, profile.id, records)
     told = {claim.id: claim for claim, _ in planned_claims(table)}
     besides = {
         claim.name: [metric for metric in METRICS if metric != claim.metric] if claim.metric in METRICS else []
@@ -88,11 +84,18 @@ def decided(
             name: {metric: beside(by_plan[name], one, scores[metric], metric) for metric in besides[name]}
             for name, one in verdicts.items()
         },
-        post_hoc=frozenset(name for name, one in by_plan.items() if one is not first),
+        post_hoc=post_hoc_of(plan, before),
         strata=nets_of(plan, own),
+        scores=scores,
         seeds={row: sum(one.row == row for one in own) for row in sorted(rows)},
         hours=_hours(own),
     )
+
+
+def post_hoc_of(plan: Plan, before: Plan | None) -> frozenset[str]:
+    """Names of the claims that were not in the earlier plan as they are now, or under another rule."""
+    first = _still(plan, before)
+    return frozenset(claim.name for claim in plan.claims if first is None or claim not in first.claims)
 
 
 def _still(plan: Plan, before: Plan | None) -> Plan | None:

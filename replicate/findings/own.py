@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -11,8 +11,10 @@ from replicate.corpus.formats import Dataset
 from replicate.findings.advice import Advice, advise
 from replicate.findings.apart import Apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
+from replicate.findings.compared import AllCompared
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all, tables_apart
+from replicate.findings.decided import Decided
 from replicate.findings.evidence import Evidence
 from replicate.findings.method import Method, compute_method
 from replicate.findings.standing import Standing, standing
@@ -20,6 +22,7 @@ from replicate.records.run import Record
 from replicate.runs.held_out import HeldOut
 from replicate.tables.profile import Profile
 from replicate.tables.table import DatasetFacts, ResultsTable, Setting, in_order
+from replicate.verdicts.plan import Plan
 
 REASON = "these data, of which nothing is published"
 
@@ -34,6 +37,7 @@ class OwnAnswer:
         standings: where the nets stand under each profile.
         data: what the data look like, in lines.
         held_out: what the rows that dev has chosen score on the test set, for each profile that has such.
+        decided: by profile, what the plans of the tables say of their claims.
     """
 
     facts: DatasetFacts
@@ -41,6 +45,7 @@ class OwnAnswer:
     standings: tuple[Standing, ...]
     data: tuple[str, ...]
     held_out: tuple[HeldOut, ...] = ()
+    decided: tuple[tuple[Profile, Decided], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,11 @@ class OwnFindings:
 
 
 def own_evidence(
-    tables: Mapping[str, ResultsTable], records: Sequence[Record], profiles: Mapping[str, Profile], dataset: Dataset
+    tables: Mapping[str, ResultsTable],
+    records: Sequence[Record],
+    profiles: Mapping[str, Profile],
+    dataset: Dataset,
+    plans: Mapping[tuple[str, str], Plan] | None = None,
 ) -> Evidence:
     """The records of exactly these data, and tables without published values.
 
@@ -65,6 +74,7 @@ def own_evidence(
         records: of the data's folder; those of another version of the data are left out.
         profiles: by id.
         dataset: the data.
+        plans: as they were before the first seed, by table and profile.
     """
     digests = dataset.digests
     own = [one for one in records if all(one.digests.get(part) == digests[part] for part in ("train", "dev", "labels"))]
@@ -80,6 +90,7 @@ def own_evidence(
             for profile in sorted(profiles.values(), key=lambda profile: profile.id)
             if any(record.profile == profile.id for record in own)
         ),
+        plans=dict(plans or {}),
     )
 
 
@@ -103,6 +114,7 @@ def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut
         standings=standings,
         data=tuple(told(checkup)),
         held_out=tuple(held_out),
+        decided=tuple(_decided(evidence, compared)),
     )
     return OwnFindings(
         answer=answer,
@@ -115,6 +127,15 @@ def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut
         advice=advice,
         method=compute_method(evidence),
     )
+
+
+def _decided(evidence: Evidence, compared: AllCompared) -> Iterator[tuple[Profile, Decided]]:
+    """Plans that somebody has followed, or whose first look there are seeds for."""
+    for profile in evidence.profiles:
+        for table in evidence.tables:
+            found, kept = compared[table.id, profile.id].decided, (table.id, profile.id) in evidence.plans
+            if found and (kept or any(one.look >= found.plan.first for one in found.verdicts.values())):
+                yield profile, found
 
 
 def _unpublished(table: ResultsTable, facts: DatasetFacts) -> ResultsTable:

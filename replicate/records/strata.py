@@ -28,6 +28,18 @@ def net_names(nets: int) -> tuple[str, ...]:
     return tuple(f"net-{net}" for net in range(nets))
 
 
+def of_plan(plan: Plan, table: str, profile: str, records: Iterable[Record]) -> list[Record]:
+    """Those of the records that a table's plan under a profile is about: of its rows, with its seeds."""
+    rows = {row for claim in plan.claims for row in (claim.a, claim.b)}
+    return [
+        one
+        for one in records
+        if (one.table, one.profile) == (table, profile)
+        and one.row in rows
+        and 1 <= one.seed <= plan.most * len(plan.nets)
+    ]
+
+
 def scores_of(plan: Plan, records: Iterable[Record], metrics: Sequence[str] = ()) -> Mapping[str, Scores]:
     """By metric, row and net, the scores in order of place; NaN where a run failed or diverged.
 

@@ -35,6 +35,7 @@ from replicate.report.site import Site
 from replicate.runs.held_out import read_held_out
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
+from replicate.verdicts.plan import Plan
 
 
 def write(path: Path = REPORT) -> None:
@@ -87,7 +88,8 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     Raises:
         UserError: there are no records of these data, or a file can't be written.
     """
-    evidence = own_evidence(load_tables(EXPECTED), read_records(folder), _profiles(), dataset)
+    profiles = _profiles()
+    evidence = own_evidence(load_tables(EXPECTED), read_records(folder), profiles, dataset, _plans(folder, profiles))
     if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
     checkup = own_checkup(dataset, evidence.profiles[0], own_lines(dataset))
@@ -96,7 +98,9 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     return _write_apart(folder, site, evidence.records, Shown(dataset, texts), target)
 
 
-def write_session(folder: Path, records: Path, profile: Profile, found: Sequence[Record]) -> Path:
+def write_session(
+    folder: Path, records: Path, profile: Profile, found: Sequence[Record], plans: Mapping[str, Plan] | None = None
+) -> Path:
     """Writes the report of what one session ran into a folder of its own, with its pictures and as one HTML file.
 
     Args:
@@ -104,6 +108,7 @@ def write_session(folder: Path, records: Path, profile: Profile, found: Sequence
         records: the folder that the records were written to, for links.
         profile: what they were run with.
         found: the records of the session.
+        plans: by table, as they were before the first seed.
 
     Returns:
         The path of REPORT.md.
@@ -111,7 +116,8 @@ def write_session(folder: Path, records: Path, profile: Profile, found: Sequence
     Raises:
         UserError: a file can't be written.
     """
-    evidence = gather(load_tables(EXPECTED), found, {profile.id: profile})
+    kept = {(table, profile.id): one for table, one in (plans or {}).items()}
+    evidence = gather(load_tables(EXPECTED), found, {profile.id: profile}, plans=kept)
     way = Path(os.path.relpath(records.resolve(), folder.resolve())).as_posix()
     site = Site(project_pages(compute(evidence, studies=True)), records=way, in_project=False)
     return _write_apart(folder, site, evidence.records, Shown(generated.generate(), texts=True))
@@ -158,8 +164,12 @@ def check(path: Path = REPORT) -> int:
 def current_evidence() -> Evidence:
     """What `expected/`, `measured/` and `profiles/` hold."""
     profiles = _profiles()
-    plans = {(table, name): kept.plan for name in profiles for table, kept in read_plans(MEASURED, name).items()}
+    plans = _plans(MEASURED, profiles)
     return gather(load_tables(EXPECTED), load_records(MEASURED), profiles, load_timings(MEASURED / TIMING), plans)
+
+
+def _plans(folder: Path, profiles: Mapping[str, Profile]) -> dict[tuple[str, str], Plan]:
+    return {(table, name): kept.plan for name in profiles for table, kept in read_plans(folder, name).items()}
 
 
 def _profiles() -> dict[str, Profile]:

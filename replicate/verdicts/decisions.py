@@ -6,7 +6,7 @@ is decided at the first look whose interval allows a deciding word, and later se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,7 +87,9 @@ def decide(plan: Plan, scores: Mapping[str, Scores]) -> tuple[Verdict, ...]:
     return tuple(_decide(plan, claim, scores.get(claim.metric, {})) for claim in plan.claims)
 
 
-def next_runs(plan: Plan, scores: Mapping[str, Scores]) -> tuple[tuple[str, str, int], ...]:
+def next_runs(
+    plan: Plan, scores: Mapping[str, Scores], verdicts: Iterable[Verdict] | None = None, stop: int | None = None
+) -> tuple[tuple[str, str, int], ...]:
     """The (row, net, seed) to be run for the next look, seeds from 1 in order; empty where nothing is left to decide.
 
     All rows of all undecided claims go together, up to the first look or one seed beyond what the shortest has; a row
@@ -96,8 +98,11 @@ def next_runs(plan: Plan, scores: Mapping[str, Scores]) -> tuple[tuple[str, str,
     Args:
         plan: the family.
         scores: by metric; a run has its score in every metric.
+        verdicts: on the claims that matter; on all of the plan's without them.
+        stop: seeds on each net beyond which nothing runs, if that is before the plan's last look.
     """
-    open_claims = [verdict.claim for verdict in decide(plan, scores) if not (verdict.decided or verdict.stuck)]
+    verdicts = decide(plan, scores) if verdicts is None else verdicts
+    open_claims = [verdict.claim for verdict in verdicts if not (verdict.decided or verdict.stuck)]
     rows = {row: claim.metric for claim in open_claims for row in (claim.b, claim.a)}
     there = {
         (row, net): len(scores.get(metric, {}).get(row, {}).get(net, ()))
@@ -106,7 +111,7 @@ def next_runs(plan: Plan, scores: Mapping[str, Scores]) -> tuple[tuple[str, str,
     }
     if not there:
         return ()
-    target = min(plan.most, max(plan.first, min(there.values()) + 1))
+    target = min(plan.most, max(plan.first, min(there.values()) + 1), plan.most if stop is None else stop)
     return tuple(
         (row, net, seed) for seed in range(1, target + 1) for (row, net), seeds in there.items() if seeds < seed
     )

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from replicate.findings.decided import Decided
 from replicate.findings.own import OwnAnswer
 from replicate.findings.standing import MACHINERY, Standing
 from replicate.report.blocks import Block, Heading, Items, Line, Plain, Prose, Table, Text
-from replicate.report.words import interval, listed, mean_sd, named, number, plural, score
+from replicate.report.words import STATISTICS, bounds, interval, listed, mean_sd, named, number, plural, score
 from replicate.runs.held_out import HeldOut
+from replicate.tables.profile import Profile
 
 _NEXT = (
     "What may change that: a net that is pretrained, with `--profile paper` on a GPU or `replicate finetune "
@@ -35,9 +37,42 @@ def section_own_answer(finding: OwnAnswer) -> list[Block]:
             "several means is partly luck. Nothing here is compared with a published value."
         ),
     ]
+    if finding.decided:
+        blocks += _plans(finding.decided)
     if finding.data:
         blocks += [Heading(2, "The data", "data"), Items(tuple(map(Plain, finding.data)))]
     return blocks
+
+
+def _plans(found: Sequence[tuple[Profile, Decided]]) -> list[Block]:
+    """What the tables' plans say of their claims, seed by seed."""
+    head = ("claim", "answer", "what the interval shows", "difference", "interval", "seeds", "")
+    lines = [_claim(profile, one, name) for profile, one in found for name in one.verdicts]
+    return [
+        Heading(2, "Claims, until they are decided", "plans"),
+        Text(
+            (
+                "Row minus row in accuracy. The interval holds at every look at once, and it is what decides: ",
+                STATISTICS,
+                " has the rule. `post hoc`: there were seeds before the claim was in a plan that was kept.",
+            )
+        ),
+        Table(head, tuple(lines)),
+    ]
+
+
+def _claim(profile: Profile, found: Decided, name: str) -> Line:
+    verdict, nets = found.verdicts[name], len(found.plan.nets)
+    cells = (
+        Plain(found.claims[name].text),
+        verdict.answer,
+        verdict.word,
+        number(verdict.difference, "+.4f"),
+        bounds(verdict.interval),
+        f"{verdict.look}{f' on each of {nets} nets' if nets > 1 else ''}",
+        Plain("; ".join(filter(None, ("post hoc" if name in found.post_hoc else "", verdict.stuck)))),
+    )
+    return Line(cells, (verdict.claim.a, verdict.claim.b), (profile.id,))
 
 
 def _stands(one: Standing) -> Prose:

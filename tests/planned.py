@@ -187,7 +187,7 @@ class Checkout:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """`replicate run` under its profile."""
         command = [sys.executable, "-m", "replicate", "run", "--profile", "tiny", "--quiet", "--offline", *words]
-        variables = {"PYTHONPATH": str(self.root), "REPLICATE_STORE": str(self.store), "REPLICATE_CHECKPOINT": "4"}
+        variables = {"PYTHONPATH": str(self.root), "REPLICATE_STORE": str(self.store), "REPLICATE_CHECKPOINT": "4", "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
             command,
             cwd=self.root,

@@ -202,8 +202,11 @@ def _one_net(plan: Plan, a: Array, b: Array, look: int) -> Interval:
 
 
 def _stuck(plan: Plan, blocks: Mapping[str, Array], looks: int) -> str:
+    nets = len(plan.nets)
     for row, block in blocks.items():
         bad = np.argwhere(~np.isfinite(block.T))
         if len(bad):
-            return f"seed {bad[0][0] + 1} of {row} gave no number, and leaving it out would choose among the seeds"
-    return f"undecided after {plan.most} seeds" if looks == plan.most else ""
+            place, net = bad[0]
+            seed = place * nets + net + 1
+            return f"seed {seed} of {row} gave no number, and leaving it out would choose among the seeds"
+    return f"undecided after {plan.most * nets} seeds" if looks == plan.most else ""

@@ -93,7 +93,7 @@ metrics = ["accuracy"]
 provenance = "a test"
 [sequential]
 first = 3
-most = 12
+most = 8
 alpha = "0.05"
 rho = "2"
 spending = "power"
@@ -187,7 +187,13 @@ class Checkout:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """`replicate run` under its profile."""
         command = [sys.executable, "-m", "replicate", "run", "--profile", "tiny", "--quiet", "--offline", *words]
-        variables = {"PYTHONPATH": str(self.root), "REPLICATE_STORE": str(self.store), "REPLICATE_CHECKPOINT": "4", "OMP_NUM_THREADS": "1"}
+        variables = {
+            "PYTHONPATH": str(self.root),
+            "REPLICATE_STORE": str(self.store),
+            "REPLICATE_CHECKPOINT": "4",
+            # Several processes share the cores, and another number of threads trains another net.
+            "OMP_NUM_THREADS": "1",
+        }
         return subprocess.Popen(
             command,
             cwd=self.root,

@@ -222,7 +222,7 @@ def test_rounds_end_with_every_claim_told(
     assert lines["svm-raises"]["answer"] == "yes"
     assert lines["svm-raises"][""] == ""
     assert lines["prune-lowers"]["seeds"].startswith("10 ")
-    assert "10 seeds" in lines["prune-lowers"][""]
+    assert "20 seeds" in lines["prune-lowers"][""]
     values = {one["claim"]: one for one in told_as_json([ended])}
     assert values["svm-raises"]["decided"] is True
     assert values["svm-raises"]["interval"] == list(ended.found.verdicts["svm-raises"].interval)

@@ -54,10 +54,10 @@ def _state(finding: Answer) -> list[Block]:
         else:
             words += [f"on the same data (`{best.profile.id}`) with ", reason(best.profile.reason)]
         if best.waiting:
-            words.append(f" But {_waiting(best.waiting)}.")
+            words.append(f" {_waiting(best.waiting)}")
     else:
-        where = f": {_waiting(best.waiting)}" if best.waiting else ""
-        words.append(f"**Not known yet.** The article's claims have not been tested{where}.")
+        where = f" {_waiting(best.waiting)}" if best.waiting else ""
+        words.append(f"**Not known yet.** The article's claims have not been tested.{where}")
         if best.profile:
             words.append(
                 f" What there is are exploratory runs (`{best.profile.id}`): few seeds, looked at before there was a "
@@ -68,9 +68,10 @@ def _state(finding: Answer) -> list[Block]:
 
 def _waiting(profiles: Sequence[Profile]) -> str:
     """The profiles that have not been run, and what would run them."""
-    return ", and ".join(
-        f"not {'on its own net' if one.comparable else 'on a smaller net'} (`{one.id}`: not run yet, "
-        + ("needs a CUDA GPU, `tox -e replicate`)" if one.device == "gpu" else f"`tox -e {one.id}`)")
+    own = "The article's own net"
+    return " ".join(
+        f"{own if one.comparable else 'A smaller net'} has not been run yet (`{one.id}`: "
+        + ("needs a CUDA GPU, `tox -e replicate`)." if one.device == "gpu" else f"`tox -e {one.id}`).")
         for one in profiles
     )
 

@@ -67,9 +67,13 @@ def test_parts_of_an_evaluation_agree() -> None:
     assert np.trace(matrix) == unpack_bits(found["correct"], 50).sum()
     # As upstream, class 1 counts where its probability is above one half, not where it is the largest.
     assert found["counts"]["tp"] == int(((probability[:, 1] > 0.5) & (np.array(dev.labels) == 1)).sum())
-    entry = history_entry(found, step=7, epoch=1 / 3, loss=None)
+    entry = history_entry(found, step=7, epoch=1 / 3, loss=None, select="f1")
     assert (entry["step"], entry["epoch"], entry["loss"], entry["correct"]) == (7, 0.3333, None, found["correct"])
     assert entry["accuracy"] == np.trace(matrix) / 50
+    # The F1 of any part of the examples follows from these.
+    called, positives = (unpack_bits(entry[name], 50) for name in ("called", "positives"))
+    assert entry["f1"] == pytest.approx(2 * (called & positives).sum() / (called.sum() + positives.sum()))
+    assert not {"called", "positives"} & set(history_entry(found, 7, 1 / 3, None, "accuracy"))
 
 
 def test_one_class_has_no_class_one() -> None:

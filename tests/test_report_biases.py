@@ -78,6 +78,23 @@ def test_the_gain_from_choosing_is_shown_for_rows_with_a_history(table: ResultsT
     assert section_biases(Biases((), ()), "name", "small") == []
 
 
+def test_rows_that_choose_by_f1_are_told_where_records_hold_it(table: ResultsTable) -> None:
+    """By F1, not by accuracy; records without what it counts leave their row untold."""
+    positives = np.arange(100) < 20
+    records = []
+    for one in runs("prune", [20, 21, 22], "small"):
+        marked = with_history(one, [30, 20])
+        # The first evaluation finds class 1, the second is right more often.
+        for entry, called in zip(marked.stages[0]["summary"]["history"], (positives, ~positives), strict=True):
+            entry |= {"called": pack_bits(called), "positives": pack_bits(positives)}
+        records.append(marked)
+    found = of_small(table, records).biases
+    assert found.untold == ()
+    assert found.selections[0].found.other_half == pytest.approx(0.7, abs=0.01)
+    bare = of_small(table, [with_history(one, [30, 20]) for one in records]).biases
+    assert [one.row.id for one in bare.untold] == ["prune"]
+
+
 def test_rows_that_differ_in_importance_only_are_paired(table: ResultsTable) -> None:
     """The control stands against the row whose recipe is its own but for the importance."""
     records = runs("prune", [20, 21, 25], "small") + runs("prune-train", [18, 20, 22], "small")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from replicate.verdicts.optimism import optimism
+from replicate.verdicts.optimism import Counted, optimism
 
 
 def test_one_evaluation_leaves_nothing_to_choose() -> None:
@@ -38,6 +38,18 @@ def test_the_same_seed_gives_the_same_halvings() -> None:
     """Two calls agree to the last bit."""
     runs = [np.random.default_rng(seed).random((5, 301)) < 0.7 for seed in range(2)]
     assert optimism(runs) == optimism(runs)
+
+
+def test_f1_chooses_where_it_is_the_rule() -> None:
+    """Of two evaluations the one that finds class 1, though the other has more examples right."""
+    rng = np.random.default_rng(2)
+    positives = np.arange(2000) < 400
+    called = np.stack([np.zeros(2000, dtype=bool), positives])
+    right = np.stack([~positives, positives | (rng.random(2000) < 0.5)])
+    assert right[0].mean() > right[1].mean()
+    by_f1 = optimism([right], [Counted(called, positives)])
+    assert by_f1.other_half == pytest.approx(right[1].mean(), abs=0.002)
+    assert optimism([right]).other_half == pytest.approx(right[0].mean(), abs=0.002)
 
 
 def test_nothing_to_choose_from_is_refused() -> None:

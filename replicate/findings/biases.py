@@ -14,7 +14,7 @@ from replicate.findings.rows import Difference, RowResult
 from replicate.findings.selected import chosen_by
 from replicate.records.run import Record
 from replicate.scores.packing import unpack_bits
-from replicate.verdicts.optimism import Optimism, optimism
+from replicate.verdicts.optimism import Counted, Optimism, optimism
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Biases:
     """Both biases of a table's rows under a profile; each is empty where no record tells of it.
 
     Attributes:
-        selections: of the rows with a training history that choose by accuracy.
+        selections: of the rows with a training history that their rule can choose from on half of the examples.
         importance: rows that differ in nothing but the examples that importance is computed on, by metric.
-        untold: rows that choose by F1, which can't be followed on half of the examples.
+        untold: rows that choose by F1, and whose records don't hold what it counts.
     """
 
     selections: tuple[Selection, ...]
@@ -49,11 +49,12 @@ def biases_of(compared: Compared) -> Biases:
     selections, untold = list[Selection](), list[RowResult]()
     for result in compared.results.values():
         runs = {record.seed: run for record in result.records if (run := evaluations(record)) is not None}
-        # An evaluation says which examples it got right, and not its F1 on half of them.
-        if runs and chosen_by(compared.table, result.row) == "f1":
+        by_f1 = chosen_by(compared.table, result.row) == "f1"
+        counted = [one for record in result.records if record.seed in runs and (one := counted_by(record)) is not None]
+        if runs and by_f1 and len(counted) < len(runs):
             untold.append(result)
         elif runs:
-            found = optimism(list(runs.values()))
+            found = optimism(list(runs.values()), counted if by_f1 else None)
             selections.append(Selection(result, found, dict(zip(runs, found.drops, strict=True))))
     importance = []
     for a, b in twins(compared.table):
@@ -68,3 +69,14 @@ def evaluations(record: Record) -> NDArray[np.bool_] | None:
     history = record.stages[-1]["summary"].get("history", []) if record.stages and record.counts else []
     rows = [unpack_bits(entry["correct"], record.counts["examples"]) for entry in history if "correct" in entry]
     return np.stack(rows) if rows else None
+
+
+def counted_by(record: Record) -> Counted | None:
+    """What F1 counts in each evaluation of the last stage; None where the record doesn't hold it."""
+    history = record.stages[-1]["summary"].get("history", []) if record.stages and record.counts else []
+    marked = [entry for entry in history if "correct" in entry]
+    if not marked or not all("called" in entry and "positives" in entry for entry in marked):
+        return None
+    examples = record.counts["examples"]
+    called = np.stack([unpack_bits(entry["called"], examples) for entry in marked])
+    return Counted(called, unpack_bits(marked[0]["positives"], examples))

@@ -270,9 +270,9 @@ class Runner:
         status, reason = (failed.status, f"{failed.stage.name}: {failed.reason}") if failed else ("ok", "")
         started = failed.started if failed else now()
         result: Mapping[str, Any] = last.artefact.summary if isinstance(last, Made) else {}
-        # A stage that was made before probabilities were kept has none.
+        # A stage that was made before probabilities were kept has none; what only histories keep isn't a record's.
         nothing = {"counts": {}, "predictions": "", "correct": "", "confidence": "", "probabilities": ""}
-        evaluation = {**nothing, **result.get("evaluation", {})}
+        evaluation = {key: result.get("evaluation", {}).get(key, empty) for key, empty in nothing.items()}
         origin = result.get("origin") or self.origin(started)
         weights = {key: result[key] for key in ("weights_step0", "weights") if key in result}
         return Record(

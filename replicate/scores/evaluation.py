@@ -19,7 +19,7 @@ def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 
 def evaluate(probability: NDArray[np.float64], dev: Split, classes: int) -> dict[str, Any]:
-    """What a record keeps of one evaluation: counts, predictions, correctness, confidence and probabilities.
+    """What is kept of one evaluation: counts, predictions, correctness, confidence, probabilities, and what F1 counts.
 
     Args:
         probability: [examples, classes].
@@ -28,19 +28,31 @@ def evaluate(probability: NDArray[np.float64], dev: Split, classes: int) -> dict
     """
     predicted = probability.argmax(axis=1)
     positive = probability[:, 1] if classes > 1 else None
+    labels = np.asarray(dev.labels)
+    called = np.zeros(len(labels), dtype=bool) if positive is None else positive > 0.5
     return {
         "counts": count(dev.labels, predicted, classes, positive),
         "predictions": pack_predictions(predicted),
-        "correct": pack_bits(predicted == np.asarray(dev.labels)),
+        "correct": pack_bits(predicted == labels),
         "confidence": pack_confidence(probability.max(axis=1).clip(0, 1)),
         "probabilities": pack_probabilities(probability.clip(0, 1)),
+        "called": pack_bits(called),
+        "positives": pack_bits(labels == 1),
     }
 
 
-def history_entry(evaluation: dict[str, Any], step: int, epoch: float, loss: float | None) -> dict[str, Any]:
+def history_entry(
+    evaluation: dict[str, Any], step: int, epoch: float, loss: float | None, select: str
+) -> dict[str, Any]:
     """One line of a training history: step, epoch, scores and correctness.
 
-    `loss` is the mean since the last line, None where it is not known.
+    Args:
+        evaluation: from `evaluate`.
+        step: steps done.
+        epoch: epochs done.
+        loss: mean since the last line; None where it is not known.
+        select: the score that picks the step. Where that is F1, what it counts is kept too: which examples were called
+            class 1, and which are.
     """
     found = scores(evaluation["counts"])
     return {
@@ -51,4 +63,5 @@ def history_entry(evaluation: dict[str, Any], step: int, epoch: float, loss: flo
         "f1": found["f1"],
         "macro_f1": found["macro_f1"],
         "correct": evaluation["correct"],
+        **({name: evaluation[name] for name in ("called", "positives")} if select == "f1" else {}),
     }

@@ -94,7 +94,7 @@ class Training:
             raise Diverged(self.step)
         result = examination.of(self.network, self.step)
         self.network.train()
-        self.history.append(history_entry(result, self.step, self.step / per_epoch, loss))
+        self.history.append(history_entry(result, self.step, self.step / per_epoch, loss, examination.select))
         self.loss, self.since = 0.0, 0
         score = scores(result["counts"])[examination.select]
         if score > self.best["score"]:

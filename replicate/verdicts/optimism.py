@@ -29,11 +29,29 @@ class Optimism:
     evaluations: float
 
 
-def optimism(runs: Sequence[NDArray[np.bool_]], splits: int = SPLITS, seed: int = SEED) -> Optimism:
+@dataclass(frozen=True)
+class Counted:
+    """What the F1 of class 1 counts in a run's evaluations.
+
+    `called`, of shape (evaluations, examples), says which examples were called class 1; `positives`, of shape
+    (examples,), which are.
+    """
+
+    called: NDArray[np.bool_]
+    positives: NDArray[np.bool_]
+
+
+def optimism(
+    runs: Sequence[NDArray[np.bool_]],
+    counted: Sequence[Counted] | None = None,
+    splits: int = SPLITS,
+    seed: int = SEED,
+) -> Optimism:
     """Split the dev set into random halves; choose the evaluation that is best on one, score it on the other.
 
     Args:
         runs: one array a seed of shape (evaluations, examples): which examples each dev evaluation got right.
+        counted: of the same runs, where the best evaluation is that with the best F1; None where accuracy chooses.
         splits: random halvings of the examples, the same for every run.
         seed: of the halvings.
 
@@ -49,11 +67,11 @@ def optimism(runs: Sequence[NDArray[np.bool_]], splits: int = SPLITS, seed: int 
     for row in first:
         row[rng.permutation(examples)[:half]] = 1
     pairs = []
-    for run in runs:
+    for at, run in enumerate(runs):
         on = first @ run.T / half
         off = (1 - first) @ run.T / (examples - half)
         # argmax takes the earliest of equals, as training does.
-        best = on.argmax(axis=1)[:, None]
+        best = (_f1(first, counted[at]) if counted else on).argmax(axis=1)[:, None]
         pairs.append((np.take_along_axis(on, best, 1).mean(), np.take_along_axis(off, best, 1).mean()))
     chosen, other = np.asarray(pairs).T
     drops = chosen - other
@@ -66,3 +84,10 @@ def optimism(runs: Sequence[NDArray[np.bool_]], splits: int = SPLITS, seed: int 
         seeds=len(runs),
         evaluations=float(np.mean([len(run) for run in runs])),
     )
+
+
+def _f1(first: NDArray[np.float64], counted: Counted) -> NDArray[np.float64]:
+    """F1 of class 1 on each half, of shape (splits, evaluations); 0 where nothing is of class 1 or called so."""
+    hits = first @ (counted.called & counted.positives).T
+    sums = first @ counted.called.T + (first @ counted.positives)[:, None]
+    return np.divide(2 * hits, sums, out=np.zeros_like(hits), where=sums > 0)

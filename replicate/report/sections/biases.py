@@ -22,7 +22,7 @@ def _selection(finding: Biases, profile: str) -> list[Block]:
         left_out.append(
             Text(
                 f"How much {rows} gain from choosing on the examples that are scored can't be told: they choose by F1, "
-                "and records don't say what each evaluation's F1 is on half of the examples."
+                "and their records are older than what tells an evaluation's F1 on half of the examples."
             )
         )
     if not finding.selections:
@@ -32,8 +32,8 @@ def _selection(finding: Biases, profile: str) -> list[Block]:
         Text(
             "The dev set that a score is of has also chosen the step that is scored. Here the dev set is split into "
             f"two random halves {SPLITS:,} times (generator seed {SEED}); the evaluation that is best on one half, by "
-            "accuracy, is scored on the other. The gain is how much of the accuracy comes from choosing on the "
-            "examples that are scored; the other half has no part in it."
+            "the row's own rule, is scored on the other. The gain is how much of the accuracy comes from choosing on "
+            "the examples that are scored; the other half has no part in it."
         ),
         Table(head, tuple(_selected(one, profile) for one in finding.selections)),
         *left_out,

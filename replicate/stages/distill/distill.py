@@ -113,7 +113,7 @@ def distill(
     classes = len(teacher.labels)
     soft = log_probabilities(teacher, rows) if options.alpha else np.zeros((len(rows), classes), dtype=np.float32)
     examination = Examination(dev, dev_rows, pad, classes, options.select)
-    taught = history_entry(examination.of(teacher.network, 0), 0, 0.0, None)
+    taught = history_entry(examination.of(teacher.network, 0), 0, 0.0, None, options.select)
     # Here, so that neither the copies nor the teacher have a say in the student's first weights.
     seed_everything(seed)
     student = build_student(options.student, options.shape, teacher)

@@ -71,7 +71,7 @@ def prune_native(
     loss_towards = distillation(teacher, shape.layers) if options.targets == "teacher" else _hard
     optimizer = adamw(student, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
     examination = Examination(dev, dev_rows, pad, len(classifier.labels), options.select)
-    of_teacher = history_entry(examination.of(teacher, 0), 0, 0.0, None)
+    of_teacher = history_entry(examination.of(teacher, 0), 0, 0.0, None, options.select)
     data = rows_digest([*rows, labels, *dev_rows, dev_labels])
     digests = {"teacher": digest_of(weights_of(teacher)), "student": digest_of(weights_of(student)), "data": data}
     identity = {"settings": asdict(options), "seed": seed, **digests}

@@ -135,7 +135,7 @@ def prune_paddlenlp(
             raise Diverged(done["step"])
         result = evaluate(probability, dev, classes)
         # The first call is for the teacher, before any step.
-        history.append(history_entry(result, done["step"], done["step"] / per_epoch, None))
+        history.append(history_entry(result, done["step"], done["step"] / per_epoch, None, options.select))
         progress.step(done["step"], accuracy=history[-1]["accuracy"])
         return 1.0 + scores(result["counts"])[options.select]
 

@@ -356,6 +356,8 @@ def noted() -> Iterator[list[str]]:
 OFFLINE = {
     "data": ["kuake-qic {tmp}/data"],
     "run": ["svm --profile paper --device cpu", "base --profile paper --device cpu --dataset_dir {data}"],
+    "audit": ["kuake-qic"],
+    "faithfulness": ["paper"],
 }
 
 

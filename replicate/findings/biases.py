@@ -50,12 +50,12 @@ def biases_of(compared: Compared) -> Biases:
     for result in compared.results.values():
         runs = {record.seed: run for record in result.records if (run := evaluations(record)) is not None}
         by_f1 = chosen_by(compared.table, result.row) == "f1"
-        counted = [one for record in result.records if record.seed in runs and (one := counted_by(record)) is not None]
+        counted = [found for record in result.records if record.seed in runs and (found := counted_by(record))]
         if runs and by_f1 and len(counted) < len(runs):
             untold.append(result)
         elif runs:
-            found = optimism(list(runs.values()), counted if by_f1 else None)
-            selections.append(Selection(result, found, dict(zip(runs, found.drops, strict=True))))
+            gain = optimism(list(runs.values()), counted if by_f1 else None)
+            selections.append(Selection(result, gain, dict(zip(runs, gain.drops, strict=True))))
     importance = []
     for a, b in twins(compared.table):
         both = {metric: one for metric in METRICS if (one := compared.difference(a, b, metric))}

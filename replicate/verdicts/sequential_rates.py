@@ -167,8 +167,8 @@ class Study:
         return {row: float(np.mean(right)) / EXAMPLES - 0.78 for row, right in self.measured.items()}
 
 
-# Two tables of `expected/` under `small`: 20 seeds in all on two nets. tests/test_small_plan.py holds them together. The
-# fifth row is `augment` at its step of the best accuracy.
+# Two tables of `expected/` under `small`: 20 seeds in all on two nets. tests/test_small_plan.py holds them together.
+# The fifth row is `augment` at its step of the best accuracy.
 SMALL = {
     "the article's claims": Study(
         Plan((*ARTICLE, Claim("augmentation lowers, one rule", "lowers", "augment, by accuracy", "base")),

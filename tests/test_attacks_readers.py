@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,12 @@ from replicate.common.paths import EXPECTED, PROFILES, ROOT
 from replicate.common.toml import read_toml
 from replicate.corpus.formats import read_labels, read_lines, read_split
 from replicate.records.run import read_record
+from replicate.runs.ask import Ask
+from replicate.runs.executor import Job, Outcome
 from replicate.runs.plan import Sources, plan
+from replicate.runs.runner import Runner
+from replicate.runs.store import Store
+from replicate.stages.kind import options_of
 from replicate.tables.file import load_table
 from replicate.tables.profile import load_profile
 
@@ -199,6 +204,40 @@ def test_a_chain_of_rows_is_planned(tmp_path: Path) -> None:
         took[rows] = time.process_time() - start
         assert len([*last.chain()]) == rows
     assert took[3000] < min(1.0, 30 * took[300])
+
+
+def test_all_rows_of_a_chain_are_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rows share is built once: all 3,000 take as many stages as the last of them alone."""
+    path, rows, checked = tmp_path / "ernie3_kuake_qic.toml", 3000, 0
+    chain(path, rows)
+    table = load_table(path)
+
+    def counted(kind: type[Any], values: Mapping[str, Any]) -> Any:
+        nonlocal checked
+        checked += 1
+        return options_of(kind, values)
+
+    monkeypatch.setattr("replicate.stages.kind.options_of", counted)
+    runner = Runner(load_profile("smoke"), Store(tmp_path / "store"), quiet=True)
+    asks = [Ask(table, f"chain-{number}", 1) for number in range(rows)]
+    jobs: list[Job] = []
+    assert not [*runner.drive(asks, NoEngine(jobs))]
+    assert [job.label for job in jobs] == [ask.label for ask in asks]
+    # Each once to build it, once to ask what the data lack for it; `base` and its net, which all begin with, once.
+    assert checked == 2 * rows + 2
+    assert all(runner.last(table, ask.row, 1) is job.stage for ask, job in zip(asks, jobs, strict=True))
+
+
+class NoEngine:
+    """Runs nothing, and says what it was asked for."""
+
+    def __init__(self, asked: list[Job]) -> None:
+        self.asked = asked
+
+    def execute(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """No outcome."""
+        self.asked += jobs
+        return iter(())
 
 
 def chain(path: Path, count: int = 3000) -> None:

@@ -153,6 +153,14 @@ def test_missing_file_is_refused(tmp_path: Path) -> None:
         load_vectors(tmp_path / "none.bin", tmp_path / "cache")
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_no_vectors(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """The one would be waited for, the other never ends."""
+    make(tmp_path / "v")
+    with pytest.raises(UserError, match="v: not a file"):
+        load_vectors(tmp_path / "v", tmp_path / "cache")
+
+
 def linked_folder(folder: Path, other: Path) -> None:
     """The whole folder is a link to another."""
     folder.rename(other)

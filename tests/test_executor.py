@@ -65,7 +65,7 @@ def jobs(stages: Sequence[Stage] = GRAPH) -> list[Job]:
 
 def test_stages_that_plans_share_are_one_job() -> None:
     """Each key once, for whoever asked first, and none before one that it starts from."""
-    found = jobs_of([("a", [*LEAF.chain()]), ("b", [*BOTH.chain()]), ("c", [*LEAF.chain()])])
+    found = jobs_of([("a", LEAF), ("b", BOTH), ("c", LEAF)])
     assert [(job.stage.name, job.label) for job in found] == [
         ("root", "a"),
         ("right", "a"),
@@ -142,7 +142,7 @@ def test_what_no_stage_would_survive_ends_the_work(error: BaseException) -> None
 
 def test_progress_names_each_row_and_seed_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is no terminal, a line when its first stage begins; quiet, nothing."""
-    work = jobs_of([("a", [*LEAF.chain()]), ("b", [*BOTH.chain()])])
+    work = jobs_of([("a", LEAF), ("b", BOTH)])
     assert len([*Local(Maker()).execute(work)]) == 5
     assert capsys.readouterr().err == "a (1 of 2)\nb (2 of 2)\n"
     assert len([*Local(Maker(), quiet=True).execute(work)]) == 5

@@ -354,7 +354,9 @@ def noted() -> Iterator[list[str]]:
 
 # Each would fetch something: the data, and weights by their name.
 OFFLINE = {
+    "audit": ["kuake-qic"],
     "data": ["kuake-qic {tmp}/data"],
+    "faithfulness": ["paper"],
     "run": ["svm --profile paper --device cpu", "base --profile paper --device cpu --dataset_dir {data}"],
     "audit": ["kuake-qic"],
     "faithfulness": ["paper"],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,16 @@ def test_bad_input_is_one_line(
     assert told in found.err
     assert found.err.count("\n") == 1
     assert found.out == ""
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_in_a_folder(
+    finetuned: Made, make: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither is waited for or read."""
+    make(tmp_path / "data.txt")
+    assert main(["predict", str(finetuned.folder), "--dataset_dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"replicate: {tmp_path / 'data.txt'}: not a file; ")
 
 
 def test_one_source_only(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import markdown_it
 import numpy as np
 import pytest
 
@@ -71,6 +73,49 @@ def test_full_report_without_published_values(tmp_path: Path) -> None:
     assert "text 17" not in html
     report.write_own(tmp_path, DATA, tmp_path / "with" / "texts.html", texts=True)
     assert '"text 17"' in (tmp_path / "with" / "texts.html").read_text(encoding="utf-8")
+
+
+EVIL = ("<script>alert(1)</script>", "![b](http://beacon.invalid/x.png)", "`|` **x** [a](javascript:1) <img src=x>")
+
+
+class Elements(HTMLParser):
+    """The elements of some HTML with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keeps the element."""
+        self.found.append((tag, dict(attrs)))
+
+
+def test_labels_and_folders_act_in_no_report(tmp_path: Path) -> None:
+    """A data set whose labels and folder are HTML and Markdown: no element, link or picture comes of them, on any page.
+
+    A picture from elsewhere would tell its owner who looks at the report.
+    """
+    data = replace(DATA, labels=EVIL, name=EVIL[1])
+    for one in records(data):
+        write_record(replace(one, labels=EVIL), tmp_path)
+    first = report.write_own(tmp_path, data, tmp_path / "report.html", texts=True)
+    render = markdown_it.MarkdownIt("commonmark", {"html": True}).enable("table").render
+    pages = {path: render(path.read_text(encoding="utf-8")) for path in (first, *(tmp_path / "docs").rglob("*.md"))}
+    assert any("alert(1)" in one for one in pages.values())
+    pages[tmp_path / "report.html"] = (tmp_path / "report.html").read_text(encoding="utf-8")
+    pages |= {path: path.read_text(encoding="utf-8") for path in (tmp_path / "docs").rglob("*.svg")}
+    for path, text in pages.items():
+        for tag, attributes in Elements(text).found:
+            assert tag != "script" or path.suffix == ".html"
+            for name in ("src", "href", "onerror", "data"):
+                value = attributes.get(name) or ""
+                assert "beacon" not in value, (path, tag)
+                assert not value.startswith("javascript"), (path, tag)
+                assert value != "x", (path, tag)
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", pages[tmp_path / "report.html"], re.DOTALL)
+    assert "alert(1)" not in map(str.strip, scripts)
 
 
 def of_rows(rows: Mapping[str, list[int]], profile: str = "mine", **changes: Any) -> list[Record]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from urllib.parse import urlsplit
 
@@ -78,6 +79,26 @@ def test_held_bodies_cost_little_and_it_is_given_back(finetuned: Made) -> None:
         while running.memory - before > 40 * MB and time.monotonic() < until:
             time.sleep(0.5)
         assert running.memory - before < 40 * MB
+
+
+@pytest.mark.slow
+def test_a_large_request_beside_others(finetuned: Made) -> None:
+    """250 texts of 4 kB in one request, and single ones meanwhile: none of them waits for the large one's end."""
+    with service(finetuned.folder, "--max_batch", "4", OMP_NUM_THREADS="1") as running, ThreadPoolExecutor(1) as pool:
+
+        def ask(body: dict[str, object]) -> float:
+            began = time.monotonic()
+            assert httpx.post(f"{running.url}/predict", json=body, timeout=60).status_code == 200
+            return time.monotonic() - began
+
+        large = pool.submit(ask, {"texts": [f"{number}" + "x" * 4000 for number in range(250)]})
+        time.sleep(0.05)
+        small = []
+        while not large.done():
+            small.append(ask({"text": "胃疼"}))
+        # Where one had waited for the large one, there would be that one only.
+        assert len(small) >= 5
+        assert sorted(small)[len(small) // 2] < large.result() / 5
 
 
 @pytest.mark.slow

@@ -66,6 +66,9 @@ def load_vectors(path: Path, cache: Path | None = None) -> Vectors:
         UserError: the file can't be read or isn't in the format.
     """
     try:
+        # It is read twice, and a device may go on for ever.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError("not a file", path=path)
         digest = str(describe_file(path)["sha256"])
     except OSError as error:
         raise UserError(f"can't read the vectors ({error.strerror})", path=path) from error

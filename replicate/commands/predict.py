@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import json
+import stat
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -100,6 +101,9 @@ def _texts(args: argparse.Namespace) -> Iterator[Iterable[str]]:
     else:
         path = Path(args.dataset_dir) / "data.txt"
         try:
+            # In a folder of data a pipe would be waited for; one that is meant comes as standard input.
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise UserError("not a file", path=path, hint="`-` reads standard input")
             source = path.open("rb")
         except OSError as error:
             raise UserError(f"can't read the file ({error.strerror})", path=path) from error

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dataset_dir:
         rows = _that_fit(runner, rows, bool(args.rows))
     if args.dry_run:
-        plans = [(table, row, [runner.planned(table, row, seed) for seed in profile.seeds]) for table, row in rows]
+        plans = [(table, row, [runner.last(table, row, seed) for seed in profile.seeds]) for table, row in rows]
         if args.json:
             _tell(_planned(runner, plans), True)
         else:
@@ -179,18 +179,19 @@ def _finish(args: argparse.Namespace, session: Session) -> int:
 def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool) -> list[tuple[ResultsTable, str]]:
     """The rows that the user's data are enough for; the others are told. One that was named is refused instead."""
     warn(runner.dataset.notes)
-    fitting, nets = [], False
+    fitting: list[tuple[ResultsTable, str]] = []
+    stages: dict[str, Stage] = {}
     for table, row in rows:
-        stages = runner.planned(table, row, runner.profile.seeds[0])
-        lack = runner.lacks(stages)
+        last = runner.last(table, row, runner.profile.seeds[0])
+        lack = runner.lacks(last)
         if lack and named:
             raise UserError(f"row {row} needs {lack}", hint="name other rows, or more data")
         if lack:
             warn([f"{row}: not run, since it needs {lack}"])
         else:
             fitting.append((table, row))
-            nets = nets or any(stage.name == "finetune" for stage in stages)
-    if nets:
+            stages |= {stage.key: stage for stage in last.chain(stages)}
+    if any(stage.name == "finetune" for stage in stages.values()):
         found = told(own_checkup(runner.dataset, runner.profile, runner.unlabelled))
         warn(line for line in found if not runner.quiet or line.startswith("warning"))
     return fitting
@@ -209,30 +210,42 @@ def _own_report(session: Session) -> Path:
     return report.write_own(session.runner.records, session.runner.dataset)
 
 
-# A row's table, its id, and its stages for each seed of the profile.
-Planned = tuple[ResultsTable, str, list[list[Stage]]]
+# A row's table, its id, and its last stage for each seed of the profile.
+Planned = tuple[ResultsTable, str, list[Stage]]
 
 
 def _planned(runner: Runner, plans: list[Planned]) -> list[dict[str, Any]]:
     """The stages of each row and seed, and whether the store has them."""
+    kept = _kept(runner, plans)
     return [
         {
             "row": row,
             "seed": seed,
             "stage": stage.name,
             "key": stage.key[:12],
-            "state": "kept" if runner.kept(stage) else "would run",
+            "state": "kept" if kept[stage.key] else "would run",
         }
-        for _, row, chains in plans
-        for seed, chain in zip(runner.profile.seeds, chains, strict=True)
-        for stage in chain
+        for _, row, lasts in plans
+        for seed, last in zip(runner.profile.seeds, lasts, strict=True)
+        for stage in last.chain()
     ]
+
+
+def _kept(runner: Runner, plans: list[Planned]) -> dict[str, bool]:
+    """By key, whether the store has a stage."""
+    kept: dict[str, bool] = {}
+    for _, _, lasts in plans:
+        for last in lasts:
+            for stage in last.chain(kept):
+                kept[stage.key] = runner.kept(stage)
+    return kept
 
 
 def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
     """Each row's plan as a tree, which is the same for every seed, with the seeds that each stage would run for."""
-    kept = {stage.key: runner.kept(stage) for _, _, chains in plans for chain in chains for stage in chain}
-    for table, row, chains in plans:
+    kept = _kept(runner, plans)
+    for table, row, lasts in plans:
+        chains = [[*last.chain()] for last in lasts]
         of_seeds = {chains[0][at].key: [chain[at] for chain in chains] for at in range(len(chains[0]))}
 
         def told(stage: Stage, of_seeds: dict[str, list[Stage]] = of_seeds) -> str:

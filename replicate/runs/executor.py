@@ -76,14 +76,14 @@ class Executor(Protocol):
         """
 
 
-def jobs_of(plans: Iterable[tuple[str, Sequence[Stage]]]) -> list[Job]:
+def jobs_of(plans: Iterable[tuple[str, Stage]]) -> list[Job]:
     """The work behind several plans: stages that they share are one job.
 
     Args:
-        plans: what each is called, and its stages, none before one that it starts from.
+        plans: what each is called, and its last stage.
     """
     jobs: dict[str, Job] = {}
-    for label, stages in plans:
-        for stage in stages:
-            jobs.setdefault(stage.key, Job(stage, label))
+    for label, last in plans:
+        for stage in last.chain(jobs):
+            jobs[stage.key] = Job(stage, label)
     return [*jobs.values()]

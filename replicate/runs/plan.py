@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from replicate.runs.artefact import key_of
 from replicate.stages.kind import Kind, Port
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
-from replicate.tables.table import ResultsTable
+from replicate.tables.table import ResultsTable, Row
 
 # Packages whose version decides what comes out of every stage; the two builds of Paddle have one version. TF32 is there
 # only where somebody switched it on.
@@ -53,6 +53,7 @@ class Stage:
         sources: by port, the stages that it starts from, or the PaddleNLP name or folder of a model; a port that takes
             what the data set or nobody gives is not in it.
         identity: everything that determines the result; the store's key is its digest.
+        reads_text: whether the profile's unlabelled text decides it, or something that it starts from.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Stage:
     seed: int | None
     sources: Mapping[str, tuple[Stage | str, ...]]
     identity: Mapping[str, Any]
+    reads_text: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -76,14 +78,18 @@ class Stage:
         """The stages that it starts from, in the order of its ports."""
         return (source for port in self.sources.values() for source in port if isinstance(source, Stage))
 
-    def chain(self) -> Iterator[Stage]:
-        """The stages that this one needs, each once and before those that need it, itself last."""
+    def chain(self, known: Container[str] = ()) -> Iterator[Stage]:
+        """The stages that this one needs, each once and before those that need it, itself last.
+
+        Args:
+            known: keys of stages that are left out, with what they need; the caller may add what it was given.
+        """
         done: set[str] = set()
         # A stack in place of recursion: a table may hold a chain of thousands.
         waiting = [(self, False)]
         while waiting:
             stage, ready = waiting.pop()
-            if stage.key in done:
+            if stage.key in done or stage.key in known:
                 continue
             if ready:
                 done.add(stage.key)
@@ -91,12 +97,6 @@ class Stage:
                 continue
             waiting.append((stage, True))
             waiting += [(parent, False) for parent in reversed([*stage.parents()])]
-
-
-def reads_unlabelled(stage: Stage) -> bool:
-    """Whether the profile's unlabelled text decides the stage's result."""
-    kind = KINDS[stage.name]
-    return "unlabelled" in kind.reads(kind.settings(stage.passed))
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ class _Run:
             options = kind.settings(passed)
         settings, taken = asdict(options), _taken(self, kind, options, branch)
         known = {**sources.digests, "unlabelled": sources.unlabelled, "queries": sources.queries}
-        inputs: dict[str, Any] = {part: known[part] for part in kind.reads(options) if part in known}
+        read = kind.reads(options)
+        inputs: dict[str, Any] = {part: known[part] for part in read if part in known}
         # Every identity has had a model since the first, also that of a stage that takes none.
         inputs["model"] = None
         for port in kind.ports:
@@ -168,33 +169,58 @@ class _Run:
             "device": self.profile.device,
             "environment": {one: sources.environment[one] for one in packages if one in sources.environment},
         }
-        return Stage(name, settings, dict(passed), at, taken, identity)
+        stages = [source for port in taken.values() for source in port if isinstance(source, Stage)]
+        reads_text = "unlabelled" in read or any(one.reads_text for one in stages)
+        return Stage(name, settings, dict(passed), at, taken, identity, reads_text)
+
+
+class Planner:
+    """Plans rows under a profile; a stage that rows share is built once."""
+
+    def __init__(self, profile: Profile, sources: Sources) -> None:
+        self._profile = profile
+        self._sources = sources
+        self._runs: dict[int, _Run] = {}
+        # By table and seed, what each row has come to.
+        self._branches: dict[tuple[str, int], dict[str, _Branch]] = {}
+
+    def last(self, table: ResultsTable, row_id: str, seed: int) -> Stage:
+        """The last stage of a row's graph; a table's id stands for the same table each time.
+
+        Raises:
+            UserError: the row has no recipe, a setting that no run can have, or a stage that its parents don't fit.
+        """
+        row = table.row(row_id)
+        if not row.recipe:
+            raise UserError(f"row {row.full_id} is not run: {row.not_run}")
+        run = self._runs.setdefault(seed, _Run(self._profile, seed, self._sources))
+        branches = self._branches.setdefault((table.id, seed), {})
+        for one in table.lineage(row_id, branches):
+            branches[one.id] = _with_recipe(run, one, _joined([branches[parent] for parent in one.parents]))
+        return branches[row_id].outcomes[0]
 
 
 def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
-    """The last stage of a row's graph under a profile and seed.
+    """The last stage of one row's graph under a profile and seed.
 
     Raises:
-        UserError: the row has no recipe, a setting that no run can have, or a stage that its parents don't fit.
+        UserError: see `Planner.last`.
     """
-    row = table.row(row_id)
-    if not row.recipe:
-        raise UserError(f"row {row.full_id} is not run: {row.not_run}")
-    run = _Run(profile, seed, sources)
-    branches: dict[str, _Branch] = {}
-    for one in table.lineage(row_id):
-        branch = _joined([branches[parent] for parent in one.parents])
-        for step in one.recipe:
-            if step.stage not in KINDS:
-                raise UserError(f"row {one.full_id}: this version has no stage {step.stage!r}")
-            passed = {**profile.options.get(step.stage, {}), **step.options}
-            try:
-                branch = branch.after(run.stage(step.stage, passed, branch))
-            except UserError as error:
-                where = f"row {one.full_id}, stage {step.stage} under profile {profile.id}"
-                raise UserError(f"{where}: {error}") from None
-        branches[one.id] = branch
-    return branches[row_id].outcomes[0]
+    return Planner(profile, sources).last(table, row_id, seed)
+
+
+def _with_recipe(run: _Run, row: Row, branch: _Branch) -> _Branch:
+    """The branch once a row's recipe has run."""
+    for step in row.recipe:
+        if step.stage not in KINDS:
+            raise UserError(f"row {row.full_id}: this version has no stage {step.stage!r}")
+        passed = {**run.profile.options.get(step.stage, {}), **step.options}
+        try:
+            branch = branch.after(run.stage(step.stage, passed, branch))
+        except UserError as error:
+            where = f"row {row.full_id}, stage {step.stage} under profile {run.profile.id}"
+            raise UserError(f"{where}: {error}") from None
+    return branch
 
 
 def _joined(parents: Sequence[_Branch]) -> _Branch:

@@ -24,7 +24,7 @@ from replicate.runs.artefact import Artefact
 from replicate.runs.ask import Ask
 from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, Refused, jobs_of
 from replicate.runs.local import Local
-from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
+from replicate.runs.plan import Planner, Sources, Stage
 from replicate.runs.shipped import shipped, take
 from replicate.runs.store import Store
 from replicate.stages.distill.transfer_set import spare_texts
@@ -52,6 +52,8 @@ class Runner:
     quiet: bool = False
     offline: bool = False
     measured: Path = field(default_factory=lambda: MEASURED)
+    # By the key of a stage that was looked at, what the data lack for it.
+    _lacking: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -76,24 +78,29 @@ class Runner:
         """Whether the data are the profile's own, and not a user's."""
         return self.profile.dataset in BUILT_IN
 
-    def lacks(self, stages: Sequence[Stage]) -> str:
-        """What these data lack for stages that could not run on them, in words; empty where nothing.
+    def lacks(self, last: Stage) -> str:
+        """What these data lack for a stage and those that it needs, in words; empty where nothing.
 
         Raises:
             UserError: the text that the profile or the user names isn't there.
         """
-        train, dev = self.dataset.train, self.dataset.dev
-        for stage in stages:
-            options = KINDS[stage.name].settings(stage.passed)
-            if stage.name == "sample" and options.examples > len(train):
-                return f"{options.examples} training texts, of which there are {len(train)}"
-            if stage.name == "pretrain" and len(self.unlabelled) < LEAST_LINES:
-                return f"{LEAST_LINES} lines to pretrain on, of which there are {len(self.unlabelled)}"
-            if stage.name == "distill" and options.unlabelled:
-                there = len(spare_texts((*self.dataset.unlabelled, *self.unlabelled), train, dev.texts))
-                wanted = round(options.unlabelled * len(train))
-                if not there or (self.on_article and wanted > there):
-                    return f"{wanted} unlabelled texts beside the data set's own, of which there are {there}"
+        for stage in last.chain(self._lacking):
+            before = [self._lacking[one.key] for one in stage.parents()]
+            self._lacking[stage.key] = next(filter(None, before), "") or self._lacks(stage)
+        return self._lacking[last.key]
+
+    def _lacks(self, stage: Stage) -> str:
+        train = self.dataset.train
+        options = KINDS[stage.name].settings(stage.passed)
+        if stage.name == "sample" and options.examples > len(train):
+            return f"{options.examples} training texts, of which there are {len(train)}"
+        if stage.name == "pretrain" and len(self.unlabelled) < LEAST_LINES:
+            return f"{LEAST_LINES} lines to pretrain on, of which there are {len(self.unlabelled)}"
+        if stage.name == "distill" and options.unlabelled:
+            there = len(spare_texts((*self.dataset.unlabelled, *self.unlabelled), train, self.dataset.dev.texts))
+            wanted = round(options.unlabelled * len(train))
+            if not there or (self.on_article and wanted > there):
+                return f"{wanted} unlabelled texts beside the data set's own, of which there are {there}"
         return ""
 
     @cached_property
@@ -121,12 +128,27 @@ class Runner:
         Raises:
             UserError: a setting that no run can have, or text to pretrain on that isn't there.
         """
-        stages = [*plan(table, row_id, self.profile, seed, self.sources).chain()]
+        return [*self.last(table, row_id, seed).chain()]
+
+    def last(self, table: ResultsTable, row_id: str, seed: int) -> Stage:
+        """The last stage of a row; what rows share is built once.
+
+        Raises:
+            UserError: a setting that no run can have, or text to pretrain on that isn't there.
+        """
+        last = self._planner.last(table, row_id, seed)
         # That text is asked for only where something reads it.
-        if self.profile.unlabelled is not None and any(reads_unlabelled(stage) for stage in stages):
-            sources = replace(self.sources, unlabelled=self.unlabelled_digest)
-            stages = [*plan(table, row_id, self.profile, seed, sources).chain()]
-        return stages
+        if last.reads_text and self.profile.unlabelled is not None:
+            return self._planner_with_text.last(table, row_id, seed)
+        return last
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self.profile, self.sources)
+
+    @cached_property
+    def _planner_with_text(self) -> Planner:
+        return Planner(self.profile, replace(self.sources, unlabelled=self.unlabelled_digest))
 
     def kept(self, stage: Stage) -> bool:
         """Whether the store has the stage's result, or can take it in."""
@@ -216,25 +238,26 @@ class Runner:
         return next(self._records([Ask(table, row_id, seed)]))
 
     def _records(self, asks: Sequence[Ask], executor: Executor | None = None) -> Iterator[Record]:
-        plans = self._planned(asks)
-        for ask, stages in plans:
-            if lack := self.lacks(stages):
+        plans = self._plans(asks)
+        for ask, last in plans:
+            if lack := self.lacks(last):
                 raise UserError(f"row {ask.full_id} needs {lack}", hint="leave the row out, or name other data")
-        if any(self._unfetched(stage) for _, stages in plans for stage in stages):
+        jobs = jobs_of((ask.label, last) for ask, last in plans)
+        if any(self._unfetched(job.stage) for job in jobs):
             self._fetch()
-            plans = self._planned(asks)
-        waiting: dict[str, list[tuple[Ask, list[Stage]]]] = {}
-        for ask, stages in plans:
-            waiting.setdefault(stages[-1].key, []).append((ask, stages))
-        jobs = jobs_of((ask.label, stages) for ask, stages in plans)
+            plans = self._plans(asks)
+            jobs = jobs_of((ask.label, last) for ask, last in plans)
+        waiting: dict[str, list[tuple[Ask, Stage]]] = {}
+        for ask, last in plans:
+            waiting.setdefault(last.key, []).append((ask, last))
         outcomes: dict[str, Outcome] = {}
         for outcome in (executor or Local(self.make, self.quiet)).execute(jobs):
             outcomes[outcome.stage.key] = outcome
-            for ask, stages in waiting.pop(outcome.stage.key, ()):
-                yield self.record(ask, [outcomes[stage.key] for stage in stages])
+            for ask, last in waiting.pop(outcome.stage.key, ()):
+                yield self.record(ask, [outcomes[stage.key] for stage in last.chain()])
 
-    def _planned(self, asks: Sequence[Ask]) -> list[tuple[Ask, list[Stage]]]:
-        return [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
+    def _plans(self, asks: Sequence[Ask]) -> list[tuple[Ask, Stage]]:
+        return [(ask, self.last(ask.table, ask.row, ask.seed)) for ask in asks]
 
     def _unfetched(self, stage: Stage) -> bool:
         """Whether a stage starts from a net that the profile names and that isn't on this machine."""
@@ -246,6 +269,9 @@ class Runner:
         if one := named(str(self.profile.model)):
             fetch_named(one)
             self.sources = replace(self.sources, model=self.model_digest)
+            # What they have planned is without the net's digest.
+            del self._planner
+            vars(self).pop("_planner_with_text", None)
 
     def record(self, ask: Ask, outcomes: Sequence[Outcome]) -> Record:
         """What is on record of a row and seed whose stages came to these outcomes; the last one is the row's own."""

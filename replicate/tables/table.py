@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -260,8 +260,12 @@ class ResultsTable:
             if all(self.row(name).runs_under(profile) for name in (claim.row, claim.against))
         )
 
-    def lineage(self, row_id: str) -> tuple[Row, ...]:
+    def lineage(self, row_id: str, known: Container[str] = ()) -> tuple[Row, ...]:
         """The rows that a row descends from, each once and before its descendants, itself last.
+
+        Args:
+            row_id: the row.
+            known: rows that are left out, with what they descend from.
 
         Raises:
             UserError: a row descends from itself, or from one that isn't there.
@@ -276,7 +280,7 @@ class ResultsTable:
                 on_the_way.discard(row.id)
                 found.setdefault(row.id, row)
                 continue
-            if row.id in found:
+            if row.id in found or row.id in known:
                 continue
             if row.id in on_the_way:
                 raise UserError(f"row {row.full_id} descends from itself")

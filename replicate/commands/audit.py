@@ -28,6 +28,7 @@ from replicate.inference.predict import MAX_LENGTH
 from replicate.records.audited import AuditRecord, write_audited
 from replicate.records.run import read_records
 from replicate.scores.packing import unpack_bits, unpack_predictions
+from replicate.tables.file import load_tables
 
 # Lines of each kind that a terminal shows.
 SHOWN = 5
@@ -216,10 +217,14 @@ def _contested(folder: Path, dataset: Dataset) -> Contested | None:
     if not folder.is_dir():
         raise UserError("no such folder", path=folder, hint="`replicate run` says where it puts its records")
     digests = dataset.digests
+    # What has learnt from wrong labels, or from few lines beside such, is no witness.
+    spoilt = {table.id for table in load_tables().values() if table.mislabelled}
     own = [
         one
         for one in read_records(folder)
-        if one.counts and all(one.digests.get(part) == digests[part] for part in ("dev", "labels"))
+        if one.counts
+        and one.table not in spoilt
+        and all(one.digests.get(part) == digests[part] for part in ("dev", "labels"))
     ]
     if len(own) < LEAST:
         hint = f"{LEAST} or more are needed"

@@ -184,6 +184,10 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
     warn(runner.dataset.notes)
     fitting, nets = [], False
     for table, row in rows:
+        if table.mislabelled:
+            if named:
+                raise UserError(f"row {row} is about the profile's own data", hint="leave out --dataset_dir")
+            continue
         stages = runner.planned(table, row, runner.profile.seeds[0])
         lack = runner.lacks(stages)
         if lack and named:

@@ -20,14 +20,17 @@ from replicate.audit.contested import contested
 from replicate.audit.folding import fold
 from replicate.audit.linear import FOLDS, learn, out_of_fold
 from replicate.audit.near import NEAR, neighbours, similarity
+from replicate.audit.part import part_of
 from replicate.commands.audit import one_line
 from replicate.commands.main import main
 from replicate.common.paths import MEASURED
 from replicate.corpus import kuake
 from replicate.corpus.formats import Dataset, Split, write_dataset
 from replicate.corpus.generated import generate
+from replicate.findings.own_data import own_audit
 from replicate.records.run import read_records
 from replicate.scores.packing import unpack_bits, unpack_predictions
+from replicate.tables.profile import load_profile
 from tests.tiny import Made
 
 LIMIT = 48
@@ -335,13 +338,53 @@ def test_too_few_records(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "0 records of this dev set" in capsys.readouterr().err
 
 
-def test_progress_and_one_line() -> None:
-    """Work is told in order, to its end; the one line for `run` says what there is to look at."""
+def test_progress_is_told_in_order() -> None:
+    """To its end."""
     done: list[int] = []
-    made = generate(examples_train=60, examples_dev=20)
-    audit(made, LIMIT, tell=done.append)
+    audit(generate(examples_train=60, examples_dev=20), LIMIT, tell=done.append)
     assert done == sorted(done)
     assert done[-1] == ROUNDS
-    said = one_line(made, LIMIT)
+
+
+def test_a_part_of_large_data() -> None:
+    """So many lines or characters of each part, in their order; small data stay whole, and one long line stays too."""
+    made = generate(examples_train=60, examples_dev=20)
+    assert part_of(made, 60) == made
+    part = part_of(made, 30)
+    assert (len(part.train), part.dev) == (30, made.dev)
+    labels = dict(zip(made.train.texts, made.train.labels, strict=True))
+    assert [labels[text] for text in part.train.texts] == list(part.train.labels)
+    places = [made.train.texts.index(text) for text in part.train.texts]
+    assert places == sorted(places) != list(range(30))
+    assert len(part_of(made, 30, characters=100).train) < 12
+    assert len(part_of(made, 30, characters=1).train) == 1
+
+
+def test_one_line() -> None:
+    """It says of how many lines it speaks."""
+    made = generate(examples_train=60, examples_dev=20)
+    whole = own_audit(made, load_profile("smoke"))
+    assert whole.seen == whole.sizes == {"train": 60, "dev": 20}
+    said = one_line(whole)
     assert "\n" not in said
     assert "of 80 labels" in said
+    assert "of a random 80 of 3,020 lines" in one_line(replace(whole, sizes={"train": 3000, "dev": 20}))
+
+
+def test_run_audits_own_data_first(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line before anything is trained, which ends nothing; a page of its report has numbers and no text."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    words = ["run", "svm", "--dataset_dir", str(folder), "--seeds", "1", "--quiet"]
+    assert main([*words, "--dry-run"]) == 0
+    assert "audit" not in capsys.readouterr().err
+    assert main(words) == 0
+    (told,) = (line for line in capsys.readouterr().err.splitlines() if "audit" in line)
+    assert "of 360 labels" in told
+    assert told.endswith("lists them")
+    (page,) = (tmp_path / "store" / "records-of").glob("*/docs/report/data.md")
+    text = page.read_text(encoding="utf-8")
+    assert "| `leak` | 0 | 1 |" in text
+    lines = (folder / "train.txt").read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if line.rpartition("\t")[0] in text]

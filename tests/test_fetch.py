@@ -358,8 +358,6 @@ OFFLINE = {
     "data": ["kuake-qic {tmp}/data"],
     "faithfulness": ["paper"],
     "run": ["svm --profile paper --device cpu", "base --profile paper --device cpu --dataset_dir {data}"],
-    "audit": ["kuake-qic"],
-    "faithfulness": ["paper"],
 }
 
 

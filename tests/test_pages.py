@@ -13,14 +13,19 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from replicate.audit.audit import Audit
+from replicate.audit.classes import class_facts
+from replicate.audit.faults import Fault
 from replicate.common.paths import EXPECTED, MEASURED, ROOT
 from replicate.corpus.checkup import check_up
 from replicate.corpus.formats import Dataset, Split
 from replicate.findings.compute import compute
 from replicate.findings.evidence import gather
 from replicate.findings.own import compute_own, own_evidence
+from replicate.findings.own_data import OwnAudit
 from replicate.records.run import Record
 from replicate.report.build import current_evidence
 from replicate.report.markdown import markdown
@@ -80,7 +85,15 @@ def own() -> dict[str, str]:
         for one in runs(row, wrong, "smoke")
     ]
     evidence = own_evidence(load_tables(EXPECTED), records, {"smoke": load_profile("smoke")}, data)
-    return markdown(Site(own_pages(compute_own(evidence, check_up(data, 64))), records=".", in_project=False))
+    findings = compute_own(evidence, check_up(data, 64), audit=audited(data))
+    return markdown(Site(own_pages(findings), records=".", in_project=False))
+
+
+def audited(data: Dataset) -> OwnAudit:
+    """A finding of three kinds, in a part of larger data."""
+    faults = (Fault("label", "train", 1, 0, 1, 0.1), Fault("label", "dev", 7, 1, 2, 0.2), Fault("long", "dev", 8, 1))
+    facts = class_facts(LABELS, np.array([0, 1]), np.asarray(data.dev.labels), np.array([1, 1, 0]))
+    return OwnAudit(Audit(data.name, LABELS, check_up(data, 64), facts, faults), {"train": 2, "dev": 5000})
 
 
 def trained(run: Record) -> Record:

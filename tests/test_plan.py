@@ -267,6 +267,8 @@ def test_every_default_is_in_the_key(name: str) -> None:
         "pretrain": {"architecture": {}},
         "sample": {"examples": 1},
         "duplicate": {"copies": 1},
+        "mislabel": {"examples": 1},
+        "relabel": {"examples": 1},
     }
     required |= {"augment": {"mix": {"unk": 1}}, "prune": {"width": "1/2"}, "distill": {"student": "cnn"}}
     passed = required.get(name, {})

@@ -31,7 +31,7 @@ from replicate.report.sections.clean import contested_sentence, section_clean
 from replicate.report.sections.looked_at import section_looked_at
 from replicate.report.site import Site
 from replicate.scores.packing import pack_bits, pack_predictions
-from tests.synthetic import GOLD, PROFILES, article, runs
+from tests.synthetic import DOWN, GOLD, PROFILES, STUDY, article, line, runs, study_runs, study_tables
 
 AUDIT = AuditRecord(
     name="corpus",
@@ -134,3 +134,45 @@ def test_few_records_contest_nothing(tmp_path: Path) -> None:
     """Nine don't."""
     table = article(tmp_path)
     assert compute_clean(gather({table.id: table}, runs("base", [20] * 9, "small"), PROFILES), []).contested == ()
+
+
+WRONG = STUDY.replace(
+    "[[rows]]",
+    """[[claims]]
+id = "cost"
+text = "Wrong labels cost."
+kind = "lowers"
+row = "wrong"
+against = "base"
+metrics = ["accuracy"]
+provenance = "ours"
+[[rows]]
+id = "wrong"
+title = "with wrong labels"
+against = "base"
+recipe = [{ stage = "mislabel", examples = 9 }, { stage = "finetune", select = "accuracy" }]
+[[rows]]""",
+)
+
+
+def test_what_wrong_labels_cost(tmp_path: Path) -> None:
+    """How many are wrong comes from the records, what they cost from the seeds, and whoever published it is named."""
+    tables = study_tables(tmp_path, WRONG)
+    made = [*study_runs("base", (0,) * 6), *study_runs("wrong", DOWN)]
+    spoilt = [
+        replace(one, stages=({**one.stages[0], "summary": {"examples": 50, "wrong": 9}}, *one.stages))
+        for one in made[6:]
+    ]
+    profiles = {"small": replace(PROFILES["small"], tables=("article", "study"))}
+    clean = compute_clean(gather(tables, [*made[:6], *spoilt], profiles), [])
+    (found,) = clean.wrong_labels
+    assert [(one.result.row.id, set(one.wrong), set(one.seen)) for one in found.rows] == [
+        ("wrong", {9}, {0}),
+        ("base", {0}, {0}),
+    ]
+    assert [one.verdict.status for one in found.compared.claims] == ["supported"]
+    text = markdown(Site((page("data", "Data", "Data", section_clean(clean)),)))["docs/report/data.md"]
+    assert line(text, "`wrong` | 0 | 9 |")
+    assert "Somebody gained" in text
+    # Twelve records would be enough to contest dev lines; those of a table with wrong labels aren't asked.
+    assert clean.contested == ()

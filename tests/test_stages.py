@@ -9,6 +9,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from replicate.common.errors import UserError
@@ -49,6 +50,8 @@ def run(stage: str, dataset: Dataset, folder: Path, passed: Mapping[str, Any], *
         ("pretrain", {"architecture": 3}, "PretrainOptions: architecture is 3, not a table"),
         ("pretrain", {"architecture": {}, "heldout": 1.0}, "heldout is 1.0; it must be at least 0 and below 1"),
         ("duplicate", {"copies": -1}, "copies is -1; it must be 0 or more"),
+        ("mislabel", {"examples": -1}, "examples is -1; it must be 0 or more"),
+        ("relabel", {"examples": 1, "chosen": "model"}, "chosen is 'model'; it must be audit or random"),
         ("prune", {"width": 0.5}, "PruneOptions: width is 0.5, not a text"),
         (
             "distill",
@@ -133,6 +136,50 @@ def test_a_sample_of_none_or_of_more_than_all_is_refused(dataset: Dataset, tmp_p
     """Both would be another experiment than the row says."""
     with pytest.raises(UserError, match=f"{examples} of 200 training examples"):
         run("sample", dataset, tmp_path, {"examples": examples})
+    assert not [*tmp_path.iterdir()]
+
+
+def test_labels_are_made_wrong_and_corrected(dataset: Dataset, tmp_path: Path) -> None:
+    """So many labels are others, drawn by the seed; whoever looks at lines corrects what is wrong in them, no more."""
+    right = np.asarray(dataset.train.labels)
+    for seed in (1, 2):
+        assert run("mislabel", dataset, tmp_path / str(seed), {"examples": 40}, seed=seed) == {
+            "examples": 200,
+            "wrong": 40,
+        }
+    spoilt = [read_split(tmp_path / str(seed) / "train.txt", dataset.labels) for seed in (1, 2)]
+    assert all(one.texts == dataset.train.texts for one in spoilt)
+    wrong = [np.asarray(one.labels) != right for one in spoilt]
+    assert [int(one.sum()) for one in wrong] == [40, 40]
+    assert (wrong[0] != wrong[1]).any()
+    left = {}
+    for chosen in ("audit", "random"):
+        for seen in (0, 50, 200):
+            options = {"examples": seen, "chosen": chosen}
+            told = run("relabel", dataset, tmp_path / f"{chosen}{seen}", options, train=tmp_path / "1")
+            found = np.asarray(read_split(tmp_path / f"{chosen}{seen}" / "train.txt", dataset.labels).labels)
+            assert told["wrong"] == int((found != right).sum())
+            assert not (found != right)[~wrong[0]].any()
+            assert told["seen"] <= seen
+            left[chosen, seen] = told["wrong"]
+    assert left["audit", 0] == left["random", 0] == 40
+    assert left["random", 200] == 0
+    assert left["audit", 50] < left["random", 50] < 40
+
+
+@pytest.mark.parametrize(
+    ("stage", "options", "words"),
+    [
+        ("mislabel", {"examples": 201}, "201 of 200 training examples"),
+        ("relabel", {"examples": 5}, "nobody knows the right labels"),
+    ],
+)
+def test_labels_that_nobody_knows_are_refused(
+    stage: str, options: dict[str, int], words: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    """As are more wrong ones than there are; nothing is written."""
+    with pytest.raises(UserError, match=words):
+        run(stage, dataset, tmp_path, options)
     assert not [*tmp_path.iterdir()]
 
 

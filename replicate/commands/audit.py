@@ -23,10 +23,12 @@ from replicate.common.progress import Progress, warn
 from replicate.corpus import BUILT_IN, load_dataset, own_folder
 from replicate.corpus.checkup import told
 from replicate.corpus.formats import Dataset
+from replicate.findings.own_data import OwnAudit
 from replicate.inference.predict import MAX_LENGTH
 from replicate.records.audited import AuditRecord, write_audited
 from replicate.records.run import read_records
 from replicate.scores.packing import unpack_bits, unpack_predictions
+from replicate.tables.file import load_tables
 
 # Lines of each kind that a terminal shows.
 SHOWN = 5
@@ -89,15 +91,16 @@ def run(args: argparse.Namespace) -> int:
     return int(args.strict and any(found.warnings()))
 
 
-def one_line(dataset: Dataset, limit: int) -> str:
+def one_line(own: OwnAudit) -> str:
     """What an audit of somebody's own data comes to, in one line, for a command that goes on to train."""
-    found = audit(dataset, limit)
-    counts = found.counts()
-    doubted = sum(counts["label"].values())
+    counts, seen, whole = own.found.counts(), sum(own.seen.values()), sum(own.sizes.values())
+    doubted, conflicts = (sum(counts[kind].values()) for kind in ("label", "conflict"))
     leaks = sum(counts["leak"].values()) + sum(counts["near-leak"].values())
-    total = sum(size for part, size in found.checkup.parts.items() if part != "unlabelled")
-    said = f"{doubted} of {total} labels in doubt, {sum(counts['conflict'].values())} that contradict another line"
-    return f"audit: {said}, {leaks} dev or test texts (almost) in train; `replicate audit` lists them"
+    part = "" if seen == whole else f" of a random {seen:,} of {whole:,} lines"
+    return (
+        f"audit{part}: {doubted:,} of {seen:,} labels in doubt, {conflicts:,} that contradict another line, {leaks:,} "
+        "dev or test texts (almost) in train; `replicate audit` lists them"
+    )
 
 
 def as_json(found: Audit, texts: Dataset | None = None) -> dict[str, Any]:
@@ -214,10 +217,14 @@ def _contested(folder: Path, dataset: Dataset) -> Contested | None:
     if not folder.is_dir():
         raise UserError("no such folder", path=folder, hint="`replicate run` says where it puts its records")
     digests = dataset.digests
+    # What has learnt from wrong labels, or from few lines beside such, is no witness.
+    spoilt = {table.id for table in load_tables().values() if table.mislabelled}
     own = [
         one
         for one in read_records(folder)
-        if one.counts and all(one.digests.get(part) == digests[part] for part in ("dev", "labels"))
+        if one.counts
+        and one.table not in spoilt
+        and all(one.digests.get(part) == digests[part] for part in ("dev", "labels"))
     ]
     if len(own) < LEAST:
         hint = f"{LEAST} or more are needed"

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from replicate.commands.ahead import AHEAD, run_ahead
+from replicate.commands.audit import one_line
 from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.common.progress import warn
 from replicate.corpus.checkup import told
-from replicate.findings.own_data import own_checkup
+from replicate.findings.own_data import own_audit, own_checkup
 from replicate.records.run import Record, read_records
 from replicate.runs.ask import selected
 from replicate.runs.plan import Stage
@@ -92,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     # The report's imports are many, and --help and --dry-run need none of them.
     from replicate.commands.session import Session
 
+    _tell_audit(runner)
     session = Session(runner, tables)
     names = [f"{table.id}/{row}" for table, row in rows]
     run_ahead(dict.fromkeys(profile.seeds, names), profile, args.processes, args.offline)
@@ -136,6 +138,7 @@ def _run_until(args: argparse.Namespace, runner: Runner, tables: Mapping[str, Re
             raise UserError("these data are not enough for any claim", hint="plain `replicate run` takes single rows")
     from replicate.commands.session import Session
 
+    _tell_audit(runner)
     session = Session(runner, tables)
     with _own_kept(runner):
         ended = until.until_decided(session, studies, args.max_seeds, args.processes, args.offline)
@@ -182,6 +185,10 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
     fitting: list[tuple[ResultsTable, str]] = []
     stages: dict[str, Stage] = {}
     for table, row in rows:
+        if table.mislabelled:
+            if named:
+                raise UserError(f"row {row} is about the profile's own data", hint="leave out --dataset_dir")
+            continue
         last = runner.last(table, row, runner.profile.seeds[0])
         lack = runner.lacks(last)
         if lack and named:
@@ -195,6 +202,15 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
         found = told(own_checkup(runner.dataset, runner.profile, runner.unlabelled))
         warn(line for line in found if not runner.quiet or line.startswith("warning"))
     return fitting
+
+
+def _tell_audit(runner: Runner) -> None:
+    """Tell somebody who is about to train on own data how clean they are; a process beside the first says nothing."""
+    if runner.on_article or AHEAD in os.environ:
+        return
+    own = own_audit(runner.dataset, runner.profile)
+    if not runner.quiet or any(own.found.warnings()):
+        warn([one_line(own)])
 
 
 def _own_report(session: Session) -> Path:

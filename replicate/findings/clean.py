@@ -1,4 +1,4 @@
-"""How clean the data are: what audits found, and each row's accuracy beside that without the contested dev lines."""
+"""How clean the data are: what audits found, accuracy without the contested dev lines, and what wrong labels cost."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from replicate.audit.contested import contested
+from replicate.findings.compared import Compared
+from replicate.findings.compute import compare_one
 from replicate.findings.evidence import Evidence
 from replicate.findings.rows import RowResult
 from replicate.records.audited import AuditRecord
 from replicate.records.run import Record
 from replicate.scores.packing import unpack_bits, unpack_predictions
 from replicate.tables.profile import Profile
+from replicate.tables.table import ResultsTable
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,36 @@ class ContestedFinding:
 
 
 @dataclass(frozen=True)
+class Corrected:
+    """A row with labels that are wrong on purpose, or none of them.
+
+    Attributes:
+        result: its records.
+        seen: lines that a person looked at, by seed; 0 where nobody did.
+        wrong: labels that are wrong in the end, by seed.
+    """
+
+    result: RowResult
+    seen: tuple[int, ...]
+    wrong: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WrongLabels:
+    """What wrong labels cost under a profile: the rows of a table that has such, and its claims."""
+
+    profile: Profile
+    compared: Compared
+    rows: tuple[Corrected, ...]
+
+
+@dataclass(frozen=True)
 class CleanFinding:
     """What is known of the data."""
 
     audits: tuple[AuditRecord, ...]
     contested: tuple[ContestedFinding, ...]
+    wrong_labels: tuple[WrongLabels, ...] = ()
 
 
 def compute_clean(evidence: Evidence, audits: Sequence[AuditRecord]) -> CleanFinding:
@@ -67,20 +95,52 @@ def compute_clean(evidence: Evidence, audits: Sequence[AuditRecord]) -> CleanFin
     for profile in evidence.profiles:
         if not evidence.same_data(evidence.main, profile):
             continue
-        results = [evidence.result(row, profile) for table in evidence.tables for row in table.rows]
-        if (one := _contested(profile, results)) is not None:
+        results = [(table, evidence.result(row, profile)) for table in evidence.tables for row in table.rows]
+        # What has learnt from wrong labels, or from few lines beside such, is no witness.
+        voters = [one for table, one in results if not table.mislabelled]
+        if (one := _contested(profile, [one for _, one in results], voters)) is not None:
             found.append(one)
-    return CleanFinding(tuple(audits), tuple(found))
+    wrong = [
+        _wrong_labels(evidence, table, profile)
+        for table in evidence.tables
+        if table.mislabelled
+        for profile in evidence.profiles
+        if evidence.same_data(table, profile) and evidence.is_run(table, profile)
+    ]
+    return CleanFinding(tuple(audits), tuple(found), tuple(wrong))
 
 
-def _contested(profile: Profile, results: Sequence[RowResult]) -> ContestedFinding | None:
-    usable = [one for result in results for one in result.records if one.counts and one.status == "ok"]
+def _wrong_labels(evidence: Evidence, table: ResultsTable, profile: Profile) -> WrongLabels:
+    compared = compare_one(evidence, table, profile)
+    rows = [compared.results[row.id] for row in table.rows if row.runs_under(profile.id)]
+    return WrongLabels(profile, compared, tuple(Corrected(one, *_counts(one)) for one in rows))
+
+
+def _counts(result: RowResult) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Lines that were looked at, and wrong labels in the end, seed by seed."""
+    summaries = [[stage.get("summary", {}) for stage in record.stages] for record in result.records]
+    return (
+        tuple(max((int(one.get("seen", 0)) for one in of_run), default=0) for of_run in summaries),
+        tuple(next((int(one["wrong"]) for one in reversed(of_run) if "wrong" in one), 0) for of_run in summaries),
+    )
+
+
+def _usable(results: Sequence[RowResult]) -> list[Record]:
+    return [one for result in results for one in result.records if one.counts and one.status == "ok"]
+
+
+def _contested(profile: Profile, results: Sequence[RowResult], voters: Sequence[RowResult]) -> ContestedFinding | None:
+    """What the voters contest, and what every row scores without it."""
+    usable = _usable(results)
     # What speaks against a label has to be of one dev set.
     if len({one.digests.get("dev") for one in usable}) != 1:
         return None
     bits = {_place(one): unpack_bits(one.correct, one.counts["examples"]) for one in usable}
-    predicted = np.stack([unpack_predictions(one.predictions) for one in usable])
-    found = contested(predicted, np.stack([bits[_place(one)] for one in usable]))
+    votes = _usable(voters)
+    if not votes:
+        return None
+    predicted = np.stack([unpack_predictions(one.predictions) for one in votes])
+    found = contested(predicted, np.stack([bits[_place(one)] for one in votes]))
     if found is None:
         return None
     kept, rows = ~found.mask, []

@@ -10,7 +10,7 @@ from replicate.findings.answer import Answer, answer_of, families_of
 from replicate.findings.apart import Apart, TableApart, table_apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
 from replicate.findings.best import Best, best_of
-from replicate.findings.compared import AllCompared, compare_table
+from replicate.findings.compared import AllCompared, Compared, compare_table
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.decided import decided
 from replicate.findings.evidence import Evidence
@@ -103,16 +103,21 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
 def compare_all(evidence: Evidence) -> AllCompared:
     """The rows of each table under each profile, each pair compared once."""
     return {
-        (table.id, profile.id): compare_table(
-            table,
-            {row.id: evidence.result(row, profile) for row in table.rows},
-            profile,
-            decided(table, profile, evidence.records, evidence.plans.get((table.id, profile.id))),
-            evidence.main.tolerances,
-        )
+        (table.id, profile.id): compare_one(evidence, table, profile)
         for table in evidence.tables
         for profile in evidence.profiles
     }
+
+
+def compare_one(evidence: Evidence, table: ResultsTable, profile: Profile) -> Compared:
+    """The rows of a table under a profile, each pair compared once."""
+    return compare_table(
+        table,
+        {row.id: evidence.result(row, profile) for row in table.rows},
+        profile,
+        decided(table, profile, evidence.records, evidence.plans.get((table.id, profile.id))),
+        evidence.main.tolerances,
+    )
 
 
 def _pruning(

@@ -17,6 +17,7 @@ from replicate.findings.compute import compare_all, tables_apart
 from replicate.findings.decided import Decided
 from replicate.findings.evidence import Evidence
 from replicate.findings.method import Method, compute_method
+from replicate.findings.own_data import OwnAudit
 from replicate.findings.standing import Standing, standing
 from replicate.records.run import Record
 from replicate.runs.held_out import HeldOut
@@ -50,7 +51,7 @@ class OwnAnswer:
 
 @dataclass(frozen=True)
 class OwnFindings:
-    """What the records of somebody's own data say."""
+    """What the records of somebody's own data say, and an audit of the data where there was one."""
 
     answer: OwnAnswer
     apart: tuple[Apart, ...]
@@ -58,6 +59,7 @@ class OwnFindings:
     augmentation: AugmentationFinding
     advice: Advice
     method: Method
+    audit: OwnAudit | None = None
 
 
 def own_evidence(
@@ -94,13 +96,16 @@ def own_evidence(
     )
 
 
-def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut] = ()) -> OwnFindings:
+def compute_own(
+    evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut] = (), audit: OwnAudit | None = None
+) -> OwnFindings:
     """What evidence on own data says.
 
     Args:
         evidence: of `own_evidence`.
         checkup: of the same data.
         held_out: scores on the data's test set.
+        audit: of the same data.
     """
     compared = compare_all(evidence)
     compression, augmentation = compute_compression(evidence, compared), compute_augmentation(evidence, compared)
@@ -126,6 +131,7 @@ def compute_own(evidence: Evidence, checkup: Checkup, held_out: Sequence[HeldOut
         augmentation=augmentation,
         advice=advice,
         method=compute_method(evidence),
+        audit=audit,
     )
 
 

@@ -19,7 +19,7 @@ from replicate.findings.compute import Findings, compute
 from replicate.findings.evidence import Evidence, gather
 from replicate.findings.looked_at import compute_looked_at
 from replicate.findings.own import compute_own, own_evidence
-from replicate.findings.own_data import own_checkup
+from replicate.findings.own_data import own_audit, own_checkup
 from replicate.records.audited import load_audited
 from replicate.records.explained import load_explained
 from replicate.records.plans import read_plans
@@ -93,8 +93,9 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
     checkup = own_checkup(dataset, evidence.profiles[0], own_lines(dataset))
-    held_out = [found for one in evidence.profiles if (found := read_held_out(folder, one.id, dataset))]
-    site = Site(own_pages(compute_own(evidence, checkup, held_out)), records=".", in_project=False)
+    held_out = [scored for one in evidence.profiles if (scored := read_held_out(folder, one.id, dataset))]
+    found = compute_own(evidence, checkup, held_out, own_audit(dataset, evidence.profiles[0]))
+    site = Site(own_pages(found), records=".", in_project=False)
     return _write_apart(folder, site, evidence.records, Shown(dataset, texts), target)
 
 

@@ -12,11 +12,13 @@ from replicate.findings.compute import Findings
 from replicate.findings.looked_at import LookedAtFinding
 from replicate.findings.method import Method
 from replicate.findings.own import OwnFindings
+from replicate.findings.own_data import OwnAudit
 from replicate.findings.published import Published
 from replicate.report.blocks import Block, Heading, Items, Link, Page, Plain, Prose
 from replicate.report.sections.advice import section_advice
 from replicate.report.sections.answer import section_answer
 from replicate.report.sections.apart import section_apart
+from replicate.report.sections.audit import section_own_audit
 from replicate.report.sections.augmentation import section_augmentation
 from replicate.report.sections.clean import contested_sentence, section_clean
 from replicate.report.sections.compression import section_compression
@@ -81,6 +83,7 @@ def own_pages(findings: OwnFindings) -> tuple[Page, ...]:
             *(_apart(one, "every row that was run") for one in findings.apart),
             _compression(findings.compression),
             _augmentation(findings.augmentation),
+            *_own_audit(findings.audit),
             _method(findings.method),
         ],
     )
@@ -122,6 +125,13 @@ def _clean(finding: CleanFinding | None) -> list[Entry]:
         return []
     about = "what an audit finds, and each row's score without the dev lines that nearly all records contradict."
     return [(page("data", "Data", "How clean is the data?", section_clean(finding)), about)]
+
+
+def _own_audit(finding: OwnAudit | None) -> list[Entry]:
+    if finding is None:
+        return []
+    about = "what an audit finds: labels in doubt, contradictions, leaks, repetitions and classes, as numbers."
+    return [(page("data", "Data", "How clean is the data?", section_own_audit(finding)), about)]
 
 
 def _method(finding: Method) -> Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replicate.stages import augment, finetune, pretrain, sets, svm
+from replicate.stages import augment, finetune, labels, pretrain, sets, svm
 from replicate.stages.distill.options import DISTILL
 from replicate.stages.kind import Kind
 from replicate.stages.prune.options import PRUNE
@@ -13,6 +13,8 @@ KINDS: dict[str, Kind] = {
         pretrain.KIND,
         sets.SAMPLE,
         sets.DUPLICATE,
+        labels.MISLABEL,
+        labels.RELABEL,
         augment.KIND,
         finetune.KIND,
         PRUNE,

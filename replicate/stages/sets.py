@@ -55,9 +55,9 @@ def duplicate(inputs: Inputs) -> dict[str, Any]:
     return write_train(inputs, Split(texts, tuple(label for label in split.labels for _ in range(times))))
 
 
-def write_train(inputs: Inputs, split: Split) -> dict[str, Any]:
-    """Write a training set as the next stage reads it; the summary counts its examples."""
+def write_train(inputs: Inputs, split: Split, name: str = "train.txt") -> dict[str, Any]:
+    """Write a training set as the next stage reads it, or labelled lines of another name; the summary counts them."""
     names = inputs.dataset.labels
     lines = (f"{text}\t{names[label]}\n" for text, label in zip(split.texts, split.labels, strict=True))
-    (inputs.folder / "train.txt").write_text("".join(lines), encoding="utf-8")
+    (inputs.folder / name).write_text("".join(lines), encoding="utf-8")
     return {"examples": len(split)}

@@ -238,6 +238,11 @@ class ResultsTable:
         """Whether the table states published values, and is not only a set of measured rows."""
         return any(row.published for row in self.rows)
 
+    @property
+    def mislabelled(self) -> bool:
+        """Whether labels are made wrong on purpose: its rows aren't for a user's data, and its records no witnesses."""
+        return any(step.stage == "mislabel" for row in self.rows for step in row.recipe)
+
     @cached_property
     def _by_id(self) -> Mapping[str, Row]:
         return {row.id: row for row in self.rows}

@@ -49,7 +49,7 @@ from replicate.nets.folder import digest_of, weights_of
 
 PACKAGE = Path(__file__).parents[1]
 # The rooms that a stage can import (a test compares): a change in any other leaves what a stage computes.
-COMPUTES = ("augment", "common", "corpus", "inference", "nets", "scores", "stages", "training")
+COMPUTES = ("audit", "augment", "common", "corpus", "inference", "nets", "scores", "stages", "training")
 VARIABLE = "REPLICATE_CHECKPOINT"
 DEFAULT = "5m"
 FORMAT = 1

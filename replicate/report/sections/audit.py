@@ -8,6 +8,7 @@ from replicate.audit.audit import Audit
 from replicate.audit.faults import KINDS, Fault
 from replicate.corpus.checkup import told
 from replicate.corpus.formats import Dataset
+from replicate.findings.own_data import OwnAudit
 from replicate.report.blocks import Block, Cell, Heading, Items, Line, Page, Plain, Prose, Table, Text
 from replicate.report.words import plural, quoted
 
@@ -24,6 +25,17 @@ def audit_page(found: Audit, texts: Dataset | None = None, most: int = MOST) -> 
         most: lines of the table of faults; the likeliest of each kind.
     """
     return Page("audit.md", ("What is wrong with ", quoted(found.name)), tuple(_blocks(found, texts, most)), "Audit")
+
+
+def section_own_audit(own: OwnAudit) -> list[Block]:
+    """What an audit finds in somebody's own data, as numbers, for the report on them."""
+    sizes = ", ".join(f"{size:,} {part}" for part, size in own.seen.items())
+    part = "" if own.seen == own.sizes else "a random part of "
+    whole = "" if own.seen == own.sizes else f", of {sum(own.sizes.values()):,} lines in all"
+    return [
+        Text(f"Of {part}{sizes} texts{whole}. `replicate audit` tells the lines, and lists them all."),
+        *_figures(own.found),
+    ]
 
 
 def faults_table(found: Audit) -> Table:
@@ -50,7 +62,8 @@ def classes_table(found: Audit) -> Table:
     return Table(head, tuple(lines))
 
 
-def _blocks(found: Audit, texts: Dataset | None, most: int) -> Iterator[Block]:
+def _figures(found: Audit) -> Iterator[Block]:
+    """What is known without a line of it."""
     yield Text(
         "Nothing here is certain: a line that is named may be right, and a mistake may not be named. Nothing was "
         "changed. Look at a line before you change it."
@@ -64,6 +77,10 @@ def _blocks(found: Audit, texts: Dataset | None, most: int) -> Iterator[Block]:
         f"For dev to have the shares of train, {found.shift:.1%} of its texts would have to be of other classes."
     )
     yield classes_table(found)
+
+
+def _blocks(found: Audit, texts: Dataset | None, most: int) -> Iterator[Block]:
+    yield from _figures(found)
     yield Heading(2, "The whole", "whole")
     yield Items(tuple(Plain(line) for line in told(found.checkup)))
     yield Heading(2, "Line by line", "lines")

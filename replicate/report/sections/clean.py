@@ -1,21 +1,23 @@
-"""The page on the data: what an audit found, and what the contested dev lines cost each row."""
+"""The page on the data: what an audit found, what the contested dev lines cost each row, and what wrong labels cost."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from replicate.audit.faults import KINDS
-from replicate.findings.clean import CleanFinding, ContestedFinding
+from replicate.findings.clean import CleanFinding, ContestedFinding, WrongLabels
 from replicate.records.audited import AuditRecord
 from replicate.records.run import AUDITED
 from replicate.report.blocks import Block, Cell, Code, Heading, Items, Line, Link, Plain, Prose, Runs, Table, Text
 from replicate.report.pictures.axes import Estimate, Series
 from replicate.report.pictures.estimates import forest
-from replicate.report.words import MEASURED, figure, listed, mean_sd, named, plural, reason
+from replicate.report.sections.claims import section_claims
+from replicate.report.words import MEASURED, figure, listed, mean_sd, named, plural, reason, score
 from replicate.tables.table import ResultsTable
 
 # Rows of one picture; the table has all of them.
 _DRAWN = 12
+_SCORES = ("accuracy", "macro_f1")
 
 
 def section_clean(finding: CleanFinding) -> list[Block]:
@@ -23,6 +25,8 @@ def section_clean(finding: CleanFinding) -> list[Block]:
     blocks: list[Block] = []
     for record in finding.audits:
         blocks += _audit(record)
+    for wrong in finding.wrong_labels:
+        blocks += _wrong_labels(wrong)
     for one in finding.contested:
         blocks += _contested(one)
     return blocks
@@ -77,6 +81,40 @@ def _audit(record: AuditRecord) -> list[Block]:
         Table(("finding", *parts, "what it is"), tuple(lines)),
         Items(tuple(told)),
     ]
+
+
+def _wrong_labels(one: WrongLabels) -> list[Block]:
+    name, table = one.profile.id, one.compared.table
+    lines = [
+        Line(
+            (named(row.result), _mean(row.seen), _mean(row.wrong), *(score(row.result, metric) for metric in _SCORES)),
+            (row.result.row.id,),
+            (name,),
+        )
+        for row in one.rows
+    ]
+    return [
+        Heading(2, f"What wrong labels cost under `{name}`", f"wrong-labels-{name}", (name,)),
+        Text(
+            (
+                Plain(f"{table.title}. "),
+                "A person who looks at a line gives it the label that it had; how many labels are wrong is known, "
+                "since they were made so on purpose, with the seed. This holds for ",
+                reason(one.profile.reason or one.profile.question),
+            )
+        ),
+        Table(("row", "lines looked at", "wrong labels", "accuracy", "macro-F1"), tuple(lines)),
+        *section_claims(one.compared),
+        *([Text("What others have published of this:")] if table.neighbours else []),
+        *([Items(tuple(map(Plain, table.neighbours)))] if table.neighbours else []),
+    ]
+
+
+def _mean(counts: tuple[int, ...]) -> Cell | Prose:
+    if not counts:
+        return ""
+    value = float(np.mean(counts))
+    return Cell(f"{value:g}" if value.is_integer() else f"{value:.1f}", value)
 
 
 def _contested(one: ContestedFinding) -> list[Block]:

@@ -146,7 +146,7 @@ def test_reading_imports_no_paddle(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("run nothing", "profile smoke runs no row 'nothing'; rows: base, "),
-        ("run --profile huge", "no profile 'huge'; profiles: exploratory, paper, small, smoke"),
+        ("run --profile huge", "no profile 'huge'; profiles: auto, exploratory, paper, small, smoke"),
         ("run --accept --dataset_dir {tmp}", "--accept is for the profile's own data"),
         ("run svm --dataset_dir {tmp}/none", "none: no such folder; it should hold train.txt"),
         ("show nothing", "no row 'nothing'; `replicate list` names them"),

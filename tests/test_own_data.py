@@ -114,7 +114,7 @@ def test_rows_that_cannot_run_are_told_and_stop_nobody(
     monkeypatch.delenv(UNLABELLED, raising=False)
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
     write_dataset(replace(generate(examples_train=60, examples_dev=30), unlabelled=()), tmp_path / "mine")
-    words = ["run", "--dataset_dir", str(tmp_path / "mine"), "--dry-run"]
+    words = ["run", "--dataset_dir", str(tmp_path / "mine"), "--dry-run", "--profile", "smoke"]
     assert main(words) == 0
     told = capsys.readouterr()
     assert "distillation/cnn-distilled" not in told.out
@@ -163,18 +163,18 @@ def test_the_test_set_is_scored_at_the_end(
     wanted = svm(made.train, more.dev, len(made.labels), 1)
     accuracy = float(np.mean(wanted == np.asarray(more.dev.labels)))
     data = load_dataset(str(tmp_path / "mine"))
-    found = read_held_out(folder, "smoke", data)
+    found = read_held_out(folder, "auto", data)
     assert found is not None
     assert found.times == 1
     assert found.scores["ernie3_kuake_qic/svm"][1]["accuracy"] == pytest.approx(accuracy)
     front = (folder / "REPORT.md").read_text(encoding="utf-8")
     assert f"{accuracy:.4f}" in front.partition("| --- |")[0]
-    kept = folder / "held-out" / "smoke.json"
+    kept = folder / "held-out" / "auto.json"
     before = kept.stat().st_mtime_ns
     assert main([*words, "1"]) == 0
     assert kept.stat().st_mtime_ns == before
     assert main([*words, "1,2"]) == 0
-    again = read_held_out(folder, "smoke", data)
+    again = read_held_out(folder, "auto", data)
     assert again is not None
     assert again.times == 2
     capsys.readouterr()
@@ -232,6 +232,6 @@ def test_processes_score_a_test_set_once(tmp_path: Path, monkeypatch: pytest.Mon
     words = ["run", "svm", "--dataset_dir", str(tmp_path / "mine"), "--quiet", "--seeds", "1,2", "--processes", "2"]
     assert main(words) == 0
     (folder,) = (tmp_path / "store" / "records-of").iterdir()
-    found = read_held_out(folder, "smoke", load_dataset(str(tmp_path / "mine")))
+    found = read_held_out(folder, "auto", load_dataset(str(tmp_path / "mine")))
     assert found is not None
     assert (found.times, {*found.scores["ernie3_kuake_qic/svm"]}) == (1, {1, 2})

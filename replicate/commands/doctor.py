@@ -23,6 +23,7 @@ from replicate.commands.flags import add_json, add_profile
 from replicate.common.cores import cores
 from replicate.common.errors import UserError
 from replicate.common.paths import ROOT
+from replicate.corpus import OWN
 from replicate.nets import upstream
 from replicate.tables.profile import Profile, load_profile
 
@@ -45,7 +46,8 @@ def doctor(profile: Profile) -> list[Check]:
         check_disk(profile),
         check_weights(profile.model),
         check_data(profile.dataset),
-        check_unlabelled(profile.unlabelled),
+        # Own data bring their own.
+        check_unlabelled(None if profile.dataset == OWN else profile.unlabelled),
     ]
 
 

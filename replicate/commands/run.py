@@ -6,8 +6,10 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +17,21 @@ from tabulate import tabulate
 
 from replicate.commands.ahead import AHEAD, run_ahead
 from replicate.commands.audit import one_line
-from replicate.commands.flags import add_json, add_offline, add_profile, add_visualdl, seeds_of
-from replicate.common.errors import UserError
+from replicate.commands.auto import about_nets, budget_of, check_budget, seeds_at_once, with_choice
+from replicate.commands.dry import as_trees, as_values
+from replicate.commands.flags import PROFILE, add_json, add_offline, add_visualdl, seeds_of
+from replicate.common.errors import UserError, shown
 from replicate.common.paths import REPORT, store_root
 from replicate.common.progress import warn
 from replicate.corpus.checkup import told
 from replicate.findings.own_data import own_audit, own_checkup
-from replicate.records.run import Record, read_records
-from replicate.runs.ask import selected
+from replicate.records.run import Record, place_of, read_records
+from replicate.runs.ask import Ask, selected
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
-from replicate.runs.tree import tree
-from replicate.scores.metrics import scores
+from replicate.scores.metrics import per_class, scores
+from replicate.tables.auto import AUTO, BUDGET, minutes
 from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
 from replicate.tables.table import ResultsTable
@@ -43,7 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate run`."""
     add = parser.add_argument
     add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
-    add_profile(parser, "paper, small, exploratory or smoke")
+    add(
+        "--profile",
+        metavar="P",
+        help=f"paper, small, exploratory, smoke or auto (default: {PROFILE}, with --dataset_dir {AUTO})",
+    )
+    add(
+        "--budget",
+        type=budget_of,
+        metavar="30m",
+        help=f"with {AUTO}: the time that what it chooses should take (default: {minutes(BUDGET)})",
+    )
     add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
     add(
         "--until-decided",
@@ -54,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--plan", action="store_true", help="with --until-decided: say what to expect of it, and run nothing")
     add("--device", metavar="DEVICE", help="cpu or gpu, instead of the profile's device")
     add("--dataset_dir", metavar="DIR", help="your own train.txt, dev.txt and label.txt, instead of the profile's data")
+    add("--positive", metavar="LABEL", help="print precision, recall and F1 of this label too")
     add("--dry-run", action="store_true", help="print the plan of each row as a tree: what would run and what is kept")
     add(
         "--accept",
@@ -62,7 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "differs from its own baseline, or failed, is refused by name",
     )
     add("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
-    add("--processes", type=int, default=1, metavar="N", help="run so many seeds at once, each in a process of its own")
+    add(
+        "--processes",
+        type=int,
+        metavar="N",
+        help=f"run so many seeds at once, each in a process of its own (default: 1, under {AUTO} one a core)",
+    )
     add_offline(parser)
     add("--quiet", action="store_true", help="show no progress")
     add_json(parser)
@@ -75,31 +95,48 @@ def run(args: argparse.Namespace) -> int:
     accepting = args.accept or args.accept_changed
     if accepting and args.dataset_dir:
         raise UserError("--accept is for the profile's own data", hint="records of other data stay in the store")
-    profile = load_profile(args.profile).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
+    name = args.profile or (AUTO if args.dataset_dir else PROFILE)
+    check_budget(name, args.budget)
+    profile = load_profile(name).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
-    tables = load_tables()
+    tables, names = load_tables(), tuple(args.rows)
+    if name == AUTO and about_nets(tables, names):
+        args.processes = args.processes or seeds_at_once()
+        keep = not (args.dry_run or args.plan)
+        runner, chosen = with_choice(runner, args.budget, args.seeds, args.processes, keep)
+        profile, names = runner.profile, names or chosen
+    args.processes = args.processes or 1
     if args.until_decided:
         return _run_until(args, runner, tables)
-    rows = list(selected(tables, profile, tuple(args.rows)))
+    rows = [*selected(tables, profile, names)]
     if args.dataset_dir:
         rows = _that_fit(runner, rows, bool(args.rows))
+    if args.positive is not None and args.positive not in (labels := runner.dataset.labels):
+        raise UserError(f"positive is {args.positive!r}", hint=f"the labels: {', '.join(labels)}")
     if args.dry_run:
         plans = [(table, row, [runner.last(table, row, seed) for seed in profile.seeds]) for table, row in rows]
         if args.json:
-            _tell(_planned(runner, plans), True)
+            _tell(as_values(runner, plans), True)
         else:
-            print(*_trees(runner, plans), sep="\n")
+            print(*as_trees(runner, plans), sep="\n")
         return 0
     # The report's imports are many, and --help and --dry-run need none of them.
     from replicate.commands.session import Session
 
     _tell_audit(runner)
     session = Session(runner, tables)
-    names = [f"{table.id}/{row}" for table, row in rows]
-    run_ahead(dict.fromkeys(profile.seeds, names), profile, args.processes, args.offline)
+    asks = [Ask(table, row, seed) for table, row in rows for seed in profile.seeds]
+    run_ahead(
+        {seed: [ask.full_id for ask in asks if ask.seed == seed] for seed in profile.seeds},
+        profile,
+        args.processes,
+        args.offline,
+        partial(_since, runner, asks, time.time()),
+        args.quiet,
+    )
     with _own_kept(runner):
         session.run(table.row(row) for table, row in rows)
-    _tell([_result(record, not args.dataset_dir) for record in session.records], args.json)
+    _tell([_result(record, not args.dataset_dir, args.positive) for record in session.records], args.json)
     return _finish(args, session)
 
 
@@ -112,6 +149,8 @@ def _check_flags(args: argparse.Namespace) -> None:
         return
     if args.seeds:
         raise UserError("--until-decided takes seeds from 1 on", hint="leave out --seeds; --max-seeds N stops before")
+    if args.positive is not None:
+        raise UserError("--positive is for rows", hint="--until-decided decides claims; leave one of them out")
     if args.dry_run:
         raise UserError("--dry-run is for seeds that are known", hint="--until-decided --plan says what to expect")
     if args.plan and (args.accept or args.accept_changed):
@@ -213,6 +252,16 @@ def _tell_audit(runner: Runner) -> None:
         warn([one_line(own)])
 
 
+def _since(runner: Runner, asks: Sequence[Ask], start: float) -> int:
+    """How many of the rows and seeds have a record that was written since."""
+    found = 0
+    for ask in asks:
+        with suppress(OSError):
+            path = runner.records / place_of(runner.profile.id, ask.table.id, ask.row, ask.seed)
+            found += path.stat().st_mtime >= start
+    return found
+
+
 def _own_report(session: Session) -> Path:
     """The report on somebody's own data, with what dev has chosen scored on the test set, if there is one."""
     from replicate.report import build as report
@@ -226,66 +275,17 @@ def _own_report(session: Session) -> Path:
     return report.write_own(session.runner.records, session.runner.dataset)
 
 
-# A row's table, its id, and its last stage for each seed of the profile.
-Planned = tuple[ResultsTable, str, list[Stage]]
-
-
-def _planned(runner: Runner, plans: list[Planned]) -> list[dict[str, Any]]:
-    """The stages of each row and seed, and whether the store has them."""
-    kept = _kept(runner, plans)
-    return [
-        {
-            "row": row,
-            "seed": seed,
-            "stage": stage.name,
-            "key": stage.key[:12],
-            "state": "kept" if kept[stage.key] else "would run",
-        }
-        for _, row, lasts in plans
-        for seed, last in zip(runner.profile.seeds, lasts, strict=True)
-        for stage in last.chain()
-    ]
-
-
-def _kept(runner: Runner, plans: list[Planned]) -> dict[str, bool]:
-    """By key, whether the store has a stage."""
-    kept: dict[str, bool] = {}
-    for _, _, lasts in plans:
-        for last in lasts:
-            for stage in last.chain(kept):
-                kept[stage.key] = runner.kept(stage)
-    return kept
-
-
-def _trees(runner: Runner, plans: list[Planned]) -> Iterator[str]:
-    """Each row's plan as a tree, which is the same for every seed, with the seeds that each stage would run for."""
-    kept = _kept(runner, plans)
-    for table, row, lasts in plans:
-        chains = [[*last.chain()] for last in lasts]
-        of_seeds = {chains[0][at].key: [chain[at] for chain in chains] for at in range(len(chains[0]))}
-
-        def told(stage: Stage, of_seeds: dict[str, list[Stage]] = of_seeds) -> str:
-            stages = dict(zip(runner.profile.seeds, of_seeds[stage.key], strict=True))
-            seeds = [str(seed) for seed, one in stages.items() if not kept[one.key]]
-            if not seeds:
-                return f"{stage.name}: kept"
-            shared = stage.seed is None and len({one.key for one in stages.values()}) == 1
-            return f"{stage.name}: would run" + (
-                "" if shared else f" for seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
-            )
-
-        yield f"{table.id}/{row}"
-        yield from (f"  {line}" for line in tree(chains[0][-1], told))
-    missing = sum(not one for one in kept.values())
-    yield f"{missing} of {len(kept)} stages would run, {len(kept) - missing} kept in {runner.store.root}"
-
-
-def _result(record: Record, article: bool) -> dict[str, Any]:
-    """What is printed of a record; the F1 of class 1 only where that is the article's."""
+def _result(record: Record, article: bool, positive: str | None) -> dict[str, Any]:
+    """What is printed of a record; the F1 of class 1 only where that is the article's, and figures of a named label."""
     found = scores(record.counts) if record.counts else {}
     figures = (f"{found[name]:.4f}" if found else "-" for name in ("accuracy", "f1", "macro_f1"))
     told = zip(HEAD, (record.row, record.seed, record.status, *figures, f"{record.seconds:.0f}"), strict=True)
-    return {name: value for name, value in told if article or name != CLASS_1}
+    line = {name: value for name, value in told if article or name != CLASS_1}
+    if positive is not None:
+        one = per_class(record.counts["confusion"])[record.labels.index(positive)] if record.counts else None
+        for name in ("precision", "recall", "f1"):
+            line[f"{name.replace('f', 'F')} ({shown(positive)})"] = f"{getattr(one, name):.4f}" if one else "-"
+    return line
 
 
 def _tell(lines: list[dict[str, Any]], as_json: bool) -> None:

@@ -14,11 +14,13 @@ from replicate.corpus.usual import read_usual
 NEEDED = ("label.txt", "train.txt", "dev.txt")
 
 BUILT_IN = (kuake.NAME, generated.NAME)
+# The data of a profile whose user brings them.
+OWN = "own"
 
 
 def own_folder(folder: str) -> str:
     """A folder that the user names, so that it is never taken for a built-in data set of that name."""
-    return f"./{folder}" if folder in BUILT_IN else folder
+    return f"./{folder}" if folder in (*BUILT_IN, OWN) else folder
 
 
 def load_dataset(name_or_folder: str, offline: bool = False) -> Dataset:
@@ -31,6 +33,8 @@ def load_dataset(name_or_folder: str, offline: bool = False) -> Dataset:
         return kuake.load(offline=offline)
     if name_or_folder == generated.NAME:
         return generated.generate()
+    if name_or_folder == OWN:
+        raise UserError("this profile is for your own data", hint="name them with --dataset_dir")
     path = Path(name_or_folder)
     if path.exists() and not all((path / name).exists() for name in NEEDED):
         return read_usual([path])

@@ -21,6 +21,7 @@ AUDITED = "audited"
 # Below a profile's folder of records: pretrained nets that are kept with them, and the plans that its seeds follow.
 NETS = "nets"
 PLAN = "plan.json"
+CHOICE = "choice.json"
 # Beside the records of somebody's own data; `runs/held_out.py` reads them.
 HELD_OUT = "held-out"
 
@@ -68,7 +69,7 @@ class Record:
     @property
     def place(self) -> str:
         """Where it belongs below `measured/`: `<profile>/<table>/<row>/seed-<n>.json`."""
-        return f"{self.profile}/{self.table}/{self.row}/seed-{self.seed}.json"
+        return place_of(self.profile, self.table, self.row, self.seed)
 
     @property
     def seconds(self) -> float:
@@ -108,6 +109,11 @@ def read_record(path: Path) -> Record:
     return Record(**value)
 
 
+def place_of(profile: str, table: str, row: str, seed: int) -> str:
+    """Where a record belongs below its folder."""
+    return f"{profile}/{table}/{row}/seed-{seed}.json"
+
+
 def read_records(folder: Path) -> list[Record]:
     """The records below `folder`, each for itself, by profile, table, row and seed; timings, nets and plans are others.
 
@@ -121,7 +127,7 @@ def read_records(folder: Path) -> list[Record]:
         # What editors and file managers leave is hidden, and no record.
         if parts[0] in (TIMING, HELD_OUT, EXPLAINED, AUDITED) or any(part.startswith(".") for part in parts):
             continue
-        if parts[1:2] == (NETS,) or parts[1:] == (PLAN,):
+        if parts[1:2] == (NETS,) or parts[1:] in ((PLAN,), (CHOICE,)):
             continue
         record = read_record(path)
         if path.relative_to(folder).as_posix() != record.place:

@@ -32,7 +32,9 @@ from replicate.report.pages import FOLDER, own_pages, project_pages
 from replicate.report.pictures.picture import Picture
 from replicate.report.readme import WORDS, with_results
 from replicate.report.site import Site
+from replicate.runs.chosen import read_choice
 from replicate.runs.held_out import read_held_out
+from replicate.tables.auto import AUTO, profile_of
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
 from replicate.verdicts.plan import Plan
@@ -89,6 +91,8 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
         UserError: there are no records of these data, or a file can't be written.
     """
     profiles = _profiles()
+    if choice := read_choice(folder):
+        profiles[AUTO] = profile_of(profiles[AUTO], choice)
     evidence = own_evidence(load_tables(EXPECTED), read_records(folder), profiles, dataset, _plans(folder, profiles))
     if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")

@@ -53,7 +53,7 @@ class Runner:
     offline: bool = False
     measured: Path = field(default_factory=lambda: MEASURED)
     # By the key of a stage that was looked at, what the data lack for it.
-    _lacking: dict[str, str] = field(default_factory=dict)
+    _lacking: dict[str, str] = field(default_factory=dict, init=False)
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -30,6 +30,21 @@ def test_same_seed_same_run(dataset: Dataset, pretrained: Made, finetuned: Made,
     assert again.summary == finetuned.summary
 
 
+@pytest.mark.parametrize(("norm", "moved"), [(0.0, 6.0), (1.0, 1.0)])
+def test_gradient_is_clipped_unless_the_norm_is_0(norm: float, moved: float) -> None:
+    """The first moment after one step is a tenth of the gradient (6.0) that AdamW was given."""
+    import paddle
+
+    from replicate.training.optimisation import adamw
+
+    net = paddle.nn.Linear(1, 1, bias_attr=False)
+    optimizer = adamw(net, 0.1, 2, 0.0, 0.0, norm)
+    (net(paddle.to_tensor([[6.0]]))).sum().backward()
+    optimizer.step()
+    (moment,) = optimizer.adamw._accumulators["moment1"].values()
+    assert float(moment.numpy().item()) == pytest.approx(0.1 * moved, rel=1e-5)
+
+
 def test_other_seed_other_start(dataset: Dataset, pretrained: Made, finetuned: Made, tmp_path: Path) -> None:
     """Another seed starts from other weights (its head) and ends with others."""
     other = run_finetune(dataset, pretrained.folder, tmp_path, seed=4, epochs=1)

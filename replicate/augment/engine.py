@@ -103,7 +103,7 @@ def augment_rows(
 
     A copy that is empty or like its original is drawn again, `REDRAWS` times at most, and is the original after that.
     With `article` nothing is drawn again: copies like their original stay, as `data_aug.py` has them, and emptied ones
-    are dropped. There they become lines without a text, and the article's logs show that they were lost.
+    are dropped. There they become lines without a text, and the steps in the article's logs fit all of them.
 
     Args:
         rows: the texts of each row, as many in each row.

@@ -38,6 +38,7 @@ class FinetuneOptions:
         max_seq_length: tokens of a text, [CLS] and [SEP] included; longer texts are cut.
         warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
         weight_decay: of AdamW; biases and normalisation have none.
+        max_grad_norm: norm that the gradient is cut to; 0 for no clipping.
         early_stop_nums: epochs without a better score after which training stops; 0 trains to the end.
         select: the dev score that the best model is chosen by: accuracy, macro-F1, or F1 of class index 1.
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
@@ -51,6 +52,7 @@ class FinetuneOptions:
     max_seq_length: int = 128
     warmup_proportion: float = 0.1
     weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
     early_stop_nums: int = 4
     select: str = field(default="accuracy", metadata={"choices": SELECT})
     evaluations_per_epoch: int = 1
@@ -62,7 +64,7 @@ class FinetuneOptions:
         check_choices(self)
         check_positive(self, "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
         check_schedule(self)
-        check_not_negative(self, "early_stop_nums")
+        check_not_negative(self, "early_stop_nums", "max_grad_norm")
 
 
 KIND = Kind(
@@ -78,6 +80,7 @@ KIND = Kind(
         "max_seq_length": 128,
         "warmup_proportion": 0.1,
         "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
         "early_stop_nums": 4,
         "select": "accuracy",
         "evaluations_per_epoch": 1,
@@ -155,7 +158,14 @@ def finetune(
     lengths = [len(row) for row in rows]
     per_epoch = math.ceil(len(rows) / options.batch_size)
     steps = per_epoch * options.epochs
-    optimizer = adamw(network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
+    optimizer = adamw(
+        network,
+        options.learning_rate,
+        steps,
+        options.warmup_proportion,
+        options.weight_decay,
+        options.max_grad_norm,
+    )
     step0 = digest_of(weights_of(network))
     data = rows_digest([*rows, targets, *dev_rows, np.asarray(dev.labels, dtype=np.int64)])
     identity = {"settings": asdict(options), "seed": seed, "weights": step0, "data": data}

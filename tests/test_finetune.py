@@ -147,3 +147,27 @@ def test_batching_is_as_chosen() -> None:
     }
     assert spread["length"] == 9
     assert spread["random"] > 40
+
+
+@pytest.mark.parametrize(("constant", "rates"), [(False, [0.1, 0.05, 0.0]), (True, [0.1, 0.1, 0.1])])
+def test_rate_falls_or_stays(constant: bool, rates: list[float]) -> None:
+    """Over two steps: linear to 0, or the same throughout; what is kept of it goes on at its place."""
+    import paddle
+
+    from replicate.training.optimisation import adamw
+
+    optimizer = adamw(paddle.nn.Linear(1, 1), 0.1, 2, 0.0, 0.0, constant=constant)
+    found = [optimizer.schedule()]
+    for _ in range(2):
+        optimizer.schedule.step()
+        found.append(optimizer.schedule())
+    assert found == pytest.approx(rates)
+    again = adamw(paddle.nn.Linear(1, 1), 0.1, 2, 0.0, 0.0, constant=constant)
+    again.schedule.set_state_dict(optimizer.state()["schedule"])
+    assert again.schedule() == optimizer.schedule()
+
+
+def test_constant_rate_has_no_warm_up() -> None:
+    """A share of steps in which it rises is refused."""
+    with pytest.raises(UserError, match="warmup_proportion"):
+        FinetuneOptions(schedule="constant", warmup_proportion=0.1)

@@ -43,9 +43,10 @@ def build(fields: dict[str, Any]) -> Any:
     )
     network = transformers.ErnieForSequenceClassification(config)
     if fields.get("kept_heads"):
-        hidden, neurons = config.hidden_size, fields["kept_neurons"]
+        hidden, last = config.hidden_size, fields.get("kept_last_neurons") or fields["kept_neurons"]
         inner = fields["kept_heads"] * hidden // config.num_attention_heads
-        for layer in network.ernie.encoder.layer:
+        for number, layer in enumerate(network.ernie.encoder.layer, 1):
+            neurons = last if number == config.num_hidden_layers else fields["kept_neurons"]
             attention = layer.attention.self
             attention.query, attention.key, attention.value = (nn.Linear(hidden, inner) for _ in range(3))
             layer.attention.output.dense = nn.Linear(inner, hidden)

@@ -224,6 +224,9 @@ def test_article_mode_drops_emptied_copies_and_keeps_equal_ones() -> None:
     assert stats.binomtest(augmented.summary.dropped, 2000, RATE).pvalue > 1e-4
     assert augmented.summary.unchanged == augmented.summary.copies == 2000 - augmented.summary.dropped
     assert augmented.summary.redrawn == 0
+    refilled = augment_texts(["药"] * 500, {"truncate": 1}, 4, seed=0, article=True, emptied="original")
+    assert refilled.texts == (("药",) * 4,) * 500
+    assert (refilled.summary.copies, refilled.summary.unchanged, refilled.summary.dropped) == (2000, 2000, 0)
 
 
 def test_columns_change_together() -> None:

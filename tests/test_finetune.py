@@ -30,6 +30,21 @@ def test_same_seed_same_run(dataset: Dataset, pretrained: Made, finetuned: Made,
     assert again.summary == finetuned.summary
 
 
+@pytest.mark.parametrize(("norm", "moved"), [(0.0, 6.0), (1.0, 1.0)])
+def test_gradient_is_clipped_unless_the_norm_is_0(norm: float, moved: float) -> None:
+    """The first moment after one step is a tenth of the gradient (6.0) that AdamW was given."""
+    import paddle
+
+    from replicate.training.optimisation import adamw
+
+    net = paddle.nn.Linear(1, 1, bias_attr=False)
+    optimizer = adamw(net, 0.1, 2, 0.0, 0.0, norm)
+    (net(paddle.to_tensor([[6.0]]))).sum().backward()
+    optimizer.step()
+    (moment,) = optimizer.adamw._accumulators["moment1"].values()
+    assert float(moment.numpy().item()) == pytest.approx(0.1 * moved, rel=1e-5)
+
+
 def test_other_seed_other_start(dataset: Dataset, pretrained: Made, finetuned: Made, tmp_path: Path) -> None:
     """Another seed starts from other weights (its head) and ends with others."""
     other = run_finetune(dataset, pretrained.folder, tmp_path, seed=4, epochs=1)
@@ -132,3 +147,27 @@ def test_batching_is_as_chosen() -> None:
     }
     assert spread["length"] == 9
     assert spread["random"] > 40
+
+
+@pytest.mark.parametrize(("constant", "rates"), [(False, [0.1, 0.05, 0.0]), (True, [0.1, 0.1, 0.1])])
+def test_rate_falls_or_stays(constant: bool, rates: list[float]) -> None:
+    """Over two steps: linear to 0, or the same throughout; what is kept of it goes on at its place."""
+    import paddle
+
+    from replicate.training.optimisation import adamw
+
+    optimizer = adamw(paddle.nn.Linear(1, 1), 0.1, 2, 0.0, 0.0, constant=constant)
+    found = [optimizer.schedule()]
+    for _ in range(2):
+        optimizer.schedule.step()
+        found.append(optimizer.schedule())
+    assert found == pytest.approx(rates)
+    again = adamw(paddle.nn.Linear(1, 1), 0.1, 2, 0.0, 0.0, constant=constant)
+    again.schedule.set_state_dict(optimizer.state()["schedule"])
+    assert again.schedule() == optimizer.schedule()
+
+
+def test_constant_rate_has_no_warm_up() -> None:
+    """A share of steps in which it rises is refused."""
+    with pytest.raises(UserError, match="warmup_proportion"):
+        FinetuneOptions(schedule="constant", warmup_proportion=0.1)

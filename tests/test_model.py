@@ -210,6 +210,7 @@ def test_garbage_is_refused(copy: Path, name: str, data: bytes) -> None:
         {"kept_heads": 3},
         {"kept_heads": 3, "kept_neurons": 24},
         {"kept_heads": "three", "kept_neurons": 24},
+        {"kept_last_neurons": 24},
     ],
 )
 def test_config_that_does_not_fit_is_refused(copy: Path, changes: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from replicate.scores.evaluation import evaluate
 from replicate.scores.metrics import scores
 from replicate.stages.prune.options import PruneOptions
 from replicate.training.optimisation import Diverged
-from tests.tiny import Made, run_finetune, run_prune
+from tests.tiny import Made, run_finetune, run_prune, write_masked_model
 
 KEPT = {"1/2": (3, 24), "2/3": (4, 32)}
 
@@ -179,3 +180,47 @@ def test_impossible_settings_are_refused(name: str, value: object) -> None:
     """A setting that no pruning can have is named before anything runs."""
     with pytest.raises(UserError, match=name):
         PruneOptions(**{"width": "1/2", name: value})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def with_tasks(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A fine-tuned net of two layers with embeddings of tasks, as ERNIE 3.0 has them."""
+    folder = tmp_path_factory.mktemp("with-tasks")
+    (folder / "start").mkdir()
+    write_masked_model(folder / "start", dataset.unlabelled, num_hidden_layers=2, use_task_id=True)
+    return run_finetune(dataset, folder / "start", folder / "finetuned", seed=3, batch_size=8)
+
+
+def engine_of(year: str, **options: Any) -> PruneOptions:
+    """Settings of a short pruning by PaddleNLP, as it is, or as it was in 2022."""
+    settings = {"learning_rate": 1e-3, "epochs": 1, "max_seq_length": 48, "save_steps": 3, "width": "1/2", **options}
+    return PruneOptions(engine=f"paddlenlp{year}", **settings)
+
+
+def test_last_layer_of_2022_is_whole(with_tasks: Made, dataset: Dataset, tmp_path: Path) -> None:
+    """Until pull request 3324 only the other layers lost hidden units; what is exported scores as the supernet did."""
+    made = run_prune(dataset, with_tasks.folder, tmp_path / "pruned", engine_of("-2022"))
+    network = load_classifier(made.folder).network
+    check_shapes(network, 3, 24, last=48)
+    assert (network.config.kept_neurons, network.config.kept_last_neurons) == (24, 48)
+    assert made.summary["kept_last_neurons"] == 48
+    best = next(one for one in made.summary["history"] if one["step"] == made.summary["best_step"])
+    assert best["accuracy"] == scores(made.summary["evaluation"]["counts"])["accuracy"]
+    static = probabilities(static_logits(made.folder), rows := encode_dev(made.folder, dataset), 0)
+    assert np.abs(static - probabilities(network_logits(network), rows, 0)).max() < 1e-5
+    now = run_prune(dataset, with_tasks.folder, tmp_path / "now", engine_of(""))
+    assert made.summary["parameters"] - now.summary["parameters"] == 2 * 48 * 24 + 24
+    assert "kept_last_neurons" not in now.summary
+    with pytest.raises(UserError, match="last layer"):
+        run_prune(dataset, made.folder, tmp_path / "again", PruneOptions(width="1/3", engine="native"))
+
+
+def encode_dev(folder: Path, dataset: Dataset) -> list[np.ndarray]:
+    """Token ids of the dev set."""
+    return encode(load_classifier(folder).tokenizer, dataset.dev.texts, 48)
+
+
+def test_nets_without_tasks_are_pruned_as_in_2022(finetuned: Made, dataset: Dataset, tmp_path: Path) -> None:
+    """paddleslim counts those right: the weights are the same, bit by bit."""
+    made = [run_prune(dataset, finetuned.folder, tmp_path / f"a{year}", engine_of(year)) for year in ("", "-2022")]
+    assert made[0].summary == made[1].summary

@@ -78,12 +78,12 @@ def run_prune(dataset: Dataset, parent: Path, folder: Path, options: PruneOption
     return Made(folder, prune(classifier, dataset.train, dataset.dev, options, seed, folder, QUIET))
 
 
-def write_masked_model(folder: Path, texts: Sequence[str]) -> None:
+def write_masked_model(folder: Path, texts: Sequence[str], **shape: Any) -> None:
     """A masked language model of the texts' characters, with random weights, in a folder such as `pretrain` writes."""
     upstream.quiet()
     from paddlenlp.transformers import ErnieForMaskedLM
 
     seed_everything(1)
     vocabulary = build_vocabulary(texts, 1)
-    network = ErnieForMaskedLM(build_config(ARCHITECTURE, len(vocabulary)))
+    network = ErnieForMaskedLM(build_config({**ARCHITECTURE, **shape}, len(vocabulary)))
     save_model(network, build_tokenizer(vocabulary, folder), folder)

@@ -40,6 +40,7 @@ class Options(TypedDict, total=False):
     model: str | Path | MaskedModel | None
     article: bool
     per_copy: bool
+    emptied: str
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,14 @@ def augment_rows(
     model: str | Path | MaskedModel | None = None,
     article: bool = False,
     per_copy: bool = False,
+    emptied: str = "dropped",
 ) -> tuple[tuple[tuple[Columns, ...], ...], Summary]:
     """Change rows of one or more texts, all texts of a row together, by one strategy a row (`per_copy`: one a copy).
 
     A copy that is empty or like its original is drawn again, `REDRAWS` times at most, and is the original after that.
-    With `article` nothing is drawn again: copies like their original stay, as `data_aug.py` has them, and emptied ones
-    are dropped. There they become lines without a text, and the article's logs show that they were lost.
+    With `article` nothing is drawn again: copies like their original stay, as `data_aug.py` has them, and of emptied
+    ones `emptied` says whether they are `dropped` or become their `original`. The steps in the article's logs fit all
+    lines, and the reader of its script (`utils.py` @edb1a5e2) fails on one without a text: so it had none.
 
     Args:
         rows: the texts of each row, as many in each row.
@@ -115,6 +118,7 @@ def augment_rows(
         vectors: what `w2v_replace` looks words up in.
         model: what `ernie_replace` asks: a model folder, a PaddleNLP name, or the loaded net.
         article: without repairs, for the replication.
+        emptied: `dropped` or `original`, with `article`.
         per_copy: draw a strategy for each copy.
 
     Returns:
@@ -151,7 +155,7 @@ def augment_rows(
             lookup.resolve()
         # A row's draws depend on seed and index alone, so this row is what it had been, had all been known at first.
         made |= {index: change(index) for index in waiting}
-    return _collect(rows, list(made.values()), names)
+    return _collect(rows, list(made.values()), names, emptied == "original")
 
 
 @dataclass(frozen=True)
@@ -181,14 +185,15 @@ def _copy(
 
 
 def _collect(
-    rows: Sequence[Columns], made: Sequence[Sequence[_Copy]], names: Sequence[str]
+    rows: Sequence[Columns], made: Sequence[Sequence[_Copy]], names: Sequence[str], refill: bool
 ) -> tuple[tuple[tuple[Columns, ...], ...], Summary]:
     """The copies that can be kept, and the counts."""
     strategies = dict.fromkeys(names, 0)
     redrawn = unchanged = dropped = 0
     augmented = []
     for original, copies in zip(rows, made, strict=True):
-        kept = tuple(copy.row for copy in copies if not _emptied(copy.row, original))
+        full = [original if refill and _emptied(copy.row, original) else copy.row for copy in copies]
+        kept = tuple(row for row in full if not _emptied(row, original))
         for copy in copies:
             strategies[copy.strategy] += 1
             redrawn += copy.redraws > 0

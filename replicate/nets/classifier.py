@@ -1,8 +1,8 @@
 """Build, load and save an ERNIE text classifier with its tokenizer and labels.
 
-A model folder holds `config.json` (PaddleNLP's configuration; a pruned net adds `kept_heads` and `kept_neurons`, and a
-student that is no ERNIE has a `students.StudentConfig`), `model.safetensors`, `vocab.txt`, `tokenizer_config.json` and,
-for a classifier, `label.txt`.
+A model folder holds `config.json` (PaddleNLP's configuration; a pruned net adds `kept_heads` and `kept_neurons`, and
+`kept_last_neurons` where its last layer has more; a student that is no ERNIE has a `students.StudentConfig`),
+`model.safetensors`, `vocab.txt`, `tokenizer_config.json` and, for a classifier, `label.txt`.
 """
 
 from __future__ import annotations
@@ -158,6 +158,6 @@ def restart(classifier: Classifier) -> Classifier:
 def network_of(kind: Any, config: Any) -> Any:
     """A net of PaddleNLP class `kind` with random weights, pruned where its configuration says so."""
     network = kind(config)
-    if kept := getattr(config, "kept_heads", None):
-        shrink(network, kept, config.kept_neurons)
+    if getattr(config, "kept_heads", None):
+        shrink(network)
     return network

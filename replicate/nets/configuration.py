@@ -17,6 +17,7 @@ _SIZES = (
     "max_position_embeddings",
     "kept_heads",
     "kept_neurons",
+    "kept_last_neurons",
 )
 _INDICES = ("type_vocab_size", "task_type_vocab_size", "task_id", "pad_token_id")
 _SHARES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
@@ -24,7 +25,7 @@ _SMALL = ("initializer_range", "layer_norm_eps")
 _FLAGS = ("use_task_id",)
 _ACTIVATIONS = ("gelu", "relu", "tanh", "silu", "swish", "sigmoid")
 # Without a value the default counts.
-_OPTIONAL = ("kept_heads", "kept_neurons", "classifier_dropout")
+_OPTIONAL = ("kept_heads", "kept_neurons", "kept_last_neurons", "classifier_dropout")
 _PREFIX = "ernie."
 
 
@@ -45,6 +46,8 @@ def ernie_fields(found: Mapping[str, Any]) -> dict[str, Any]:
             fields[name] = value
     if ("kept_heads" in fields) != ("kept_neurons" in fields):
         raise ValueError("kept_heads and kept_neurons stand together")
+    if "kept_last_neurons" in fields and "kept_neurons" not in fields:
+        raise ValueError("kept_last_neurons stands with kept_neurons")
     for name, size in (("pad_token_id", "vocab_size"), ("task_id", "task_type_vocab_size")):
         used = name != "task_id" or fields.get("use_task_id")
         if used and name in fields and size in fields and fields[name] >= fields[size]:
@@ -52,11 +55,16 @@ def ernie_fields(found: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def neurons_of(config: Any, layer: int) -> int:
+    """Hidden units of one layer; a net pruned as PaddleNLP did it in August 2022 has more of them in its last one."""
+    last = getattr(config, "kept_last_neurons", None) if layer == config.num_hidden_layers - 1 else None
+    return int(last or getattr(config, "kept_neurons", None) or config.intermediate_size)
+
+
 def ernie_shapes(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the arrays of an ERNIE without a head, as `bare` names them, layer after layer."""
     hidden, heads = config.hidden_size, config.num_attention_heads
     inner = (getattr(config, "kept_heads", None) or heads) * (hidden // heads)
-    neurons = getattr(config, "kept_neurons", None) or config.intermediate_size
     yield "embeddings.word_embeddings.weight", (config.vocab_size, hidden)
     yield "embeddings.position_embeddings.weight", (config.max_position_embeddings, hidden)
     if config.type_vocab_size:
@@ -65,7 +73,7 @@ def ernie_shapes(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield "embeddings.task_type_embeddings.weight", (config.task_type_vocab_size, hidden)
     yield from _norm("embeddings.layer_norm", hidden)
     for number in range(config.num_hidden_layers):
-        layer = f"encoder.layers.{number}"
+        layer, neurons = f"encoder.layers.{number}", neurons_of(config, number)
         for name in ("q_proj", "k_proj", "v_proj"):
             yield from _linear(f"{layer}.self_attn.{name}", hidden, inner)
         yield from _linear(f"{layer}.self_attn.out_proj", inner, hidden)

@@ -17,7 +17,7 @@ from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.limits import parse_json
 from replicate.corpus.formats import read_labels
-from replicate.nets.configuration import bare, ernie_shapes
+from replicate.nets.configuration import bare, ernie_shapes, neurons_of
 
 WEIGHTS = "model.safetensors"
 
@@ -134,7 +134,7 @@ def _check_ernie(shapes: Mapping[str, tuple[int, ...]], config: Any) -> int:
     if positions != [config.max_position_embeddings]:
         raise ValueError(f"{config.max_position_embeddings} positions are asked for, the weights have {positions}")
     inner = {shape[-1] for name, shape in shapes.items() if name.endswith(".linear1.weight") and shape}
-    if inner != {getattr(config, "kept_neurons", None) or config.intermediate_size}:
+    if inner != {neurons_of(config, number) for number in (0, layers - 1)}:
         raise ValueError(f"{config.intermediate_size} hidden units are asked for, the weights have {sorted(inner)}")
     if hidden % config.num_attention_heads:
         raise ValueError(f"hidden_size {hidden} is not whole by {config.num_attention_heads} heads")

@@ -7,10 +7,11 @@ from fractions import Fraction
 from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.nets.configuration import neurons_of
 
 
-def shrink(network: Any, heads: int, neurons: int) -> None:
-    """Replace every encoder layer's linear maps by ones of `heads` attention heads and `neurons` hidden units.
+def shrink(network: Any) -> None:
+    """Replace the linear maps of every encoder layer by ones of the shape that the network's configuration keeps.
 
     Their weights are random, drawn as PaddleNLP draws those of a whole net.
     """
@@ -21,8 +22,9 @@ def shrink(network: Any, heads: int, neurons: int) -> None:
     def linear(inputs: int, outputs: int) -> Any:
         return nn.Linear(inputs, outputs, weight_attr=normal)
 
-    for layer in network.base_model.encoder.layers:
-        attention = layer.self_attn
+    heads = network.config.kept_heads
+    for number, layer in enumerate(network.base_model.encoder.layers):
+        attention, neurons = layer.self_attn, neurons_of(network.config, number)
         hidden, inner = attention.embed_dim, heads * attention.head_dim
         attention.num_heads = heads
         attention.q_proj, attention.k_proj, attention.v_proj = (linear(hidden, inner) for _ in range(3))
@@ -86,15 +88,17 @@ def width_folder(width: Fraction) -> str:
     return str(round(float(width), 2))
 
 
-def check_shapes(network: Any, heads: int, neurons: int) -> None:
-    """Make sure that every encoder layer has the shape that was asked for.
+def check_shapes(network: Any, heads: int, neurons: int, last: int | None = None) -> None:
+    """Make sure that every encoder layer has the shape that was asked for; `last` are the last one's hidden units.
 
     Raises:
         RuntimeError: it has another one.
     """
-    for number, layer in enumerate(network.base_model.encoder.layers):
+    layers = network.base_model.encoder.layers
+    for number, layer in enumerate(layers):
         attention = layer.self_attn
         inner = heads * attention.head_dim
+        units = last or neurons if number == len(layers) - 1 else neurons
         found = [
             attention.num_heads,
             *(projection.weight.shape[1] for projection in (attention.q_proj, attention.k_proj, attention.v_proj)),
@@ -102,6 +106,6 @@ def check_shapes(network: Any, heads: int, neurons: int) -> None:
             layer.linear1.weight.shape[1],
             layer.linear2.weight.shape[0],
         ]
-        wanted = [heads, inner, inner, inner, inner, neurons, neurons]
+        wanted = [heads, inner, inner, inner, inner, units, units]
         if found != wanted:
             raise RuntimeError(f"layer {number} was exported with shape {found}, not {wanted}")

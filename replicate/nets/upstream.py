@@ -9,6 +9,8 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -158,3 +160,41 @@ def _super_layer_norm(self: Any, input: Any) -> Any:
     self.cur_config = {"prune_dim": width}
     weight, bias = (None if given is None else given[:width] for given in (self.weight, self.bias))
     return layer_norm(input, [width], weight, bias, self._epsilon)
+
+
+@dataclass
+class LastLayer:
+    """The share of its hidden units that the last layer keeps; known once the supernet has been trained."""
+
+    last: float = 0.0
+
+
+@contextlib.contextmanager
+def pruning_of_2022() -> Iterator[LastLayer]:
+    """PaddleNLP's pruning as it was until its pull request 3324 (September 2022; 2.4.0 is still without it).
+
+    paddleslim finds the linear maps of the last layer by counting, and takes three embeddings for granted. A net with
+    task ids has four: its last layer's first map of the feed-forward part passes for the pooler, and stays whole. Since
+    that request PaddleNLP says which maps are pruned, and doesn't ask paddleslim.
+    """
+    compress: Any = importlib.import_module("paddlenlp.trainer.trainer_compress")
+    corrected, cut = compress.check_dynabert_config, compress._get_dynabert_model
+    found = LastLayer()
+
+    def uncorrected(net_config: dict[str, Any], width_mult: float) -> dict[str, Any]:
+        found.last = [one["expand_ratio"] for name, one in net_config.items() if "linear1" in name][-1]
+        return net_config
+
+    def cut_to_fit(model: Any, width_mult: float) -> Any:
+        layer = model.base_model.encoder.layers[-1]
+        maps = layer.linear1, layer.linear2
+        model = cut(model, width_mult)
+        if found.last == 1:
+            layer.linear1, layer.linear2 = maps
+        return model
+
+    compress.check_dynabert_config, compress._get_dynabert_model = uncorrected, cut_to_fit
+    try:
+        yield found
+    finally:
+        compress.check_dynabert_config, compress._get_dynabert_model = corrected, cut

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from replicate.augment.engine import COPIES, UNK_TOKEN, augment_split
 from replicate.augment.registry import STRATEGIES, packages_of
+from replicate.common.checks import check_choices
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
 from replicate.stages.sets import write_train
+
+EMPTIED = ("dropped", "original")
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,9 @@ class AugmentOptions:
         mix: weight of each strategy by name; only their proportions count.
         copies: copies of each line.
         unk_token: what `unk` puts in the place of a character.
-        article: no repairs, as in the article: unchanged copies stay, emptied ones are dropped.
+        article: no repairs, as in the article: unchanged copies stay.
         per_copy: draw a strategy for each copy, not for each line.
+        emptied: what a copy that came out empty is without repairs: `dropped`, or its `original`.
     """
 
     mix: Mapping[str, float]
@@ -29,6 +33,11 @@ class AugmentOptions:
     unk_token: str = UNK_TOKEN
     article: bool = False
     per_copy: bool = False
+    emptied: str = field(default="dropped", metadata={"choices": EMPTIED})
+
+    def __post_init__(self) -> None:
+        """Refuse a setting that no augmentation can have (UserError)."""
+        check_choices(self)
 
 
 def _asks_a_model(options: AugmentOptions) -> bool:
@@ -46,6 +55,7 @@ KIND = Kind(
         "unk_token": "\N{SMILING FACE WITH OPEN MOUTH AND SMILING EYES}",
         "article": False,
         "per_copy": False,
+        "emptied": "dropped",
     },
     packages=lambda options: packages_of(options.mix),
     wants_device=_asks_a_model,

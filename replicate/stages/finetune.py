@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from replicate.common.checks import check_choices, check_not_negative, check_positive, check_schedule
+from replicate.common.errors import UserError
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets import batching
@@ -22,7 +23,7 @@ from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training, evaluated_batches
 from replicate.training.loop import train as train_net
 from replicate.training.optimisation import adamw
-from replicate.training.options import BATCHING, SELECT, check_length, epoch_batches
+from replicate.training.options import BATCHING, SCHEDULES, SELECT, check_length, epoch_batches
 
 STARTS = ("model", "scratch")
 
@@ -32,12 +33,14 @@ class FinetuneOptions:
     """Settings of fine-tuning; the defaults are those of the article's logs where they tell, else its script's.
 
     Attributes:
-        learning_rate: the highest learning rate; it falls to 0 at the last step.
+        learning_rate: the highest learning rate.
         batch_size: examples a step.
         epochs: times that the training set is read.
         max_seq_length: tokens of a text, [CLS] and [SEP] included; longer texts are cut.
         warmup_proportion: share of the steps in which the learning rate rises; 0 for none.
         weight_decay: of AdamW; biases and normalisation have none.
+        schedule: whether the learning rate falls to 0 at the last step (`linear`), or stays as it is (`constant`).
+        max_grad_norm: norm that the gradient is cut to; 0 for no clipping.
         early_stop_nums: epochs without a better score after which training stops; 0 trains to the end.
         select: the dev score that the best model is chosen by: accuracy, macro-F1, or F1 of class index 1.
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
@@ -51,6 +54,8 @@ class FinetuneOptions:
     max_seq_length: int = 128
     warmup_proportion: float = 0.1
     weight_decay: float = 0.01
+    schedule: str = field(default="linear", metadata={"choices": SCHEDULES})
+    max_grad_norm: float = 1.0
     early_stop_nums: int = 4
     select: str = field(default="accuracy", metadata={"choices": SELECT})
     evaluations_per_epoch: int = 1
@@ -62,7 +67,9 @@ class FinetuneOptions:
         check_choices(self)
         check_positive(self, "learning_rate", "batch_size", "epochs", "evaluations_per_epoch")
         check_schedule(self)
-        check_not_negative(self, "early_stop_nums")
+        if self.schedule == "constant" and self.warmup_proportion:
+            raise UserError("a constant learning rate has no warm-up", hint="set warmup_proportion to 0")
+        check_not_negative(self, "early_stop_nums", "max_grad_norm")
 
 
 KIND = Kind(
@@ -78,6 +85,8 @@ KIND = Kind(
         "max_seq_length": 128,
         "warmup_proportion": 0.1,
         "weight_decay": 0.01,
+        "schedule": "linear",
+        "max_grad_norm": 1.0,
         "early_stop_nums": 4,
         "select": "accuracy",
         "evaluations_per_epoch": 1,
@@ -155,7 +164,15 @@ def finetune(
     lengths = [len(row) for row in rows]
     per_epoch = math.ceil(len(rows) / options.batch_size)
     steps = per_epoch * options.epochs
-    optimizer = adamw(network, options.learning_rate, steps, options.warmup_proportion, options.weight_decay)
+    optimizer = adamw(
+        network,
+        options.learning_rate,
+        steps,
+        options.warmup_proportion,
+        options.weight_decay,
+        max_grad_norm=options.max_grad_norm,
+        constant=options.schedule == "constant",
+    )
     step0 = digest_of(weights_of(network))
     data = rows_digest([*rows, targets, *dev_rows, np.asarray(dev.labels, dtype=np.int64)])
     identity = {"settings": asdict(options), "seed": seed, "weights": step0, "data": data}

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from replicate.common.paths import EXPECTED
 from replicate.common.toml import TomlTable, read_toml
 from replicate.records.run import NETS
 from replicate.scores.metrics import METRICS
-from replicate.stages.kind import fault_of
-from replicate.stages.registry import KINDS
+from replicate.tables.rows import UNITS, check_rows, read_row
 from replicate.tables.sequential import read_sequential
 from replicate.tables.table import (
     EFFECTS,
     LATENCY,
-    ROLES,
     Claim,
     Conclusion,
-    Counts,
     DatasetFacts,
     Provenance,
-    Published,
     ResultsTable,
     Row,
-    RowProvenance,
     Setting,
     Statistics,
-    Step,
 )
 
 SCHEMA = 1
 CLAIM_KINDS = ("lowers", "keeps", "raises")
-UNITS = {"fraction": Decimal(1), "percent": Decimal("0.01"), "milliseconds": Decimal(1)}
-EXACT = Decimal("1e-12")
 
 
 def load_tables(folder: Path = EXPECTED) -> dict[str, ResultsTable]:
@@ -83,10 +73,10 @@ def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
     table_id = top.identifier("id")
     if table_id == NETS:
         raise top.fault("id", f"{NETS!r} is where pretrained nets lie beside records")
-    rows = tuple(_row(section, table_id, dataset, unit_of) for section in top.sections("rows"))
+    rows = tuple(read_row(section, table_id, dataset, unit_of) for section in top.sections("rows"))
     if not rows:
         raise top.fault("rows", "missing")
-    _check_rows(top, rows)
+    check_rows(top, rows)
     claims = _claims(top, rows, settings)
     table = ResultsTable(
         id=table_id,
@@ -172,121 +162,6 @@ def _statistics(section: TomlTable) -> Statistics:
     if seeds.value != int(seeds.value) or seeds.value < 2:
         raise section.fault("minimum_seeds.value", f"not a whole number of at least 2: {seeds.value}")
     return Statistics(alpha, seeds)
-
-
-def _row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mapping[str, str]) -> Row:
-    keys = ("id", "title", "parent", "parents", "recipe", "not_run", "profiles", "role", "against")
-    section.only(*keys, "published", "counts", "provenance")
-    recipe = tuple(_step(step) for step in section.sections("recipe"))
-    if recipe and "not_run" in section.data:
-        raise section.fault("not_run", "a row with a recipe runs")
-    published = section.optional_section("published")
-    published.only(*METRICS, LATENCY)
-    counts = _counts(section.section("counts"), dataset) if "counts" in section.data else None
-    row = Row(
-        table=table,
-        id=section.identifier("id"),
-        title=section.text("title"),
-        parents=_parents(section),
-        recipe=recipe,
-        not_run="" if recipe else section.text("not_run"),
-        published={metric: _published(published, metric, units.get(metric, "fraction")) for metric in published.data},
-        counts=counts,
-        provenance=_row_provenance(section.section("provenance")) if published.data else None,
-        profiles=section.texts("profiles") if "profiles" in section.data else (),
-        role=section.choice("role", ROLES) if "role" in section.data else None,
-        against=section.optional_text("against"),
-    )
-    if counts:
-        _check_counts(published, counts, row.published)
-    return row
-
-
-def _parents(section: TomlTable) -> tuple[str, ...]:
-    if "parents" not in section.data:
-        return () if "parent" not in section.data else (section.text("parent"),)
-    if "parent" in section.data:
-        raise section.fault("parent", "name it among the `parents`")
-    parents = section.texts("parents")
-    if len(set(parents)) != len(parents):
-        raise section.fault("parents", "a row twice")
-    return parents
-
-
-def _step(section: TomlTable) -> Step:
-    options = {key: value for key, value in section.data.items() if key != "stage"}
-    kind = KINDS[section.choice("stage", tuple(KINDS))]
-    for key, value in options.items():
-        values = value.values() if isinstance(value, dict) else (value,)
-        if not all(isinstance(one, str | int | float) for one in values):
-            raise section.fault(key, f"not a text, number, boolean or table of such: {value!r}")
-        if fault := fault_of(kind.options, key, value):
-            raise section.fault(key, fault)
-    return Step(kind.name, options)
-
-
-def _published(section: TomlTable, metric: str, unit: str) -> Published:
-    value = section.decimal(metric) * UNITS[unit]
-    if metric != LATENCY and not 0 <= value <= 1:
-        raise section.fault(metric, f"a score outside 0 to 1 as {unit}: {section.data[metric]}")
-    return Published(section.text(metric), unit, value)
-
-
-def _row_provenance(section: TomlTable) -> RowProvenance:
-    section.only("section", "log", "note")
-    return RowProvenance(section.text("section"), section.text("log"), section.text("note"))
-
-
-def _counts(section: TomlTable, dataset: DatasetFacts) -> Counts:
-    section.only("examples", "correct", "tp", "fp", "fn")
-    examples, correct = section.whole("examples"), section.whole("correct")
-    if examples != dataset.examples:
-        raise section.fault("examples", f"{examples}, but the data set has {dataset.examples}")
-    if correct > examples:
-        raise section.fault("correct", f"{correct} of {examples}")
-    if not {"tp", "fp", "fn"} & set(section.data):
-        return Counts(examples, correct)
-    tp, fp, fn = section.whole("tp"), section.whole("fp"), section.whole("fn")
-    if tp + fn != dataset.positive_examples:
-        raise section.fault("fn", f"tp + fn is {tp + fn}, not the {dataset.positive_examples} of the positive class")
-    return Counts(examples, correct, tp, fp, fn)
-
-
-def _check_counts(section: TomlTable, counts: Counts, published: Mapping[str, Published]) -> None:
-    """Refuses counts that don't give the printed figures to 1e-12, or to half their last digit where that is more."""
-    scores = counts.scores()
-    for metric, figure in published.items():
-        if metric not in scores:
-            continue
-        last_digit = Decimal(1).scaleb(int(Decimal(figure.printed).as_tuple().exponent)) * UNITS[figure.unit]
-        if abs(Decimal(scores[metric]) - figure.value) > max(EXACT, last_digit / 2):
-            raise section.fault(metric, f"printed {figure.printed}, but the counts give {scores[metric]!r}")
-
-
-def _check_rows(top: TomlTable, rows: tuple[Row, ...]) -> None:
-    by_id: dict[str, Row] = {}
-    for row in rows:
-        if row.id in by_id:
-            raise top.fault(f"rows.{row.id}.id", "duplicate id")
-        by_id[row.id] = row
-    for row in rows:
-        if row.against is not None:
-            at_fault = f"rows.{row.id}.against"
-            if row.against not in by_id:
-                raise top.fault(at_fault, f"no row {row.against!r}")
-            if row.against == row.id:
-                raise top.fault(at_fault, "the same row")
-            if row.against == row.parent:
-                raise top.fault(at_fault, f"{row.parent!r} is its parent, with which it is compared without it")
-        for parent in row.parents:
-            if parent not in by_id:
-                raise top.fault(f"rows.{row.id}.parent", f"no row {parent!r}")
-            if row.recipe and not by_id[parent].recipe:
-                raise top.fault(f"rows.{row.id}.recipe", f"descends from {parent!r}, which is not run")
-    try:
-        TopologicalSorter({row.id: row.parents for row in rows}).prepare()
-    except CycleError as error:
-        raise top.fault(f"rows.{error.args[1][0]}.parent", "a cycle: the row descends from itself") from None
 
 
 def _overrides(

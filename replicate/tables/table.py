@@ -100,6 +100,15 @@ class RowProvenance:
 
 
 @dataclass(frozen=True)
+class Size:
+    """Parameters of a published net: as the recipe gives them here, and as the source's net probably had, and why."""
+
+    parameters: int
+    probable: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One stage of a recipe with the options that the row sets."""
 
@@ -128,6 +137,7 @@ class Row:
     profiles: tuple[str, ...] = ()
     role: str | None = None
     against: str | None = None
+    size: Size | None = None
 
     @property
     def parent(self) -> str | None:

@@ -37,8 +37,8 @@ def main() -> None:
     labels = len(read_labels(folder / "label.txt"))
     config = ErnieConfig.from_dict({**ernie_fields(read_json(folder / "config.json")), "num_labels": labels})
     network = ErnieForSequenceClassification(config)
-    if kept := getattr(config, "kept_heads", None):
-        shrink(network, kept, config.kept_neurons)
+    if getattr(config, "kept_heads", None):
+        shrink(network)
     load_weights(network, folder / WEIGHTS, complete=True)
     network.eval()
     description = {

@@ -78,8 +78,8 @@ def random_model(
     )
     if width is not None:
         heads, neurons = kept_shape(width, architecture["num_attention_heads"], architecture["intermediate_size"])
-        shrink(network, heads, neurons)
         network.config.kept_heads, network.config.kept_neurons = heads, neurons
+        shrink(network)
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer = build_tokenizer(vocabulary, Path(scratch))
         save_model(network, tokenizer, folder, labels)

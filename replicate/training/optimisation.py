@@ -57,22 +57,35 @@ class Optimizer:
         return list(self.adamw._parameter_list)
 
 
-def adamw(network: Any, learning_rate: float, steps: int, warmup_proportion: float, weight_decay: float) -> Optimizer:
+def adamw(
+    network: Any,
+    learning_rate: float,
+    steps: int,
+    warmup_proportion: float,
+    weight_decay: float,
+    max_grad_norm: float = 1.0,
+    constant: bool = False,
+) -> Optimizer:
     """AdamW with linear warm-up and decay to zero; biases and normalisation weights are not decayed.
 
-    The recipe of PaddleNLP's multi-class example (`LinearDecayWithWarmup`, gradient norm not clipped there; it is
-    clipped at 1.0 here as in BERT's own code).
+    The recipe of PaddleNLP's multi-class example (`LinearDecayWithWarmup`), whose `train.py` clips no gradient; BERT's
+    own code clips its norm at 1.0. With `max_grad_norm` 0 it is not clipped. With `constant` the rate stays as it is:
+    without its `--warmup` that script makes the schedule and never steps it.
     """
     import paddle
     from paddlenlp.transformers import LinearDecayWithWarmup
 
-    schedule = LinearDecayWithWarmup(learning_rate, steps, warmup_proportion)
+    schedule: Any
+    if constant:
+        schedule = paddle.optimizer.lr.LambdaDecay(learning_rate, lambda _: 1.0)
+    else:
+        schedule = LinearDecayWithWarmup(learning_rate, steps, warmup_proportion)
     decayed = {p.name for n, p in network.named_parameters() if not any(word in n for word in ("bias", "norm"))}
     optimizer = paddle.optimizer.AdamW(
         learning_rate=schedule,
         parameters=network.parameters(),
         weight_decay=weight_decay,
         apply_decay_param_fun=lambda name: name in decayed,
-        grad_clip=paddle.nn.ClipGradByGlobalNorm(1.0),
+        grad_clip=paddle.nn.ClipGradByGlobalNorm(max_grad_norm) if max_grad_norm else None,
     )
     return Optimizer(optimizer, schedule)

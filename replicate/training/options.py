@@ -14,6 +14,8 @@ SELECT = ("accuracy", "f1", "macro_f1")
 
 BATCHING = ("random", "length")
 
+SCHEDULES = ("linear", "constant")
+
 
 def check_length(network: Any, max_length: int) -> None:
     """Refuse a maximum length in tokens that leaves no room for text, or that the net has no positions for.

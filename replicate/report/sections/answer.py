@@ -12,6 +12,7 @@ from replicate.findings.leak import Pruned
 from replicate.report.blocks import Block, Cell, Heading, Items, Line, Link, Plain, Prose, Runs, Table, Text
 from replicate.report.words import NAMES, interval, listed, number, plural, reason
 from replicate.tables.profile import Profile
+from replicate.tables.table import ResultsTable
 
 # From which power on one run is said to be able to show a difference.
 LIKELY, HARDLY = 0.8, 0.5
@@ -180,7 +181,12 @@ def _answer(one: Asked, finding: Answer) -> Prose:
 
 def _first(finding: Answer) -> list[Block]:
     """What changes how the figures are read."""
-    told: list[Prose] = [*_one_class(finding), *_leak(finding), *(_rule(one, finding) for one in finding.ruled[:1])]
+    told: list[Prose] = [
+        *_one_class(finding),
+        *_leak(finding),
+        *_larger(finding.table),
+        *(_rule(one, finding) for one in finding.ruled[:1]),
+    ]
     if not finding.ruled:
         told += [_unruled(one) for one in finding.selects[:1]]
     if not told:
@@ -201,6 +207,16 @@ def _one_class(finding: Answer) -> list[Prose]:
             ".",
         )
     ]
+
+
+def _larger(table: ResultsTable) -> list[Prose]:
+    """That published nets were probably larger than what their recipes give here."""
+    sizes = [(row, row.size) for row in table.rows if row.size]
+    if not sizes:
+        return []
+    told = [f"`{row.id}` with {size.probable:,} parameters ({size.parameters:,})" for row, size in sizes]
+    lead = "The published pruned nets were probably larger than what their recipes give now (in brackets)"
+    return [(f"{lead}: {listed(told)}. ", reason(sizes[0][1].reason))]
 
 
 def _leak(finding: Answer) -> list[Prose]:

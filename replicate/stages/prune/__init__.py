@@ -1,1 +1,1 @@
-"""Pruning a fine-tuned classifier, by one of three engines."""
+"""Pruning a fine-tuned classifier, by one of four engines."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from replicate.common.errors import UserError
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets import batching
@@ -112,9 +113,12 @@ def pruned_shape(network: Any, options: PruneOptions) -> Shape:
     """What these options keep of a net, relative to what it has: a pruned one can be pruned again.
 
     Raises:
-        UserError: width or depth does not fit; names those that do.
+        UserError: width or depth does not fit, and it names those that do; or the last layer is wider than the others.
     """
     layers = network.base_model.encoder.layers
+    if getattr(network.config, "kept_last_neurons", None):
+        hint = "prune its parent, or with the engine paddlenlp"
+        raise UserError("the last layer of this net has more hidden units than the others", hint=hint)
     heads, neurons = layers[0].self_attn.num_heads, layers[0].linear1.weight.shape[1]
     kept = kept_shape(parse_share("width", options.width), heads, neurons)
     return Shape(kept_layers(parse_share("depth", options.depth), len(layers)), *kept)

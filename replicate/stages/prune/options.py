@@ -10,7 +10,7 @@ from replicate.nets.shape import parse_share, width_folder
 from replicate.stages.kind import MODEL, TRAIN, Kind
 from replicate.training.options import BATCHING, SELECT
 
-ENGINES = ("paddlenlp", "paddlenlp-cleared", "native")
+ENGINES = ("paddlenlp", "paddlenlp-cleared", "paddlenlp-2022", "native")
 
 IMPORTANCE = ("dev", "train")
 
@@ -40,8 +40,9 @@ class PruneOptions:
         importance: the examples that the importance of heads and units is computed on: `dev`, as upstream and the
             article do it, or `train`, as many examples of the training set.
         engine: `paddlenlp` (`Trainer.compress`, as in the article), `paddlenlp-cleared` (the same without the gradients
-            of importance, which it leaks into its first step) or `native`, which is faster. The settings below only
-            `native` can do otherwise.
+            of importance, which it leaks into its first step), `paddlenlp-2022` (as until PaddleNLP's pull request
+            3324, which keeps all hidden units of the last layer of a net with task ids) or `native`, which is faster.
+            The settings below only `native` can do otherwise.
         depth: share of layers to keep, which engine `native` can choose; `1` keeps them all.
         start: the weights that the student starts from: those kept of its `parent`, or from `scratch` random ones.
         targets: what the student learns: its `teacher`'s logits and hidden states, or the `labels` alone.

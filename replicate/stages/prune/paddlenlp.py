@@ -6,7 +6,7 @@ importance is computed, and in the teacher; the student is computed at full widt
 
 They are gradients of labels, those of the dev set as upstream has it, while all that follows learns from the teacher
 alone; and AdamW's momentum goes on in their direction for some ten steps. `paddlenlp-cleared` forgets them before the
-first step.
+first step. `paddlenlp-2022` is upstream as it very probably was when the article was written.
 """
 
 from __future__ import annotations
@@ -149,11 +149,20 @@ def prune_paddlenlp(
         criterion=paddle.nn.CrossEntropyLoss(),
     )
     progress.start(steps)
-    trainer.compress(custom_evaluate=custom_evaluate)
+    whole = False
+    if options.engine == "paddlenlp-2022":
+        with upstream.pruning_of_2022() as found:
+            trainer.compress(custom_evaluate=custom_evaluate)
+        whole = found.last == 1
+    else:
+        trainer.compress(custom_evaluate=custom_evaluate)
 
     exported = trainer.model
-    check_shapes(exported, heads, neurons)
+    last = exported.config.intermediate_size if whole else None
+    check_shapes(exported, heads, neurons, last)
     exported.config.kept_heads, exported.config.kept_neurons = heads, neurons
+    if last is not None:
+        exported.config.kept_last_neurons = last
     save_model(exported, tokenizer, folder, classifier.labels)
     for suffix in (".pdmodel", ".pdiparams"):
         shutil.move(work / f"width_mult_{width_folder(width)}" / f"model{suffix}", folder / f"{STATIC}{suffix}")
@@ -164,6 +173,7 @@ def prune_paddlenlp(
         "width": str(width),
         "kept_heads": heads,
         "kept_neurons": neurons,
+        **({"kept_last_neurons": last} if last is not None else {}),
         "steps": done["step"],
         "best_step": max(trained, key=lambda entry: entry[options.select])["step"],
         "teacher": history[0],

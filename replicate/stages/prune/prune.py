@@ -1,9 +1,8 @@
-"""Pruning a fine-tuned classifier to a share of its heads, hidden units or layers, by one of three engines.
+"""Pruning a fine-tuned classifier to a share of its heads, hidden units or layers, by one of four engines.
 
-`paddlenlp` is the article's own way and the reference, `paddlenlp-cleared` the same less one fault. `native` trains a
-net that really is that small, can prune what was pruned before, and has the controls without which nobody can say that
-pruning or distilling did anything. One width a call: with several, upstream shrinks the same parent again and again
-and exports wrong shapes.
+`paddlenlp` is the article's own way and the reference, `paddlenlp-cleared` the same less one fault, `paddlenlp-2022`
+the same as it was then. `native` trains a net that really is that small, can prune what was pruned before, and has the
+controls without which nobody can say that pruning or distilling did anything.
 """
 
 from __future__ import annotations

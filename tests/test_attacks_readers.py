@@ -289,7 +289,7 @@ def test_a_first_line_of_vectors(tmp_path: Path) -> None:
     path.write_bytes(b"1 4\n\x01\x02")
     os.truncate(path, LONG)
     told, memory = read_alone("vectors", path)
-    assert "is damaged or missing" in told or "a line of more than" in told
+    assert "damaged" in told or "a line of" in told
     assert memory < 100
     path.write_bytes(b"1 " + b"9" * 4000 + b"\nword 1 2 3\n")
     assert "not a word2vec file" in read_alone("vectors", path)[0]

@@ -146,11 +146,12 @@ def test_gc_beside_a_run_deletes_nothing_that_it_uses(
         assert reader.stdout.readline() == "reading\n"
         assert main(["store", "gc", "--unused", "--delete", "--json"]) == 0
         (kept,) = json.loads(capsys.readouterr().out)["kept"]
-        assert (kept["path"], kept["why"]) == (str(used.path), "another process uses it")
+        assert kept["path"] == str(used.path)
+        assert "another process" in kept["why"]
         assert main(["store", "gc", "--unused", "--delete"]) == 0
         told = capsys.readouterr().out.splitlines()
         assert told[-2].startswith("kept ")
-        assert told[-2].endswith(f"{used.path}: another process uses it")
+        assert told[-2].endswith(f"{used.path}: {kept['why']}")
         assert told[-1].endswith("1 kept")
         assert not unused.path.exists()
         if ends:

@@ -210,12 +210,12 @@ def test_own_data_from_a_file_to_a_report(
     monkeypatch.setattr(auto, "measured", lambda *_: SPEED)
     words = ["run", "--dataset_dir", str(tmp_path / "mine"), "--quiet", "--processes", "1"]
     assert main([*words, "--budget", "2m", "--dry-run"]) == 0
-    assert "auto: this takes about" in capsys.readouterr().err
+    assert "auto: this takes" in capsys.readouterr().err
     assert not (tmp_path / "store").exists()
     assert main([*words, "--seeds", "1", "--budget", "20s"]) == 0
     (folder,) = (tmp_path / "store" / "records-of").iterdir()
     told = capsys.readouterr()
-    assert "left out for want of time" in told.err
+    assert "want of time" in told.err
     records = read_records(folder)
     assert {one.row for one in records} >= {"svm"}
     assert all(one.status == "ok" and one.profile == AUTO for one in records)

@@ -147,7 +147,8 @@ def test_the_one_that_waited_longest_makes_room(capsys: pytest.CaptureFixture[st
             writer.close()
 
     served(use, connections=3, seconds=60)
-    assert capsys.readouterr().err == "replicate: too many connections: the one that waited longest was closed\n"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "too many connections" in line
 
 
 def test_where_all_are_answered_a_new_one_is_refused() -> None:

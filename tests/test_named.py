@@ -284,7 +284,7 @@ def test_a_pickle_of_arrays_can_not_lie(tmp_path: Path, name: str) -> None:
     command = [sys.executable, "-c", program, str(tmp_path / "a")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "no weights of Paddle's, or damaged" in done.stdout
+    assert "no weights" in done.stdout
 
 
 def test_weights_are_a_file(tmp_path: Path) -> None:

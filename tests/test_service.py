@@ -156,7 +156,8 @@ def test_a_path_is_for_the_log_only(capsys: pytest.CaptureFixture[str]) -> None:
 
     async def use(client: httpx.AsyncClient, batcher: Microbatcher[Any], model: Model, app: App) -> None:
         failed = await client.post("/predict", json={"text": "lost"})
-        assert (failed.status_code, failed.json()) == (500, {"detail": "the model failed; the service's log says how"})
+        assert failed.status_code == 500
+        assert "log" in failed.json()["detail"]
 
     served(use)
     assert capsys.readouterr().err == "replicate: /home/secret: no such file\n"
@@ -197,7 +198,7 @@ def test_large_requests_have_a_room() -> None:
         answers = [await one for one in asked]
         assert sorted(one.status_code for one in answers) == [200, 200, 503]
         (refused,) = (one for one in answers if one.status_code == 503)
-        assert refused.json() == {"detail": "too many large requests at once"}
+        assert "too many" in refused.json()["detail"]
         assert refused.headers["Retry-After"] == "1"
         assert (await small).status_code == 200
 

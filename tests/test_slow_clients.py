@@ -108,7 +108,7 @@ def test_the_operator_is_told(served: Service) -> None:
     output, told = served.process.communicate(timeout=20)
     assert (served.process.returncode, output) == (0, "")
     assert "`ulimit -n` allows no more" in told
-    assert "too many connections: the one that waited longest was closed" in told
+    assert "too many connections" in told
     assert 2 <= told.count("\n") < 40
     assert all(line.startswith("replicate: ") for line in told.splitlines())
 

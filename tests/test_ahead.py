@@ -33,6 +33,24 @@ def test_every_seed_is_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert kept(tmp_path) == [True, True, True]
 
 
+def test_how_far_they_are_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While they run, with the time left as soon as one is done; and nothing where nobody asked."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))
+    monkeypatch.setattr("replicate.commands.ahead._EVERY", 0.05)
+    monkeypatch.setattr("replicate.common.progress.LOG_SECONDS", 0.0)
+    asked = {seed: [ROW] for seed in SMOKE.seeds}
+    looks = iter([0, 0, *(2 for _ in range(100_000))])
+    run_ahead(asked, SMOKE, 3, True, lambda: next(looks), quiet=False)
+    told = capsys.readouterr().err
+    assert "rows of 3 seeds, 3 at once step 2/3" in told
+    assert "step 0/3" not in told
+    assert " s left" in told
+    run_ahead(asked, SMOKE, 3, True, lambda: 1)
+    assert capsys.readouterr().err == ""
+
+
 def test_what_fails_there_is_left_to_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that they can't run is no error here: whoever runs it next tells of it."""
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))

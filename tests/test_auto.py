@@ -62,7 +62,7 @@ def test_a_choice_fits_its_budget(budget: float, lines: int) -> None:
         assert found.seeds >= 3
         # On two processes an odd number of seeds takes as long as the next even one.
         assert found.seeds == MOST_SEEDS or found.seeds % 2 == 0
-        more = replace(found, passes=found.passes + 1)
+        more = replace(found, passes=found.passes + min(1, 30_000 / lines))
         assert found.passes == 30 or seconds_of(more, facts, SPEED) > PLANNED * budget
 
 
@@ -94,6 +94,8 @@ def test_length_and_way_follow_the_texts() -> None:
     assert found == [32, 32, 64, 128, 128]
     assert [choose(replace(FACTS, chinese=one), 3600, SPEED).way for one in (True, False)] == ["synonym", "unk"]
     assert [choose(replace(FACTS, train=train), 1e5, SPEED).epochs for train in (100, 3000, 60_000)] == [10, 6, 3]
+    # Of much text a part is as much as all of little.
+    assert choose(replace(FACTS, lines=3_000_000), 900.0, SPEED).passes < 0.5
     assert [choose(replace(FACTS, spare=spare), 3600, SPEED).spare for spare in (0, 4799, 4800)] == [False, False, True]
 
 
@@ -102,7 +104,7 @@ def test_length_and_way_follow_the_texts() -> None:
 @pytest.mark.parametrize("spare", [True, False])
 def test_every_choice_can_be_planned(size: Size, way: str, spare: bool) -> None:
     """All of its rows, with the settings that it has."""
-    chosen = Choice(900, SIZES.index(size), 64, 5, 4, 3, len(GROUPS), way, spare)
+    chosen = Choice(900.0, SIZES.index(size), 64, 5.0, 4, 3, len(GROUPS), way, spare)
     profile = profile_of(PROFILE, chosen)
     assert profile.seeds == (1, 2, 3)
     rows = [*selected(TABLES, profile, chosen.rows)]
@@ -139,6 +141,7 @@ def test_it_is_said_before_it_starts() -> None:
     budget = budget_of(third.rpartition("--budget ")[2].split()[0])
     assert choose(FACTS, budget, SPEED).groups == len(GROUPS)
     assert len([*told(choose(FACTS, budget, SPEED), FACTS, SPEED)]) == 2
+    assert len([*told(choose(FACTS, 200.0, SPEED), FACTS, SPEED, whole=False)]) == 1
     assert "baseline" in next(told(choose(FACTS, 60.0, SPEED), FACTS, SPEED))
 
 
@@ -174,6 +177,8 @@ def test_what_was_chosen_stays(tmp_path: Path) -> None:
     assert read_records(tmp_path) == []
     for change in (
         {"size": 9},
+        {"passes": 0.0},
+        {"passes": 3},
         {"length": 7},
         {"seeds": 0},
         {"groups": 6},
@@ -214,8 +219,8 @@ def test_own_data_from_a_file_to_a_report(
     assert not (tmp_path / "store").exists()
     assert main([*words, "--seeds", "1", "--budget", "20s"]) == 0
     (folder,) = (tmp_path / "store" / "records-of").iterdir()
-    told = capsys.readouterr()
-    assert "want of time" in told.err
+    # Of one seed it doesn't say how long the seeds take that it would have chosen.
+    assert "auto: this takes" not in capsys.readouterr().err
     records = read_records(folder)
     assert {one.row for one in records} >= {"svm"}
     assert all(one.status == "ok" and one.profile == AUTO for one in records)
@@ -227,6 +232,13 @@ def test_own_data_from_a_file_to_a_report(
     assert main([*words, "--budget", "9m", "--dry-run"]) == 0
     assert "chosen before" not in capsys.readouterr().err
     assert read_choice(folder) == before
+
+
+def test_one_at_a_time_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU one a core, and never so many that they fill the memory."""
+    for there, wanted in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(auto, "cores", lambda there=there: there)
+        assert (auto.seeds_at_once("cpu"), auto.seeds_at_once("gpu")) == (wanted, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import precision_recall_fscore_support
 
 from replicate.commands.main import main
 from replicate.common.errors import UserError
@@ -177,6 +179,28 @@ def test_the_test_set_is_scored_at_the_end(
     again = read_held_out(folder, "auto", data)
     assert again is not None
     assert again.times == 2
+    capsys.readouterr()
+
+
+def test_a_label_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its precision, recall and F1 stand beside the other figures, as scikit-learn has them."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    made = generate(examples_train=200, examples_dev=60)
+    write_dataset(made, tmp_path / "mine")
+    words = ["run", "svm", "--dataset_dir", str(tmp_path / "mine"), "--seeds", "1", "--quiet", "--json"]
+    label = max(made.labels, key=lambda one: made.dev.labels.count(made.labels.index(one)))
+    assert main([*words, "--positive", label]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    predicted = svm(made.train, made.dev, len(made.labels), 1)
+    at = made.labels.index(label)
+    wanted = precision_recall_fscore_support(made.dev.labels, predicted, labels=[at], zero_division=0)
+    for name, value in zip(("precision", "recall", "F1"), wanted, strict=False):
+        assert float(found[f"{name} ({label})"]) == pytest.approx(value[0], abs=5e-5)
+    assert main([*words, "--positive", "no such"]) == 2
+    assert "'no such'" in capsys.readouterr().err
+    assert main(["run", "--until-decided", "--positive", label]) == 2
     capsys.readouterr()
 
 

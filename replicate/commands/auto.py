@@ -41,9 +41,9 @@ _LONGEST = 30 * 24 * 3600
 _MOST_PROCESSES = 4
 
 
-def seeds_at_once() -> int:
-    """How many seeds run at once where nobody says: a net so small leaves a second core idle."""
-    return min(_MOST_PROCESSES, cores())
+def seeds_at_once(device: str) -> int:
+    """How many seeds run at once where nobody says: so small a net leaves a second core idle, and a GPU has one."""
+    return min(_MOST_PROCESSES, cores()) if device == "cpu" else 1
 
 
 def budget_of(text: str) -> float:
@@ -64,7 +64,7 @@ def about_nets(tables: Mapping[str, ResultsTable], names: Sequence[str]) -> bool
 
 
 def with_choice(
-    runner: Runner, budget: float | None, seeds: tuple[int, ...] | None, processes: int, keep: bool
+    runner: Runner, budget: float | None, seeds: tuple[int, ...] | None, processes: int, keep: bool, whole: bool
 ) -> tuple[Runner, tuple[str, ...]]:
     """A runner with what is chosen for its data, and the rows; what was chosen is told, with how long it takes.
 
@@ -76,6 +76,7 @@ def with_choice(
         seeds: in place of those that are chosen.
         processes: that run seeds beside each other.
         keep: keep the choice beside the records.
+        whole: what is chosen is what runs, so that its time can be told.
 
     Raises:
         UserError: the data are at fault, or the file of an earlier choice is.
@@ -89,7 +90,7 @@ def with_choice(
         facts = facts_of(dataset, lines, spare)
         speed = measured(facts, runner.profile.device, processes)
         choice = choose(facts, budget or BUDGET, speed)
-        warn(told(choice, facts, speed))
+        warn(told(choice, facts, speed, whole))
         if keep:
             keep_choice(choice, runner.records)
     chosen = replace(runner, profile=profile_of(runner.profile, choice).changed(seeds=seeds))

@@ -101,9 +101,9 @@ def run(args: argparse.Namespace) -> int:
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
     tables, names = load_tables(), tuple(args.rows)
     if name == AUTO and about_nets(tables, names):
-        args.processes = args.processes or seeds_at_once()
-        keep = not (args.dry_run or args.plan)
-        runner, chosen = with_choice(runner, args.budget, args.seeds, args.processes, keep)
+        args.processes = args.processes or seeds_at_once(profile.device)
+        keep, whole = not (args.dry_run or args.plan), not (names or args.seeds or args.until_decided)
+        runner, chosen = with_choice(runner, args.budget, args.seeds, args.processes, keep, whole)
         profile, names = runner.profile, names or chosen
     args.processes = args.processes or 1
     if args.until_decided:

@@ -30,8 +30,8 @@ def read_choice(folder: Path) -> Choice | None:
         if {name: type(one) for name, one in value.items()} != kinds:
             raise TypeError("other keys, or values of other types")
         found = Choice(**value)
-        counts = (found.passes, found.epochs, found.seeds, found.groups)
-        if found.size not in range(len(SIZES)) or found.length not in LENGTHS or min(counts) < 1:
+        counts = (found.epochs, found.seeds, found.groups)
+        if found.size not in range(len(SIZES)) or found.length not in LENGTHS or min(counts) < 1 or found.passes <= 0:
             raise ValueError("a size, a length or a number that is not offered")
         if found.groups > len(GROUPS):
             raise ValueError("more questions than there are")
@@ -48,7 +48,7 @@ def keep_choice(choice: Choice, folder: Path) -> Path:
 
 
 # One value of the type of each field, in order.
-_PLAIN = (0.0, 0, 0, 0, 0, 0, 0, "", False, 0.0)
+_PLAIN = (0.0, 0, 0, 0.0, 0, 0, 0, "", False, 0.0)
 
 
 def _path(folder: Path) -> Path:

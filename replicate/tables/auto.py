@@ -19,14 +19,15 @@ STUDENT = "cnn"
 LENGTHS = (32, 64, 128)
 # Fewer seeds decide nothing, and a word on the front page rests on so many pairs.
 LEAST_SEEDS, MOST_SEEDS = 3, 10
-LEAST_PASSES, MOST_PASSES = 3, 30
+# Passes over the text to pretrain on, and the lines from which on a part of one counts as one.
+LEAST_PASSES, MOST_PASSES, PASS = 3, 30, 30_000
 PRETRAINING = 0.4
 # Of fine-tuning: an epoch over few lines is few steps.
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 560, 3, 10
 # A step of pretraining beside one of fine-tuning: its head has a number for each token of the vocabulary.
 HEAD = 1.4
-# Seconds that a stage takes beside its steps: it loads, encodes, checks and writes.
-STAGE = 4.0
+# Seconds that a stage takes beside its steps (it loads, encodes, checks and writes), and a process to begin.
+STAGE, START = 2.0, 12.0
 # Lines that the linear baseline learns in a second.
 LINEAR = 2000
 # As rows and profiles/auto.toml have them.
@@ -133,7 +134,7 @@ class Choice:
     budget: float
     size: int
     length: int
-    passes: int
+    passes: float
     epochs: int
     seeds: int
     groups: int
@@ -209,7 +210,7 @@ def _least(facts: Facts, budget: float) -> Iterator[Choice]:
                 budget=budget,
                 size=size,
                 length=next((one for one in LENGTHS if facts.length <= one), LENGTHS[-1]),
-                passes=LEAST_PASSES,
+                passes=round(LEAST_PASSES * _pass(facts), 2),
                 epochs=min(MOST_EPOCHS, max(LEAST_EPOCHS, epochs)),
                 seeds=LEAST_SEEDS,
                 groups=groups,
@@ -226,8 +227,9 @@ def _filled(least: Choice, facts: Facts, speed: Speed) -> Choice:
         return seconds_of(one, facts, speed) <= room
 
     def more(one: Choice, name: str, most: int, share: float = 1.0) -> Choice:
+        by = _pass(facts) if name == "passes" else 1
         while (now := getattr(one, name)) < most:
-            longer = replace(one, **{name: now + 1})
+            longer = replace(one, **{name: min(most, round(now + by, 2))})
             if not fits(longer) or _pretraining(longer, facts, speed) > share * room:
                 break
             one = longer
@@ -236,6 +238,11 @@ def _filled(least: Choice, facts: Facts, speed: Speed) -> Choice:
     found = more(least, "passes", MOST_PASSES, PRETRAINING)
     found = more(more(found, "seeds", MOST_SEEDS), "passes", MOST_PASSES)
     return replace(found, seconds=seconds_of(found, facts, speed))
+
+
+def _pass(facts: Facts) -> float:
+    """A pass, or of much text as large a part of one as others have in all."""
+    return max(0.01, min(1.0, PASS / max(1, facts.lines)))
 
 
 def _pretraining(choice: Choice, facts: Facts, speed: Speed) -> float:
@@ -266,7 +273,7 @@ def seconds_of(choice: Choice, facts: Facts, speed: Speed) -> float:
         4 * STAGE + _STUDENT_PARTS * train * net.label + 2 * student,
     )
     rounds = math.ceil(choice.seeds / speed.processes)
-    return _pretraining(choice, facts, speed) + rounds * sum(of_group[: choice.groups])
+    return _pretraining(choice, facts, speed) + rounds * (START + sum(of_group[: choice.groups]))
 
 
 def profile_of(profile: Profile, choice: Choice) -> Profile:
@@ -290,15 +297,16 @@ def profile_of(profile: Profile, choice: Choice) -> Profile:
     return replace(profile, seeds=tuple(range(1, choice.seeds + 1)), options=options)
 
 
-def told(choice: Choice, facts: Facts, speed: Speed) -> Iterator[str]:
-    """What was chosen, in lines, with how long it will take."""
+def told(choice: Choice, facts: Facts, speed: Speed, whole: bool = True) -> Iterator[str]:
+    """What was chosen, in lines, and where the whole of it runs how long that will take."""
     names, there = [*GROUPS], f"{facts.train} training texts, most of up to {facts.length} tokens"
     if choice.groups < 2:
         yield f"auto: {there}: {minutes(choice.budget)} are too short for any net, and only the linear baseline runs"
     else:
         yield f"auto: {there}: {words(choice)}"
+    if choice.groups > 1 and whole:
         yield f"auto: this takes about {minutes(choice.seconds)} on this machine, of {minutes(choice.budget)}"
-    if choice.groups < len(names):
+    if choice.groups < len(names) and whole:
         out = ", ".join(names[choice.groups :])
         yield f"auto: left out for want of time: {out}; {_enough(facts, speed)} holds them"
 
@@ -312,7 +320,7 @@ def _enough(facts: Facts, speed: Speed) -> str:
 def words(choice: Choice) -> str:
     """What was chosen, in words."""
     rows = ", ".join(dict.fromkeys(row.partition("/")[2] for row in choice.rows))
-    net = f"a net of {SIZES[choice.size].name}, {choice.passes} passes of pretraining, {choice.epochs} epochs"
+    net = f"a net of {SIZES[choice.size].name}, {choice.passes:g} passes of pretraining, {choice.epochs} epochs"
     return f"{net}, {choice.length} tokens, {choice.seeds} seeds of {rows}"
 
 

@@ -50,6 +50,9 @@ class Gradients:
             # In evaluation a recurrent layer keeps nothing to go back through; ours drop nothing out anyway.
             if isinstance(layer, nn.LSTM):
                 layer.train()
+            # A fifth of the work would be gradients of matrices that nobody reads.
+            if isinstance(layer, nn.Linear):
+                layer.weight.stop_gradient = True
         self._mask = classifier.tokenizer.mask_token_id
         self._embeddings = _word_embeddings(self._network)
 
@@ -80,7 +83,7 @@ class Gradients:
     def _gradient(self, pieces: Pieces, given: Any, weights: Any) -> Any:
         """The gradient of a sum of logits with weights [classes] in what was given, [points, pieces + 2, width].
 
-        That of the weights is computed too, and thrown away: on a CPU, Paddle 2.6's layer norm gives its input a wrong
+        The layer norms' own is computed too, and thrown away: on a CPU, Paddle 2.6's layer norm gives its input a wrong
         gradient where nobody asks for that of its scale, as `paddle.grad` of the input alone does.
         """
         # Once for each sum: a recurrent net's graph can't be gone through twice.

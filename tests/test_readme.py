@@ -240,13 +240,20 @@ def test_what_the_readmes_say_of_claims() -> None:
     evidence = current_evidence()
     compared = compare_all(evidence)
     told = {
-        one.claim.id: one.verdict.status
+        (profile, one.claim.id): one.verdict.status
         for table in ("ernie3_kuake_qic", "compression")
-        for one in compared[table, "exploratory"].claims
+        for profile in ("small", "exploratory")
+        for one in compared[table, profile].claims
     }
-    assert evidence.main.sequential is not None
-    assert sorted(told[name] for name in evidence.main.sequential.claims) == ["supported", *["undecided"] * 3]
-    assert told["leak-1-2-helps"] == told["leak-2-3-helps"] == "supported"
+    held = ("augment-lowers", "prune-1-2-keeps", "prune-2-3-raises")
+    without_leak = [f"{engine}-{width}-keeps" for engine in ("native", "cleared") for width in ("1-2", "2-3")]
+    assert {told["small", name] for name in (*held, *without_leak)} == {"supported"}
+    assert told["small", "prune-2-3-beats-base"] == told["small", "augment-lowers-one-rule"] == "undecided"
+    # Pruning without the leak isn't shown to gain.
+    planned = compared["compression", "small"].decided
+    assert planned
+    assert "above" not in {planned.verdicts[name].word for name in without_leak}
+    assert told["exploratory", "leak-1-2-helps"] == told["exploratory", "leak-2-3-helps"] == "supported"
     assert not [record for record in evidence.records if record.profile == "paper"]
 
 

@@ -234,18 +234,20 @@ def _leak(finding: Answer) -> list[Prose]:
         parts += [f"{listed([_mean(one, with_words) for one in free])} without"] if free else []
         told.append(f"width {width} {', '.join(parts)}")
     exploratory = "" if with_words else " (exploratory, no verdict)"
+    gains = [any(one.row.judged.word == "above" for one in rows) for rows in (leaking, clean)]
     explained = (
-        "PaddleNLP's pruning, the article's, learns in its first step from the labels of the examples that it is "
-        f"scored on. Accuracy over the net that was pruned{exploratory}: {'; '.join(told)}. "
+        "PaddleNLP's pruning, the article's, has a leak: its first step learns from the labels of the very examples "
+        f"that it is scored on. Accuracy over the net that was pruned{exploratory}: {'; '.join(told)}. "
+        + ("A gain is shown with the leak only. " if with_words and gains == [True, False] else "")
     )
     return [(explained, Link("The intervals", f"#compression-{finding.pruning.id}"), ".")]
 
 
 def _mean(one: Pruned, with_words: bool) -> str:
     """A pruned row's difference to its parent, the engine where it has no leak, and the word where there is one."""
-    engine = {"native": " (our engine)"}.get(one.engine, "" if one.leaks else " (PaddleNLP's, mended)")
-    word = f" {one.row.judged.word}" if with_words else ""
-    return f"{number(one.row.judged.difference, '+.4f')}{word}{engine}"
+    engine = {"native": "our engine"}.get(one.engine, "" if one.leaks else "PaddleNLP's, mended")
+    beside = ", ".join(filter(None, (engine, one.row.judged.word if with_words else "")))
+    return f"{number(one.row.judged.difference, '+.4f')}{f' ({beside})' if beside else ''}"
 
 
 def _rule(result: ClaimResult, finding: Answer) -> Prose:

@@ -296,9 +296,12 @@ class Runner:
         status, reason = (failed.status, f"{failed.stage.name}: {failed.reason}") if failed else ("ok", "")
         started = failed.started if failed else now()
         result: Mapping[str, Any] = last.artefact.summary if isinstance(last, Made) else {}
-        # A stage that was made before probabilities were kept has none; what only histories keep isn't a record's.
-        nothing = {"counts": {}, "predictions": "", "correct": "", "confidence": "", "probabilities": ""}
-        evaluation = {key: result.get("evaluation", {}).get(key, empty) for key, empty in nothing.items()}
+        # What only prints needs no NumPy.
+        from replicate.scores.evaluation import RECORDED
+
+        # A stage that was made before probabilities were kept has none.
+        found = {"counts": {}, **result.get("evaluation", {})}
+        evaluation = {name: found.get(name, "") for name in RECORDED}
         origin = result.get("origin") or self.origin(started)
         weights = {key: result[key] for key in ("weights_step0", "weights") if key in result}
         return Record(

@@ -11,6 +11,9 @@ from replicate.corpus.formats import Split
 from replicate.scores.metrics import count, scores
 from replicate.scores.packing import pack_bits, pack_confidence, pack_predictions, pack_probabilities
 
+# Of an evaluation, what a record has; the rest is for histories.
+RECORDED = ("counts", "predictions", "correct", "confidence", "probabilities")
+
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Probabilities over the last axis."""

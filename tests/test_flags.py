@@ -163,9 +163,9 @@ def test_choices_are_those_of_the_field(name: str, capsys: pytest.CaptureFixture
                 parsed(offer, *required(offer), f"--{flag}=magic")
             told = capsys.readouterr().err
             assert all(choice in told for choice in one.metadata["choices"])
+            # `augment` takes its mix from flags of its own.
+            rest = {"mix": {"unk": 1.0}} if name == "augment" else {}
             with pytest.raises(UserError, match=one.name):
-                # `augment` takes its mix from flags of its own.
-                rest = {"mix": {"unk": 1.0}} if name == "augment" else {}
                 offer.options(**{**rest, **settings_in(parsed(offer, *required(offer)), offer), one.name: "magic"})
 
 

@@ -350,12 +350,18 @@ def test_committed_record_of_schema_1_reads() -> None:
     assert (config["finetune"]["start"], config["pretrain"]["heldout"]) == ("model", 0.01)
 
 
+# Settings that came after schema 1, whose migration no later change touches.
+LATER = {"augment": {"emptied"}, "finetune": {"schedule", "max_grad_norm"}, "prune": {"jointly"}}
+
+
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_migrated_settings_are_the_frozen_defaults(name: str) -> None:
     """What schema 1 left out is what the store's keys leave out: the defaults of the stage's first version."""
     old = {"schema": 1, "stages": [{"stage": name, "config": {"passed": 1}}]}
     (stage,) = migrations.migrate(old)["stages"]
-    assert stage == {"stage": name, "config": {**KINDS[name].frozen, "passed": 1}, "passed": {"passed": 1}}
+    frozen = {one: value for one, value in KINDS[name].frozen.items() if one not in LATER.get(name, ())}
+    assert stage == {"stage": name, "config": {**frozen, "passed": 1}, "passed": {"passed": 1}}
+    assert LATER.get(name, set()) <= KINDS[name].frozen.keys()
 
 
 def test_migration_is_pure() -> None:

@@ -29,7 +29,8 @@ class Sources:
         unlabelled: of the text to pretrain on; empty where nothing is pretrained.
         environment: versions of the packages that can decide a result.
         queries: of the data set's own unlabelled text.
-        model: of the files of the net that the profile names; empty where it names none, or they are not there yet.
+        model: of the files of the named net that everything starts from; empty where there is none, or they are not
+            there yet.
         article: the data are those that the tables are about, or stand for them.
     """
 
@@ -122,12 +123,13 @@ class _Run:
     profile: Profile
     seed: int
     sources: Sources
+    model: str | None
 
     @cached_property
     def start(self) -> Stage | str:
         """What the first stage that needs a net starts from."""
-        if self.profile.model is not None:
-            return self.profile.model
+        if self.model is not None:
+            return self.model
         passed = dict(self.profile.options.get("pretrain", {}))
         # The first net is the one that a profile of one net has, with the key that it has there.
         if net := net_of(self.seed, self.profile.nets):
@@ -171,6 +173,11 @@ class _Run:
         return Stage(name, settings, dict(passed), at, taken, identity)
 
 
+def model_of(table: ResultsTable, row_id: str, profile: Profile) -> str | None:
+    """The named net that a row starts from under a profile; None where the profile pretrains one for every row."""
+    return None if profile.model is None else table.model(row_id) or profile.model
+
+
 def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
     """The last stage of a row's graph under a profile and seed.
 
@@ -180,7 +187,7 @@ def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources:
     row = table.row(row_id)
     if not row.recipe:
         raise UserError(f"row {row.full_id} is not run: {row.not_run}")
-    run = _Run(profile, seed, sources)
+    run = _Run(profile, seed, sources, model_of(table, row_id, profile))
     branches: dict[str, _Branch] = {}
     for one in table.lineage(row_id):
         branch = _joined([branches[parent] for parent in one.parents])

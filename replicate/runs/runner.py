@@ -24,7 +24,7 @@ from replicate.runs.artefact import Artefact
 from replicate.runs.ask import Ask
 from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, Refused, jobs_of
 from replicate.runs.local import Local
-from replicate.runs.plan import Sources, Stage, plan, reads_unlabelled
+from replicate.runs.plan import Sources, Stage, model_of, plan, reads_unlabelled
 from replicate.runs.shipped import shipped, take
 from replicate.runs.store import Store
 from replicate.stages.distill.transfer_set import spare_texts
@@ -108,12 +108,7 @@ class Runner:
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
         if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
             environment["tf32"] = os.environ[TF32]
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.model_digest, self.on_article)
-
-    @property
-    def model_digest(self) -> str:
-        """Digest of the net that the profile names; empty where it names none, or its files are not there yet."""
-        return "" if self.profile.model is None else content_of(self.profile.model)
+        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], article=self.on_article)
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -121,10 +116,12 @@ class Runner:
         Raises:
             UserError: a setting that no run can have, or text to pretrain on that isn't there.
         """
-        stages = [*plan(table, row_id, self.profile, seed, self.sources).chain()]
+        model = model_of(table, row_id, self.profile)
+        sources = replace(self.sources, model=content_of(model) if model else "")
+        stages = [*plan(table, row_id, self.profile, seed, sources).chain()]
         # That text is asked for only where something reads it.
         if self.profile.unlabelled is not None and any(reads_unlabelled(stage) for stage in stages):
-            sources = replace(self.sources, unlabelled=self.unlabelled_digest)
+            sources = replace(sources, unlabelled=self.unlabelled_digest)
             stages = [*plan(table, row_id, self.profile, seed, sources).chain()]
         return stages
 
@@ -220,8 +217,11 @@ class Runner:
         for ask, stages in plans:
             if lack := self.lacks(stages):
                 raise UserError(f"row {ask.full_id} needs {lack}", hint="leave the row out, or name other data")
-        if any(self._unfetched(stage) for _, stages in plans for stage in stages):
-            self._fetch()
+        names = {name for _, stages in plans for stage in stages for name in _named(stage)}
+        if missing := [one for name in sorted(names) if not content_of(name) and (one := named(name))]:
+            for one in missing:
+                fetch_named(one)
+            # Their digests are part of the keys.
             plans = self._planned(asks)
         waiting: dict[str, list[tuple[Ask, list[Stage]]]] = {}
         for ask, stages in plans:
@@ -235,17 +235,6 @@ class Runner:
 
     def _planned(self, asks: Sequence[Ask]) -> list[tuple[Ask, list[Stage]]]:
         return [(ask, self.planned(ask.table, ask.row, ask.seed)) for ask in asks]
-
-    def _unfetched(self, stage: Stage) -> bool:
-        """Whether a stage starts from a net that the profile names and that isn't on this machine."""
-        named = any(isinstance(source, str) for taken in stage.sources.values() for source in taken)
-        return named and not self.sources.model
-
-    def _fetch(self) -> None:
-        """Have the files of the net that the profile names, whose digest is part of the keys."""
-        if one := named(str(self.profile.model)):
-            fetch_named(one)
-            self.sources = replace(self.sources, model=self.model_digest)
 
     def record(self, ask: Ask, outcomes: Sequence[Outcome]) -> Record:
         """What is on record of a row and seed whose stages came to these outcomes; the last one is the row's own."""
@@ -309,3 +298,8 @@ class Runner:
         parts = "".join(self.dataset.digests[part] for part in ("train", "dev", "labels"))
         digest = hashlib.sha256(parts.encode()).hexdigest()
         return self.store.root / "records-of" / f"{self.dataset.name}-{digest[:8]}"
+
+
+def _named(stage: Stage) -> Iterator[str]:
+    """The nets that a stage starts from by their names."""
+    return (source for taken in stage.sources.values() for source in taken if isinstance(source, str))

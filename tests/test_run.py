@@ -96,7 +96,13 @@ def test_record_holds_the_chain(record: Record, runner: Runner, data_folder: Pat
     settings = {stage["stage"]: stage["config"] for stage in record.stages}
     assert settings["prune"] == asdict(PruneOptions(**passed["prune"]))
     assert set(settings["finetune"]) == {"start", *FinetuneOptions.__dataclass_fields__}
-    assert settings["augment"] == {**passed["augment"], "unk_token": "😄", "article": False, "per_copy": False}
+    assert settings["augment"] == {
+        **passed["augment"],
+        "unk_token": "😄",
+        "article": False,
+        "per_copy": False,
+        "emptied": "dropped",
+    }
     pretrained = next(stage["summary"] for stage in record.stages if stage["stage"] == "pretrain")
     assert record.pretrained == pretrained["weights"]
     assert record.digests["train"] == runner.dataset.digests["train"]

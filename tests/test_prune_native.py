@@ -428,7 +428,7 @@ def test_divergence_is_told(dataset: Dataset, parent: Made, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "torch"}, "engine is 'torch'; choose one of paddlenlp, paddlenlp-cleared, native"),
+        ({"engine": "torch"}, "engine is 'torch'; choose one of paddlenlp, paddlenlp-cleared, paddlenlp-2022, native"),
         ({"width": "1"}, "width 1 and depth 1 keep everything"),
         ({"depth": "2"}, "depth '2' is not a fraction; write 1/2, 2/3 or 0.75"),
         ({"width": "__import__('os')"}, "is not a fraction"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from replicate.commands.session import Session, chosen_profile, refusal
 from replicate.commands.until import Ended, check_seeds, plan_path, told, told_failures, until_decided, why_open
 from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
-from replicate.findings.rounds import Study, studies_of
+from replicate.findings.rounds import Study, narrowed, studies_of
 from replicate.runs.accept import Decision
 from replicate.runs.ask import selected
 from replicate.runs.runner import Runner
@@ -264,7 +264,7 @@ def _rows_of(items: Sequence[pytest.Item]) -> list[str]:
     return [*found]
 
 
-def _asked(items: Sequence[pytest.Item], studies: Sequence[Study]) -> list[Study]:
+def _asked(items: Sequence[pytest.Item], studies: Sequence[Study]) -> tuple[Study, ...]:
     """The studies of the claims that the collected cases are of, or that are about a row which one is of."""
     params = [_params(item) for item in items]
     rows = {(row.table, row.id) for one in params if isinstance(row := one.get("row"), Row)}
@@ -273,17 +273,9 @@ def _asked(items: Sequence[pytest.Item], studies: Sequence[Study]) -> list[Study
         for one in params
         if isinstance(table := one.get("table"), ResultsTable) and isinstance(claim := one.get("claim"), Claim)
     }
-    found = []
-    for study in studies:
-        table = study.table.id
-        names = tuple(
-            claim.name
-            for claim in study.claims
-            if (table, claim.name) in cases or rows & {(table, claim.a), (table, claim.b)}
-        )
-        if names:
-            found.append(replace(study, names=names))
-    return found
+    return narrowed(
+        studies, lambda study, claim: (study.table.id, claim.name) in cases or bool(rows & study.rows_of(claim))
+    )
 
 
 def _params(item: pytest.Item) -> Mapping[str, object]:

@@ -10,14 +10,14 @@ from typing import Any
 from tabulate import tabulate
 
 from replicate.commands.session import kept_plans
-from replicate.commands.until import about_plan, asks_in_words, on_nets
+from replicate.commands.until import about_plan, asks_in_words
 from replicate.common.paths import MEASURED
 from replicate.findings.forecast import WORLDS, Chance, ClaimForecast, Forecast, Hours, Spread, forecast
 from replicate.findings.rounds import Study
 from replicate.records.plans import Kept
 from replicate.records.run import Record, load_records, read_records
 from replicate.records.strata import of_plan
-from replicate.report.words import listed
+from replicate.report.words import listed, on_nets
 from replicate.runs.runner import Runner
 
 
@@ -51,7 +51,8 @@ def _lines(one: Forecast, about: Sequence[str]) -> list[str]:
     plan = one.study.plan
     family = f"{len(plan.claims)} claim{'s' * (len(plan.claims) > 1)}"
     each = f"each with a false word in {100 * plan.level:.3g} % of studies at most"
-    head = f"{one.study.table.id}: {family}, {each}; looks after {plan.first} to {plan.most} seeds{on_nets(plan)}"
+    looks = f"looks after {plan.first} to {plan.most} seeds{on_nets(len(plan.nets))}"
+    head = f"{one.study.table.id}: {family}, {each}; {looks}"
     worlds = [world for world in WORLDS if any(world in claim.chances for claim in one.claims)]
     sources = sorted({claim.spread.profile for claim in one.claims} - {""})
     table = [_row(claim, one.study, worlds, len(sources) > 1) for claim in one.claims]

@@ -18,9 +18,10 @@ from replicate.records.facts import commit, now
 from replicate.records.plans import Kept, path_of, write_plans
 from replicate.records.run import Record, check_fellows, read_records
 from replicate.records.strata import of_plan
+from replicate.report.words import interval, number, on_nets
 from replicate.runs.ask import Ask
 from replicate.runs.runner import Runner
-from replicate.verdicts.plan import Claim, Plan
+from replicate.verdicts.plan import Claim
 
 # What has to be as it was when a plan was kept, beside the margins of its metrics.
 RULE = ("first", "most", "alpha", "spending", "rho", "nets", "pairing")
@@ -54,7 +55,7 @@ def check_seeds(studies: Sequence[Study], seeds: int | None) -> None:
     """
     for study in studies:
         if seeds is not None and seeds < study.least:
-            nets = on_nets(study.plan)
+            nets = on_nets(len(study.plan.nets))
             raise UserError(
                 f"--max-seeds {seeds}: the first look of {study.table.id} takes {study.plan.first}{nets}",
                 hint=f"give {study.least} or more; {study.plan.most * len(study.plan.nets)} is the plan's last look",
@@ -187,9 +188,9 @@ def told(ended: Iterable[Ended]) -> list[dict[str, str]]:
                     "asks": asks_in_words(verdict.claim),
                     "answer": verdict.answer,
                     "word": verdict.word,
-                    "difference": f"{verdict.difference:+.4f}" if math.isfinite(verdict.difference) else "",
-                    "interval": "{:.4f} to {:.4f}".format(*verdict.interval) if _finite(verdict.interval) else "",
-                    "seeds": f"{verdict.look}{on_nets(one.found.plan)}",
+                    "difference": number(verdict.difference, "+.4f"),
+                    "interval": interval(verdict.interval),
+                    "seeds": f"{verdict.look}{on_nets(len(one.found.plan.nets))}",
                     "": "; ".join(
                         filter(None, ("post hoc" if name in one.found.post_hoc else "", why_open(one, name)))
                     ),
@@ -218,7 +219,7 @@ def told_as_json(ended: Iterable[Ended]) -> list[dict[str, Any]]:
                     "word": verdict.word,
                     "decided": verdict.decided,
                     "difference": verdict.difference if math.isfinite(verdict.difference) else None,
-                    "interval": list(verdict.interval) if _finite(verdict.interval) else None,
+                    "interval": list(verdict.interval) if all(map(math.isfinite, verdict.interval)) else None,
                     "p": verdict.p,
                     "level": one.found.plan.level,
                     "seeds_a_net": verdict.look,
@@ -256,11 +257,6 @@ def plan_path(runner: Runner, measured: Path) -> Path:
     """Where the plans are: accepted, or beside the runner's records."""
     accepted = path_of(measured, runner.profile.id)
     return accepted if runner.on_article and accepted.is_file() else path_of(runner.records, runner.profile.id)
-
-
-def on_nets(plan: Plan) -> str:
-    """What follows a number of seeds where there is more than one net."""
-    return f" on each of {len(plan.nets)} nets" if len(plan.nets) > 1 else ""
 
 
 def _of(study: Study, runner: Runner, records: Iterable[Record]) -> list[Record]:
@@ -302,7 +298,3 @@ def _round(asks: Sequence[Ask], claims: int) -> str:
 
 def _named(claims: Iterable[Claim]) -> str:
     return ", ".join(claim.name for claim in claims)
-
-
-def _finite(bounds: tuple[float, float]) -> bool:
-    return all(map(math.isfinite, bounds))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from replicate.common.errors import UserError
 from replicate.findings.decided import Decided
@@ -46,6 +47,14 @@ class Study:
         """Seeds in all that the first look takes."""
         return self.plan.first * len(self.plan.nets)
 
+    def only(self, wanted: Callable[[Claim], bool]) -> Study:
+        """The study, run for these of its claims alone."""
+        return replace(self, names=tuple(claim.name for claim in self.claims if wanted(claim)))
+
+    def rows_of(self, claim: Claim) -> set[tuple[str, str]]:
+        """The two rows of a claim, by both ids."""
+        return {(self.table.id, claim.a), (self.table.id, claim.b)}
+
 
 def studies_of(tables: Mapping[str, ResultsTable], profile: Profile, rows: Sequence[str] = ()) -> tuple[Study, ...]:
     """The studies of a profile; where rows are named, for the claims that are about one of them.
@@ -59,29 +68,29 @@ def studies_of(tables: Mapping[str, ResultsTable], profile: Profile, rows: Seque
         UserError: no table of the profile has a plan, or a named row is not run, or is in no plan.
     """
     of_names = {name: {(table.id, row) for table, row in selected(tables, profile, (name,))} for name in rows}
-    plans = [(tables[name], plan) for name in profile.tables if (plan := plan_of(tables[name], profile))]
-    if not plans:
+    studies = [
+        Study(tables[name], plan, tuple(claim.name for claim in plan.claims))
+        for name in profile.tables
+        if (plan := plan_of(tables[name], profile))
+    ]
+    if not studies:
         raise UserError(
             f"profile {profile.id}: none of its tables has a plan for it",
             hint="[sequential] in a table's file states one; without --until-decided its own seeds are run",
         )
-    planned = {(table.id, row) for table, plan in plans for claim in plan.claims for row in (claim.a, claim.b)}
+    planned = {(study.table.id, row) for study in studies for row in study.rows}
     for name, found in of_names.items():
         if not found & planned:
-            known = ", ".join(dict.fromkeys(row for table, plan in plans for row in _rows(table, plan)))
+            known = ", ".join(dict.fromkeys(row for study in studies for row in study.rows))
             raise UserError(f"no plan under {profile.id} is about row {name!r}", hint=f"rows of its plans: {known}")
     wanted = set[tuple[str, str]]().union(*of_names.values())
-    studies = [
-        Study(
-            table,
-            plan,
-            tuple(
-                claim.name for claim in plan.claims if not rows or wanted & {(table.id, claim.a), (table.id, claim.b)}
-            ),
-        )
-        for table, plan in plans
-    ]
-    return tuple(study for study in studies if study.names)
+    return narrowed(studies, lambda study, claim: not rows or bool(wanted & study.rows_of(claim)))
+
+
+def narrowed(studies: Iterable[Study], wanted: Callable[[Study, Claim], bool]) -> tuple[Study, ...]:
+    """The studies with these of their claims; one that has none of them is left out."""
+    found = (study.only(partial(wanted, study)) for study in studies)
+    return tuple(study for study in found if study.names)
 
 
 def fitting(studies: Iterable[Study], rows: Iterable[tuple[str, str]]) -> tuple[Study, ...]:
@@ -92,16 +101,7 @@ def fitting(studies: Iterable[Study], rows: Iterable[tuple[str, str]]) -> tuple[
         rows: of tables, by both ids.
     """
     there = set(rows)
-    kept = [
-        replace(
-            study,
-            names=tuple(
-                claim.name for claim in study.claims if {(study.table.id, claim.a), (study.table.id, claim.b)} <= there
-            ),
-        )
-        for study in studies
-    ]
-    return tuple(study for study in kept if study.names)
+    return narrowed(studies, lambda study, claim: study.rows_of(claim) <= there)
 
 
 def open_claims(study: Study, found: Decided) -> tuple[str, ...]:
@@ -130,7 +130,3 @@ def next_asks(studies: Iterable[Study], found: Mapping[str, Decided], seeds: int
 
 def _all_rows(studies: Iterable[Study]) -> list[tuple[Study, str]]:
     return [(study, row) for study in studies for row in study.rows]
-
-
-def _rows(table: ResultsTable, plan: Plan) -> tuple[str, ...]:
-    return Study(table, plan, tuple(claim.name for claim in plan.claims)).rows

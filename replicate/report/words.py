@@ -54,6 +54,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def on_nets(nets: int) -> str:
+    """What follows a number of seeds where there is more than one pretrained net."""
+    return f" on each of {nets} nets" if nets > 1 else ""
+
+
 def tally(verdicts: Iterable[str]) -> str:
     """How often each verdict occurs."""
     found = list(verdicts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
+from typing import get_type_hints
 
 from replicate.common.errors import UserError
 from replicate.common.files import read_json, to_json, write_text
@@ -26,8 +27,7 @@ def read_choice(folder: Path) -> Choice | None:
     try:
         if value.pop("schema") != SCHEMA:
             raise ValueError(f"this version reads schema {SCHEMA}")
-        kinds = {one.name: type(default) for one, default in zip(fields(Choice), _PLAIN, strict=True)}
-        if {name: type(one) for name, one in value.items()} != kinds:
+        if {name: type(one) for name, one in value.items()} != get_type_hints(Choice):
             raise TypeError("other keys, or values of other types")
         found = Choice(**value)
         counts = (found.epochs, found.seeds, found.groups)
@@ -45,10 +45,6 @@ def keep_choice(choice: Choice, folder: Path) -> Path:
     path = _path(folder)
     write_text(path, to_json({"schema": SCHEMA, **asdict(choice)}))
     return path
-
-
-# One value of the type of each field, in order.
-_PLAIN = (0.0, 0, 0, 0.0, 0, 0, 0, "", False, 0.0)
 
 
 def _path(folder: Path) -> Path:

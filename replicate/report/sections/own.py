@@ -11,7 +11,7 @@ from replicate.findings.decided import Decided
 from replicate.findings.own import OwnAnswer
 from replicate.findings.standing import MACHINERY, Standing
 from replicate.report.blocks import Block, Heading, Items, Line, Plain, Prose, Table, Text
-from replicate.report.words import STATISTICS, bounds, interval, listed, mean_sd, named, number, plural, score
+from replicate.report.words import STATISTICS, bounds, interval, listed, mean_sd, named, number, on_nets, plural, score
 from replicate.runs.held_out import HeldOut
 from replicate.tables.profile import Profile
 
@@ -62,14 +62,14 @@ def _plans(found: Sequence[tuple[Profile, Decided]]) -> list[Block]:
 
 
 def _claim(profile: Profile, found: Decided, name: str) -> Line:
-    verdict, nets = found.verdicts[name], len(found.plan.nets)
+    verdict = found.verdicts[name]
     cells = (
         Plain(found.claims[name].text),
         verdict.answer,
         verdict.word,
         number(verdict.difference, "+.4f"),
         bounds(verdict.interval),
-        f"{verdict.look}{f' on each of {nets} nets' if nets > 1 else ''}",
+        f"{verdict.look}{on_nets(len(found.plan.nets))}",
         Plain("; ".join(filter(None, ("post hoc" if name in found.post_hoc else "", verdict.stuck)))),
     )
     return Line(cells, (verdict.claim.a, verdict.claim.b), (profile.id,))

@@ -51,6 +51,8 @@ def make_cache(name: str = NANO, seed: int = 1) -> Named:
     """Fill the cache that PPNLP_HOME names with a net of this name's shape."""
     one = Named(name)
     one.folder.mkdir(parents=True, exist_ok=True)
-    write_weights(one.weights, encoder_of(name, seed))
-    write_vocabulary(one.vocabulary, vocabulary(39_981))
+    arrays = encoder_of(name, seed)
+    write_weights(one.weights, arrays)
+    # Upstream's vocabularies are a little smaller than what their nets have room for.
+    write_vocabulary(one.vocabulary, vocabulary(len(arrays["ernie.embeddings.word_embeddings.weight"]) - 19))
     return one

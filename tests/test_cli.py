@@ -146,7 +146,10 @@ def test_reading_imports_no_paddle(tmp_path: Path) -> None:
     ("line", "words"),
     [
         ("run nothing", "profile smoke runs no row 'nothing'; rows: base, "),
-        ("run --profile huge", "no profile 'huge'; profiles: auto, exploratory, paper, small, smoke"),
+        (
+            "run --profile huge",
+            "no profile 'huge'; profiles: auto, exploratory, paper, paper-multi-class, ",
+        ),
         ("run --accept --dataset_dir {tmp}", "--accept is for the profile's own data"),
         ("run svm --dataset_dir {tmp}/none", "none: no such folder; it should hold train.txt"),
         ("show nothing", "no row 'nothing'; `replicate list` names them"),
@@ -233,13 +236,14 @@ def test_closed_pipe_is_quiet(line: str) -> None:
 
 
 def test_list_names_every_row(capsys: pytest.CaptureFixture[str]) -> None:
-    """Both tables with published figures as printed, stages, and `not-run` where there is no recipe."""
+    """Every table, with published figures as printed, and the stages of each row."""
     assert main(["list", "--json"]) == 0
     rows = {row["row"]: row for row in json.loads(capsys.readouterr().out)}
     base = rows["ernie3_kuake_qic/base"]
     assert (base["published accuracy"], base["stages"]) == ("0.8025575447570332", "finetune")
     assert rows["ernie3_kuake_qic/prune-1-2"]["stages"] == "augment → finetune → prune"
-    assert any(row["stages"] == "not-run" for row in rows.values())
+    assert rows["paddlenlp_multi_class_older/base-prune-2-3"]["stages"] == "finetune → prune"
+    assert [name for name, row in rows.items() if row["stages"] == "not-run"] == []
     assert main(["list"]) == 0
     table = capsys.readouterr().out
     assert all(name in table for name in rows)
@@ -280,10 +284,12 @@ def test_show_draws_a_plan_for_graphviz(capsys: pytest.CaptureFixture[str]) -> N
     }
 
 
-def test_show_draws_nothing_of_a_row_that_is_not_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """It says why, and how to see the row otherwise is not its business."""
-    assert main(["show", "paddlenlp_multi_class/base", "--dot"]) == 2
-    assert "paddlenlp_multi_class/base" in capsys.readouterr().err
+def test_show_takes_a_profile_that_runs_the_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a row of PaddleNLP's table, its own profile and the net that the row names."""
+    assert main(["show", "paddlenlp_multi_class/mini"]) == 0
+    told = capsys.readouterr().out
+    assert "under paper-multi-class:" in told
+    assert "model: ernie-3.0-mini-zh" in told
 
 
 def test_run_prints_figures_and_keeps_the_record(

@@ -7,6 +7,7 @@ import sys
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -60,15 +61,28 @@ def test_python_is_one_of_the_locked(version: tuple[int, int], ok: bool) -> None
     assert bool(check.fix) is not ok
 
 
-@pytest.mark.parametrize("name", ["cpu", "gpu"])
-def test_committed_locks_are_complete(name: str) -> None:
-    """Each lock pins exactly one build of Paddle and the versions that the project is known to need."""
+@pytest.mark.parametrize(
+    ("name", "paddle"), [("cpu", "2.6.2"), ("gpu", "2.6.2"), ("cpu-paddle3", "3.1.1"), ("gpu-cu12", None)]
+)
+def test_committed_locks_are_complete(name: str, paddle: str | None) -> None:
+    """Each pins one build of Paddle, but for the one that isn't on PyPI, and what the project is known to need."""
     pins = doctor.read_lock(doctor.LOCKS / f"{name}.txt")
-    assert ("paddlepaddle" in pins, "paddlepaddle-gpu" in pins) == (name == "cpu", name == "gpu")
+    assert [pins[one] for one in ("paddlepaddle", "paddlepaddle-gpu") if one in pins] == [paddle] * (paddle is not None)
     assert (pins["paddlenlp"], pins["paddleslim"], pins["lac"]) == ("2.8.1", "2.6.0", "2.1.2")
     assert Version(pins["numpy"]) < Version("2")
     assert Version(pins["setuptools"]) < Version("81")
-    assert ("nvidia-cudnn-cu11" in pins) == (name == "gpu")
+    assert [one for one in pins if one.startswith("nvidia-cudnn-cu")] == {
+        "gpu": ["nvidia-cudnn-cu11"],
+        "gpu-cu12": ["nvidia-cudnn-cu12"],
+    }.get(name, [])
+
+
+def test_locks_differ_in_paddle_and_its_runtime_alone() -> None:
+    """Whatever else decides a result is of the same version in all of them."""
+    locks = [doctor.read_lock(doctor.LOCKS / f"{name}.txt") for name in ("cpu", "gpu", "cpu-paddle3", "gpu-cu12")]
+    shared = set.intersection(*map(set, locks))
+    assert {"numpy", "paddlenlp", "paddleslim", "lac", "onnx", "paddle2onnx"} <= shared
+    assert [name for name in sorted(shared) if len({lock[name] for lock in locks}) > 1] == []
 
 
 def test_marker_decides_what_the_lock_wants() -> None:
@@ -104,6 +118,10 @@ def test_installed_paddle_decides_the_lock(locks: Path) -> None:
     """With the CUDA build the CUDA lock counts, even for a CPU profile; without any, the profile's device decides."""
     assert "gpu.txt" in doctor.check_packages({"paddlepaddle-gpu": "2.6.2"}, "cpu", locks).detail
     assert "gpu.txt" in doctor.check_packages({}, "gpu", locks).detail
+    for name, lock in (("paddlepaddle", "cpu-paddle3.txt"), ("paddlepaddle-gpu", "gpu-cu12.txt")):
+        check = doctor.check_packages({name: "3.1.1"}, "cpu", doctor.LOCKS)
+        assert check.detail.startswith(f"{lock} wants ")
+        assert f"{name} " not in check.detail
     assert "cpu.txt" in doctor.check_packages({}, "cpu", locks).detail
 
 
@@ -136,10 +154,10 @@ def test_paddle_answers_from_its_own_process() -> None:
     before = "paddle" in sys.modules
     found = probe("cpu")
     assert ("paddle" in sys.modules) == before
-    assert (found.version, found.strided, found.error) == ("2.6.2", False, "")
+    assert (found.version, found.strided, found.error) == (version("paddlepaddle"), False, "")
     check = check_device("cpu", found)
     assert check.ok
-    assert "2.6.2" in check.detail
+    assert version("paddlepaddle") in check.detail
 
 
 def test_paddle_that_does_not_import_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -164,12 +182,13 @@ def test_paddle_that_does_not_import_is_reported(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_compute_capability_decides(name: str, capability: tuple[int, int], ok: bool) -> None:
-    """6.1 to 8.9 can run; what can't is told which can, and Hopper is called by its name."""
+    """6.1 to 8.9 can run; for what can't the environment that may is named."""
     check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", devices=((name, capability),)))
     assert check.ok is ok
     assert name in check.detail
-    assert ("6.1 to 8.9 only" in check.detail) is not ok
-    assert ("Hopper" in check.detail) == (capability == (9, 0))
+    assert "kernels for 6.1, 7.0, 7.5, 8.0, 8.6" in check.detail
+    assert ("none for it" in check.detail) is not ok
+    assert ("replicate-cu12" in check.fix) == (capability == (9, 0))
 
 
 @pytest.mark.parametrize(
@@ -245,11 +264,11 @@ def test_cache_must_be_writable(home: str, tmp_path: Path, monkeypatch: pytest.M
     """PaddleNLP's folders can't be made: told before the run dies of it; elsewhere they are made."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("PPNLP_HOME", str(tmp_path / home))
-    check = room.check_cache(NANO)
+    check = room.check_cache((NANO,))
     assert not check.ok
     assert "PPNLP_HOME" in check.fix
     monkeypatch.setenv("PPNLP_HOME", str(tmp_path / "new"))
-    assert room.check_cache(NANO).ok
+    assert room.check_cache((NANO,)).ok
 
 
 def test_disk_must_hold_every_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,10 +298,15 @@ def test_driver_must_know_the_builds_cuda(driver: int, ok: bool) -> None:
 
 
 def test_other_builds_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a build whose kernels nobody looked up, the step that was tried on the device decides."""
+    """Of a build that says nothing, or not this device, the step that was tried on it decides; one of Paddle 3 says."""
     found = Probe(version="3.1.1", cuda="12.6", driver=12060, devices=(("H100", (9, 0)),))
     assert check_device("gpu", found).ok
     assert not check_device("gpu", replace(found, error="no kernel image")).ok
+    told = replace(found, kernels=(70, 75, 80, 86, 90))
+    assert "kernels for 7.0, 7.5, 8.0, 8.6, 9.0" in check_device("gpu", told).detail
+    newer = replace(told, devices=(("B200", (10, 0)),))
+    assert check_device("gpu", newer).ok
+    assert "none for it" in check_device("gpu", replace(newer, error="no kernel image")).detail
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,10 @@ architecture = { hidden_size = 24 }
 
 
 def test_the_profiles_are_there() -> None:
-    """Only `paper` may be compared with published values, and all say what they ask."""
-    assert profile_ids() == ("auto", "exploratory", "paper", "small", "smoke")
+    """Only the two of published tables may be compared with published values, and all say what they ask."""
+    assert profile_ids() == ("auto", "exploratory", "paper", "paper-multi-class", "small", "smoke")
     profiles = [load_profile(name) for name in profile_ids()]
-    assert [profile.id for profile in profiles if profile.comparable] == ["paper"]
+    assert [profile.id for profile in profiles if profile.comparable] == ["paper", "paper-multi-class"]
     assert all(profile.question and (profile.comparable or profile.reason) for profile in profiles)
     assert 3 in load_profile("paper").seeds
 
@@ -122,7 +122,7 @@ def test_bad_toml_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["huge", "", "../profiles/smoke"])
 def test_unknown_profile_names_the_known(name: str) -> None:
     """A name that is none, a path included, is answered with those that exist."""
-    with pytest.raises(UserError, match="profiles: auto, exploratory, paper, small, smoke"):
+    with pytest.raises(UserError, match="profiles: auto, exploratory, paper, paper-multi-class, small, smoke"):
         load_profile(name)
 
 

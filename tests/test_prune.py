@@ -193,8 +193,8 @@ def with_tasks(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Ma
 
 def engine_of(year: str, **options: Any) -> PruneOptions:
     """Settings of a short pruning by PaddleNLP, as it is, or as it was in 2022."""
-    settings = {"learning_rate": 1e-3, "epochs": 1, "max_seq_length": 48, "save_steps": 3, "width": "1/2", **options}
-    return PruneOptions(engine=f"paddlenlp{year}", **settings)
+    settings = {"learning_rate": 1e-3, "epochs": 1, "max_seq_length": 48, "save_steps": 3, "width": "1/2"}
+    return PruneOptions(**{**settings, "engine": f"paddlenlp{year}", **options})  # type: ignore[arg-type]
 
 
 def test_last_layer_of_2022_is_whole(with_tasks: Made, dataset: Dataset, tmp_path: Path) -> None:
@@ -213,6 +213,26 @@ def test_last_layer_of_2022_is_whole(with_tasks: Made, dataset: Dataset, tmp_pat
     assert "kept_last_neurons" not in now.summary
     with pytest.raises(UserError, match="last layer"):
         run_prune(dataset, made.folder, tmp_path / "again", PruneOptions(width="1/3", engine="native"))
+
+
+def test_widths_trained_jointly(with_tasks: Made, dataset: Dataset, tmp_path: Path) -> None:
+    """One supernet learns both widths; the one asked for is exported whole, with the evaluations of its own."""
+    both = {"jointly": "2/3 1/2"}
+    alone = run_prune(dataset, with_tasks.folder, tmp_path / "alone", engine_of("-2022"))
+    for width, (heads, units) in KEPT.items():
+        made = run_prune(dataset, with_tasks.folder, tmp_path / width, engine_of("-2022", width=width, **both))
+        check_shapes(load_classifier(made.folder).network, heads, units, last=48)
+        assert [entry["step"] for entry in made.summary["history"]] == [3, 6, 7]
+        best = next(one for one in made.summary["history"] if one["step"] == made.summary["best_step"])
+        assert best["accuracy"] == scores(made.summary["evaluation"]["counts"])["accuracy"]
+        assert made.summary["weights"] != alone.summary["weights"]
+
+
+def test_joint_widths_that_can_not_be() -> None:
+    """The width to keep is among them, each is a fraction, and only PaddleNLP trains them so."""
+    for options in ({"jointly": "3/4 2/3"}, {"jointly": "half 1/2"}, {"jointly": "1/2", "engine": "native"}):
+        with pytest.raises(UserError, match="jointly"):
+            engine_of("", **options)
 
 
 def encode_dev(folder: Path, dataset: Dataset) -> list[np.ndarray]:

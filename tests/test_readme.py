@@ -74,7 +74,7 @@ def behind_tox(words: list[str]) -> list[str]:
     if words[1] == "exec":
         return given
     command = tox_ini().get(f"testenv:{environment(words)}", "commands")
-    return [*re.sub(r"\{posargs[^}]*\}", "", command).split(), *given]
+    return [*shlex.split(re.sub(r"\{posargs[^}]*\}", "", command)), *given]
 
 
 def environment(words: list[str]) -> str | None:
@@ -327,7 +327,7 @@ def test_modules_exist(page: Path) -> None:
 def test_rooms_are_in_their_order() -> None:
     """docs/architecture.md lists every room of the package, in the order that tests/test_layers.py holds."""
     section = (DOCS / "architecture.md").read_text(encoding="utf-8").partition("## Rooms")[2].partition("\n## ")[0]
-    rooms = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    rooms = re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)
     assert sorted(rooms) == sorted(path.parent.name for path in ROOT.glob("replicate/*/__init__.py"))
     order = re.search(r"^ROOMS = (\(.*?\))$", (ROOT / "tests/test_layers.py").read_text(encoding="utf-8"), re.M | re.S)
     assert order
@@ -337,7 +337,7 @@ def test_rooms_are_in_their_order() -> None:
 def test_profiles_are_all_there() -> None:
     """The table of profiles has each profile once."""
     text = (DOCS / "profiles.md").read_text(encoding="utf-8")
-    names = re.findall(r"^\| `(\w+)` \|(?:[^|\n]*\|){4}$", text, re.MULTILINE)
+    names = re.findall(r"^\| `([\w-]+)` \|(?:[^|\n]*\|){4}$", text, re.MULTILINE)
     assert sorted(names) == sorted(profile_ids())
 
 

@@ -22,6 +22,7 @@ FLAGS = (
     "GLOG_minloglevel",
     *upstream.DETERMINISTIC,
     upstream.TF32,
+    upstream.PIR,
 )
 MKL_CPU = """
 import ctypes, importlib.util, json, pathlib

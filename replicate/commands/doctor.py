@@ -25,6 +25,8 @@ from replicate.common.errors import UserError
 from replicate.common.paths import ROOT
 from replicate.corpus import OWN
 from replicate.nets import upstream
+from replicate.runs.ask import models_of
+from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile
 
 LOCKS = ROOT / "requirements"
@@ -32,19 +34,24 @@ PYTHONS = ((3, 10), (3, 12))
 SHOWN = 5
 
 _BUILDS = {"paddlepaddle": "cpu", "paddlepaddle-gpu": "gpu"}
+# The locks of a build by Paddle's major version, where it isn't 2.
+_OF_PADDLE_3 = {"cpu": "cpu-paddle3", "gpu": "gpu-cu12"}
+# From an index of its own, so that no lock holds it.
+_APART = {"gpu-cu12": {"paddlepaddle-gpu": "3.1.1"}}
 
 
 def doctor(profile: Profile) -> list[Check]:
     """Every check of the profile; it can run where all are ok. Takes seconds: Paddle is asked in another process."""
     installed = installed_packages()
+    models = models_of(load_tables(), profile)
     return [
         check_python(sys.version_info[:3]),
         check_packages(installed, profile.device),
         check_cpu(),
         check_device(profile.device, probe(profile.device)),
-        check_cache(profile.model),
+        check_cache(models),
         check_disk(profile),
-        check_weights(profile.model),
+        *map(check_weights, models or (None,)),
         check_data(profile.dataset),
         # Own data bring their own.
         check_unlabelled(None if profile.dataset == OWN else profile.unlabelled),
@@ -126,12 +133,14 @@ def check_packages(installed: Mapping[str, str], device: str, locks: Path = LOCK
     """Every locked package is installed in its locked version; the installed Paddle says which lock."""
     builds = [build for name, build in _BUILDS.items() if name in installed]
     build = builds[0] if len(builds) == 1 else device
+    if any(installed[name].startswith("3.") for name in _BUILDS if name in installed):
+        build = _OF_PADDLE_3[build]
     mend = f"tox run -r -e {ENVIRONMENTS[build]} --notest"
     if len(builds) > 1:
         return Check("packages", False, "both Paddle builds are installed, and they fill the same folder", mend)
     lock = locks / f"{build}.txt"
     try:
-        pins = read_lock(lock)
+        pins = {**read_lock(lock), **_APART.get(build, {})}
     except UserError as error:
         return Check("packages", False, str(error), "install from a checkout that has requirements/")
     wrong = [

@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate finetune`."""
     add = parser.add_argument
     add("--save_dir", type=Path, default=Path("checkpoint"), metavar="DIR", help="where the best model is written")
-    add("--model_name", default="ernie-3.0-base-zh", metavar="NAME", help="PaddleNLP name or model folder")
+    add(
+        "--model_name",
+        default="ernie-3.0-base-zh",
+        metavar="NAME",
+        help="PaddleNLP name, model folder, or an ERNIE's Hugging Face folder",
+    )
     what = "profile TOML: a random start with its architecture and a vocabulary of the training text"
     add("--config", metavar="FILE", help=what)
     add("--init_from_ckpt", metavar="DIR", help="model folder to start from")

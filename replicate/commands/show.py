@@ -72,10 +72,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _profile(row: Row, name: str | None) -> Profile:
     """The profile of that name, or the first that runs the row, the article's own before the others."""
-    names = [name] if name else [one for one in profile_ids() if row.runs_under(one)]
-    if not row.recipe or not names:
+    profiles = [load_profile(one) for one in ([name] if name else profile_ids())]
+    running = [one for one in profiles if name or (row.table in one.tables and row.runs_under(one.id))]
+    if not row.recipe or not running:
         raise UserError(f"row {row.full_id} is not run", hint=row.not_run)
-    return min(map(load_profile, names), key=lambda one: not one.comparable)
+    return min(running, key=lambda one: not one.comparable)
 
 
 def _plan(table: ResultsTable, row: Row, profile: Profile) -> Stage:

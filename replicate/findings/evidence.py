@@ -70,8 +70,12 @@ class Evidence:
         return any(self.result(row, profile).records for row in table.rows)
 
     def comparable(self, table: ResultsTable) -> tuple[Profile, ...]:
-        """The profiles whose figures may stand beside the table's published ones."""
-        return tuple(profile for profile in self.profiles if profile.comparable and self.same_data(table, profile))
+        """The profiles that run the table, and whose figures may stand beside its published ones."""
+        return tuple(
+            profile
+            for profile in self.profiles
+            if profile.comparable and table.id in profile.tables and self.same_data(table, profile)
+        )
 
     def beside(self, table: ResultsTable, row: Row) -> tuple[Profile, ...]:
         """The profiles that a row of the published table shows.

@@ -41,7 +41,7 @@ _SLOTS = {
     "relu": ("X", "Out"),
     "reshape2": ("X Shape- ShapeTensor-", "Out XShape"),
     "rnn": ("Input PreState+ SequenceLength WeightList+", "Out State+ Reserve DropoutState"),
-    "scale": ("X ScaleTensor-", "Out"),
+    "scale": ("X ScaleTensor- BiasTensor-", "Out"),
     "shape": ("Input", "Out"),
     "slice": ("Input StartsTensor- StartsTensorList- EndsTensor- EndsTensorList*", "Out"),
     "softmax": ("X", "Out"),

@@ -20,6 +20,7 @@ from replicate.common.limits import MOST_JSON
 from replicate.nets import upstream
 from replicate.nets.configuration import ernie_fields
 from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights, read_model_labels
+from replicate.nets.hugging_face import converted, is_hugging_face
 from replicate.nets.named import NAMES, load_named, named
 from replicate.nets.shape import shrink
 from replicate.nets.tokens import MAX_POSITIONS, build_tokenizer, read_tokenizer
@@ -72,7 +73,9 @@ def classifier_from_config(
 def load_pretrained(
     kind: Any, source: str | Path, labels: Sequence[str] | None = None, complete: bool = False
 ) -> tuple[Any, Any]:
-    """A network of PaddleNLP class `kind` and its tokenizer, from a model folder or a PaddleNLP name.
+    """A network of PaddleNLP class `kind` and its tokenizer, by PaddleNLP name or from a model folder.
+
+    A folder in Hugging Face's layout is converted first.
 
     A head that the source lacks is initialised from the current seed, or with `complete` refused.
 
@@ -96,6 +99,8 @@ def load_pretrained(
         if "/" in str(source) or folder.exists():
             raise UserError("no such model folder", path=folder, hint=WRITERS)
         raise UserError(f"no model {str(source)!r}", hint=f"name a model folder, or one of {', '.join(NAMES)}")
+    if is_hugging_face(folder):
+        folder = converted(folder)
     for name in ("config.json", WEIGHTS, "vocab.txt"):
         if not (folder / name).is_file():
             raise UserError(f"not a model folder: {name} is missing", path=folder, hint=WRITERS)
@@ -157,7 +162,13 @@ def restart(classifier: Classifier) -> Classifier:
 
 def network_of(kind: Any, config: Any) -> Any:
     """A net of PaddleNLP class `kind` with random weights, pruned where its configuration says so."""
+    import paddle
+
     network = kind(config)
+    for layer in network.sublayers():
+        # PaddleNLP gives each 1e-12, whatever the configuration says.
+        if isinstance(layer, paddle.nn.LayerNorm):
+            layer._epsilon = getattr(config, "layer_norm_eps", layer._epsilon)
     if getattr(config, "kept_heads", None):
         shrink(network)
     return network

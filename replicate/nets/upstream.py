@@ -30,6 +30,8 @@ DETERMINISTIC = {
 # Paddle multiplies in TF32, with 10 bits of mantissa, on Ampere and newer: the same run would be another one on a V100.
 # NVIDIA's own libraries read this.
 TF32 = "NVIDIA_TF32_OVERRIDE"
+# Paddle 3's new intermediate representation.
+PIR = "FLAGS_enable_pir_api"
 # glibc's malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -48,6 +50,8 @@ def prepare() -> None:
         "OMP_NUM_THREADS": str(cores()),
         **DETERMINISTIC,
         TF32: "0",
+        # Paddle 3 otherwise writes graphs that neither paddleslim nor Paddle2ONNX reads; Paddle 2.6 has it off.
+        PIR: "0",
         # Paddle's C++ core logs to stderr what only its developers want to know.
         "GLOG_minloglevel": "2",
         **_mkl_defaults(),

@@ -149,8 +149,8 @@ def load_records(folder: Path = MEASURED) -> list[Record]:
 
 def check_fellows(records: Iterable[Record], folder: Path | None = None, across: bool = False) -> None:
     """Refuses records that can't be compared: of a table and profile those of other dev examples or labels, of one
-    seed's rows those of another pretrained net, and of a row's seeds on one net those of another. What a record doesn't
-    say is not compared.
+    seed's rows those of another pretrained net of the same name, and of a row's seeds on one net those of another. What
+    a record doesn't say is not compared.
 
     Args:
         records: in any order.
@@ -168,7 +168,7 @@ def check_fellows(records: Iterable[Record], folder: Path | None = None, across:
         facts: tuple[tuple[str, object, tuple[str, ...]], ...] = (
             ("dev set", record.digests.get("dev"), data),
             ("label list", record.labels, data),
-            ("pretrained net", net, (*table, "seed", str(record.seed))),
+            ("pretrained net", net, (*table, "seed", str(record.seed), _name_of(record.stages))),
             ("pretrained net", net, (*table, "row", record.row, str(_start_of(record.stages)))),
         )
         for what, value, group in facts:
@@ -186,6 +186,12 @@ def pretrained_of(stages: Iterable[Mapping[str, Any]]) -> str:
         if found := stage["summary"].get("weights" if stage["stage"] == "pretrain" else "pretrained"):
             return str(found)
     return ""
+
+
+def _name_of(stages: Iterable[Mapping[str, Any]]) -> str:
+    """The name of the net that a record starts from, where it has one: a row may name another than its profile."""
+    models = (str(stage["inputs"].get("model")) for stage in stages)
+    return next((model.rpartition("@")[0] for model in models if "@" in model), "")
 
 
 def _start_of(stages: Iterable[Mapping[str, Any]]) -> int:

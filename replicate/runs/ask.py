@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from replicate.common.errors import UserError
+from replicate.runs.plan import model_of
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
@@ -55,3 +56,15 @@ def selected(
     for table, row in rows:
         if not names or row.id in names or row.full_id in names:
             yield table, row.id
+
+
+def models_of(tables: Mapping[str, ResultsTable], profile: Profile) -> tuple[str, ...]:
+    """The named nets that a profile's rows start from, its own first; none where it pretrains one.
+
+    Raises:
+        UserError: the profile names a table that is not there.
+    """
+    if profile.model is None:
+        return ()
+    found = (model_of(table, row, profile) for table, row in selected(tables, profile, ()))
+    return tuple(dict.fromkeys((profile.model, *(name for name in found if name))))

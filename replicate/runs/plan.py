@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,11 @@ from replicate.tables.table import ResultsTable, Row
 DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn", "tf32")
 
 
+def _unknown(_: str) -> str:
+    """The digest of files that nobody has looked for."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Sources:
     """What everything starts from, by content.
@@ -29,7 +34,7 @@ class Sources:
         unlabelled: of the text to pretrain on; empty where nothing is pretrained.
         environment: versions of the packages that can decide a result.
         queries: of the data set's own unlabelled text.
-        model: of the files of the net that the profile names; empty where it names none, or they are not there yet.
+        content: gives that of a named net's files by its name; empty where they are not there yet.
         article: the data are those that the tables are about, or stand for them.
     """
 
@@ -37,7 +42,7 @@ class Sources:
     unlabelled: str
     environment: Mapping[str, str]
     queries: str = ""
-    model: str = ""
+    content: Callable[[str], str] = _unknown
     article: bool = True
 
 
@@ -103,16 +108,18 @@ class Stage:
 class _Branch:
     """What a row has come to: by what stages give, those that the next stage may take; and the outcome of each parent.
 
-    None among the examples is the data set's own training set.
+    None among the examples is the data set's own training set. `model` is the named net that it starts from, where the
+    first row names one of its own.
     """
 
     found: Mapping[str, tuple[Stage | str | None, ...]] = field(default_factory=lambda: {"examples": (None,)})
     outcomes: tuple[Stage, ...] = ()
+    model: str | None = None
 
     def after(self, stage: Stage) -> _Branch:
         """The branch once a stage has run."""
         gives = KINDS[stage.name].gives
-        return _Branch({**self.found, gives: (stage,)}, (stage,))
+        return _Branch({**self.found, gives: (stage,)}, (stage,), self.model)
 
 
 @dataclass(frozen=True)
@@ -123,11 +130,13 @@ class _Run:
     seed: int
     sources: Sources
 
+    def start(self, model: str | None) -> Stage | str:
+        """What the first stage that needs a net starts from: pretrained here, or a named one, the row's own if any."""
+        return self.pretrained if self.profile.model is None else model or self.profile.model
+
     @cached_property
-    def start(self) -> Stage | str:
-        """What the first stage that needs a net starts from."""
-        if self.profile.model is not None:
-            return self.profile.model
+    def pretrained(self) -> Stage:
+        """The net that the profile pretrains for the seed."""
         passed = dict(self.profile.options.get("pretrain", {}))
         # The first net is the one that a profile of one net has, with the key that it has there.
         if net := net_of(self.seed, self.profile.nets):
@@ -138,7 +147,8 @@ class _Run:
         """What stands in a key for what a stage starts from: a name may be another net's on another machine."""
         if isinstance(source, Stage):
             return source.key
-        return f"{source}@{self.sources.model}" if self.sources.model else source
+        content = self.sources.content(source)
+        return f"{source}@{content}" if content else source
 
     def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch) -> Stage:
         """A stage after a branch, with everything that determines its result."""
@@ -200,6 +210,11 @@ class Planner:
         return branches[row_id].outcomes[0]
 
 
+def model_of(table: ResultsTable, row_id: str, profile: Profile) -> str | None:
+    """The named net that a row starts from under a profile; None where the profile pretrains one for every row."""
+    return None if profile.model is None else table.model(row_id) or profile.model
+
+
 def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources: Sources) -> Stage:
     """The last stage of one row's graph under a profile and seed.
 
@@ -211,6 +226,7 @@ def plan(table: ResultsTable, row_id: str, profile: Profile, seed: int, sources:
 
 def _with_recipe(run: _Run, row: Row, branch: _Branch) -> _Branch:
     """The branch once a row's recipe has run."""
+    branch = replace(branch, model=row.model or branch.model)
     for step in row.recipe:
         if step.stage not in KINDS:
             raise UserError(f"row {row.full_id}: this version has no stage {step.stage!r}")
@@ -231,7 +247,8 @@ def _joined(parents: Sequence[_Branch]) -> _Branch:
     for gives in dict.fromkeys(gives for parent in parents for gives in parent.found):
         one_each = {_identity(source): source for parent in parents for source in parent.found.get(gives, ())}
         found[gives] = tuple(one_each.values())
-    return _Branch(found, tuple(outcome for parent in parents for outcome in parent.outcomes))
+    outcomes = tuple(outcome for parent in parents for outcome in parent.outcomes)
+    return _Branch(found, outcomes, next((parent.model for parent in parents if parent.model), None))
 
 
 def _identity(source: Stage | str | None) -> str | None:
@@ -257,7 +274,7 @@ def _at(port: Port, run: _Run, branch: _Branch) -> tuple[Stage | str, ...]:
     if len(found) > 1:
         raise UserError(f"it takes one {port.name}, and what it descends from gives {len(found)}")
     if not found and "net" in port.takes:
-        return (run.start,)
+        return (run.start(branch.model),)
     if not found:
         raise UserError(f"nothing before it gives its {port.name}")
     return tuple(one for one in found if one is not None)

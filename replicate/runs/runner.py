@@ -115,12 +115,7 @@ class Runner:
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
         if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
             environment["tf32"] = os.environ[TF32]
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], self.model_digest, self.on_article)
-
-    @property
-    def model_digest(self) -> str:
-        """Digest of the net that the profile names; empty where it names none, or its files are not there yet."""
-        return "" if self.profile.model is None else content_of(self.profile.model)
+        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], content_of, self.on_article)
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -243,8 +238,13 @@ class Runner:
             if lack := self.lacks(last):
                 raise UserError(f"row {ask.full_id} needs {lack}", hint="leave the row out, or name other data")
         jobs = jobs_of((ask.label, last) for ask, last in plans)
-        if any(self._unfetched(job.stage) for job in jobs):
-            self._fetch()
+        names = {name for job in jobs for name in _named(job.stage)}
+        if missing := [one for name in sorted(names) if not content_of(name) and (one := named(name))]:
+            for one in missing:
+                fetch_named(one)
+            # Their digests are part of the keys, and what is planned is without them.
+            vars(self).pop("_planner", None)
+            vars(self).pop("_planner_with_text", None)
             plans = self._plans(asks)
             jobs = jobs_of((ask.label, last) for ask, last in plans)
         waiting: dict[str, list[tuple[Ask, Stage]]] = {}
@@ -258,20 +258,6 @@ class Runner:
 
     def _plans(self, asks: Sequence[Ask]) -> list[tuple[Ask, Stage]]:
         return [(ask, self.last(ask.table, ask.row, ask.seed)) for ask in asks]
-
-    def _unfetched(self, stage: Stage) -> bool:
-        """Whether a stage starts from a net that the profile names and that isn't on this machine."""
-        named = any(isinstance(source, str) for taken in stage.sources.values() for source in taken)
-        return named and not self.sources.model
-
-    def _fetch(self) -> None:
-        """Have the files of the net that the profile names, whose digest is part of the keys."""
-        if one := named(str(self.profile.model)):
-            fetch_named(one)
-            self.sources = replace(self.sources, model=self.model_digest)
-            # What they have planned is without the net's digest.
-            del self._planner
-            vars(self).pop("_planner_with_text", None)
 
     def record(self, ask: Ask, outcomes: Sequence[Outcome]) -> Record:
         """What is on record of a row and seed whose stages came to these outcomes; the last one is the row's own."""
@@ -338,3 +324,8 @@ class Runner:
         parts = "".join(self.dataset.digests[part] for part in ("train", "dev", "labels"))
         digest = hashlib.sha256(parts.encode()).hexdigest()
         return self.store.root / "records-of" / f"{self.dataset.name}-{digest[:8]}"
+
+
+def _named(stage: Stage) -> Iterator[str]:
+    """The nets that a stage starts from by their names."""
+    return (source for taken in stage.sources.values() for source in taken if isinstance(source, str))

@@ -22,7 +22,7 @@ def read_row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mappi
     Raises:
         UserError: naming the file and the key at fault.
     """
-    keys = ("id", "title", "parent", "parents", "recipe", "not_run", "profiles", "role", "against")
+    keys = ("id", "title", "parent", "parents", "recipe", "not_run", "profiles", "role", "against", "model")
     section.only(*keys, "published", "counts", "provenance", "size")
     recipe = tuple(_step(step) for step in section.sections("recipe"))
     if recipe and "not_run" in section.data:
@@ -43,8 +43,11 @@ def read_row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mappi
         profiles=section.texts("profiles") if "profiles" in section.data else (),
         role=section.choice("role", ROLES) if "role" in section.data else None,
         against=section.optional_text("against"),
+        model=section.optional_text("model"),
         size=_size(section.section("size")) if "size" in section.data else None,
     )
+    if row.model and row.parents:
+        raise section.fault("model", "a row with a parent starts from its parent's net")
     if counts:
         _check_counts(published, counts, row.published)
     return row

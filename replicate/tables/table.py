@@ -122,7 +122,8 @@ class Row:
 
     With several parents, a stage that takes many gets the outcome of each. `profiles` are those that run the row, all
     of them where it is empty. `role` is one of `ROLES`, None where the row is itself what is asked about; `against` is
-    the id of the row that it is compared with where that is not its parent.
+    the id of the row that it is compared with where that is not its parent. `model` is the named net that it starts
+    from instead of its profile's; a row with parents has theirs.
     """
 
     table: str
@@ -138,6 +139,7 @@ class Row:
     role: str | None = None
     against: str | None = None
     size: Size | None = None
+    model: str | None = None
 
     @property
     def parent(self) -> str | None:
@@ -310,6 +312,10 @@ class ResultsTable:
     def chain(self, row_id: str) -> tuple[Step, ...]:
         """Every step that leads to a row: those of the rows that it descends from, then its own recipe."""
         return tuple(step for row in self.lineage(row_id) for step in row.recipe)
+
+    def model(self, row_id: str) -> str | None:
+        """The named net that a row starts from, itself or the first row of its chain; None for its profile's."""
+        return next((row.model for row in self.lineage(row_id) if row.model), None)
 
     def tolerance(self, row_id: str, metric: str) -> Setting:
         """How far from the published value counts as the same, for this row if it has an override.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 
 from replicate.commands.checks.check import Check
 from replicate.common.errors import UserError
@@ -14,19 +15,18 @@ from replicate.nets.named import named
 from replicate.tables.profile import Profile
 
 GIB = 1 << 30
-# Of the rows of the article with ERNIE 3.0 Base: what a seed leaves in the store, and a checkpoint beside it.
-SEED_GIB, CHECKPOINT_GIB = 3, 2
+# Of the rows of a table with ERNIE 3.0 Base: what a seed leaves in the store, and a checkpoint beside it.
+SEED_GIB, CHECKPOINT_GIB = 5, 2
 # Of a net that a profile pretrains itself, all in all.
 SMALL_GIB = 1
 
 
-def check_cache(model: str | None) -> Check:
+def check_cache(models: Sequence[str]) -> Check:
     """PaddleNLP can make its folders, and write into them where something has to be fetched."""
     home, fix = paddlenlp_home(), "set PPNLP_HOME to a folder that can be written"
     try:
         upstream.make_caches()
-        one = named(model) if model else None
-        if one and one.missing:
+        if any(one.missing for one in map(named, models) if one):
             with tempfile.TemporaryFile(dir=home / "models"):
                 return Check("cache", True, f"{home} can be written")
     except UserError as error:
@@ -41,7 +41,9 @@ def check_disk(profile: Profile) -> Check:
     root = store_root()
     free = shutil.disk_usage(next(one for one in (root.absolute(), *root.absolute().parents) if one.is_dir())).free
     held = sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
-    needed = SMALL_GIB if profile.model is None else SEED_GIB * len(profile.seeds) + CHECKPOINT_GIB
+    needed = (
+        SMALL_GIB if profile.model is None else SEED_GIB * len(profile.tables) * len(profile.seeds) + CHECKPOINT_GIB
+    )
     detail = f"{free / GIB:.1f} GiB free and {held / GIB:.1f} in {root}; {len(profile.seeds)} seeds need some {needed}"
     if free + held < needed * GIB:
         return Check("disk", False, detail, "export REPLICATE_STORE=FOLDER on a larger disk, or run fewer --seeds")

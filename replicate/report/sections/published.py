@@ -12,6 +12,7 @@ from replicate.report.pictures.axes import Estimate, Series
 from replicate.report.pictures.estimates import forest
 from replicate.report.pictures.picture import Picture
 from replicate.report.sections.claims import section_claims
+from replicate.report.sections.counts import section_counts, titled
 from replicate.report.sections.nets import section_nets
 from replicate.report.sections.originals import section_originals
 from replicate.report.words import (
@@ -40,7 +41,7 @@ def section_published(finding: Published) -> list[Block]:
         *_plausible(finding),
         *_claims(finding),
         *section_originals(finding),
-        *_counts(finding.table),
+        *section_counts(finding.table),
         *_verdicts(finding),
         *_nets(finding),
     ]
@@ -279,34 +280,6 @@ def _claims(finding: Published) -> list[Block]:
     return blocks
 
 
-def _counts(table: ResultsTable) -> list[Block]:
-    """The whole numbers that the published figures decode to."""
-    rows = [(row, row.counts) for row in table.rows if row.counts is not None and row.counts.tp is not None]
-    facts = table.dataset
-    if not rows or facts.positive_class is None:
-        return []
-    lines = []
-    for row, counts in rows:
-        tp, fp, fn = counts.tp or 0, counts.fp or 0, counts.fn or 0
-        f1 = f"{2 * tp}/{2 * tp + fp + fn} = {counts.scores()['f1']:.4f}"
-        parts = [f"{counts.correct}/{counts.examples}", tp, fp, fn, f"{tp}/{tp + fp}", f"{tp}/{tp + fn}", f1]
-        lines.append(Line((titled(row), *map(str, parts)), (row.id,)))
-    return [
-        Heading(2, "What the printed F1 is", f"printed-f1-{table.id}"),
-        Text(
-            (
-                f"The published precision, recall and F1 are those of one class, index {facts.positive_index} of the "
-                "label list: ",
-                Plain(facts.positive_class),
-                f", which has {facts.positive_examples} of the {facts.examples} {facts.split} examples. They are "
-                "neither the macro nor the micro F1 of the task. Each printed figure follows from these whole numbers, "
-                "to 1e-12:",
-            )
-        ),
-        Table(("row", "accuracy", "tp", "fp", "fn", "precision", "recall", "F1"), tuple(lines)),
-    ]
-
-
 def _nets(finding: Published) -> list[Block]:
     """How the nets behave that may stand beside the table."""
     blocks: list[Block] = []
@@ -330,11 +303,6 @@ def section_unfinished(finding: Unfinished) -> list[Block]:
         left = [f"`{result.row.id}` ({', '.join(map(str, seeds))})" for result, seeds in finding.waiting]
         blocks.append(Text(f"Seeds of the profile without a record yet: {', '.join(left)}."))
     return blocks
-
-
-def titled(row: Row) -> Prose:
-    """A row's title with its id."""
-    return (Plain(row.title), f" (`{row.id}`)")
 
 
 def printed(row: Row, metric: str) -> Cell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from replicate.common.checks import check_choices, check_positive, check_schedule
 from replicate.common.errors import UserError
@@ -42,7 +43,9 @@ class PruneOptions:
         engine: `paddlenlp` (`Trainer.compress`, as in the article), `paddlenlp-cleared` (the same without the gradients
             of importance, which it leaks into its first step), `paddlenlp-2022` (as until PaddleNLP's pull request
             3324, which keeps all hidden units of the last layer of a net with task ids) or `native`, which is faster.
-            The settings below only `native` can do otherwise.
+            The settings below `jointly` only `native` can do otherwise.
+        jointly: widths that PaddleNLP trains in one net, step by step, such as `3/4 2/3 1/2`; `width`, which is among
+            them, is the one that is kept; or `alone`.
         depth: share of layers to keep, which engine `native` can choose; `1` keeps them all.
         start: the weights that the student starts from: those kept of its `parent`, or from `scratch` random ones.
         targets: what the student learns: its `teacher`'s logits and hidden states, or the `labels` alone.
@@ -60,6 +63,7 @@ class PruneOptions:
     batching: str = field(default="random", metadata={"choices": BATCHING})
     importance: str = field(default="dev", metadata={"choices": IMPORTANCE})
     engine: str = field(default="paddlenlp", metadata={"choices": ENGINES})
+    jointly: str = "alone"
     depth: str = "1"
     start: str = field(default="parent", metadata={"choices": STARTS})
     targets: str = field(default="teacher", metadata={"choices": TARGETS})
@@ -71,9 +75,19 @@ class PruneOptions:
             raise UserError("width 1 and depth 1 keep everything", hint="choose one of them below 1")
         check_positive(self, "learning_rate", "batch_size", "epochs", "save_steps")
         check_schedule(self)
+        if self.jointly != "alone" and self.engine == "native":
+            raise UserError(f"engine native has no jointly {self.jointly}", hint="PaddleNLP's engines have")
+        if parse_share("width", self.width) not in self.widths:
+            raise UserError(f"width {self.width} is none of those that are trained jointly: {self.jointly}")
         for name, value in _NATIVE_ONLY.items():
             if self.engine != "native" and getattr(self, name) != value:
                 raise UserError(f"engine {self.engine} has no {name} {getattr(self, name)}", hint="engine native has")
+
+    @property
+    def widths(self) -> tuple[Fraction, ...]:
+        """Those that the net is trained for, in order (UserError where one is no fraction)."""
+        together = self.width if self.jointly == "alone" else self.jointly
+        return tuple(parse_share("jointly", one) for one in together.split())
 
 
 def folder_of(options: PruneOptions) -> str:
@@ -100,6 +114,7 @@ PRUNE = Kind(
         "batching": "random",
         "importance": "dev",
         "engine": "paddlenlp",
+        "jointly": "alone",
         "depth": "1",
         "start": "parent",
         "targets": "teacher",

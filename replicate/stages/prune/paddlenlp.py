@@ -67,8 +67,8 @@ def prune_paddlenlp(
     arguments = CompressionArguments(
         output_dir=str(work),
         strategy="dynabert",
-        # Upstream evals this; `parse_width` has let only a fraction through.
-        width_mult_list=[str(width)],
+        # Upstream evals these; only fractions have been let through.
+        width_mult_list=[str(one) for one in options.widths],
         num_train_epochs=options.epochs,
         per_device_train_batch_size=options.batch_size,
         learning_rate=options.learning_rate,
@@ -80,7 +80,7 @@ def prune_paddlenlp(
         device=paddle.get_device().split(":")[0],
         disable_tqdm=True,
     )
-    done = {"step": 0}
+    done = {"step": 0, "evaluations": 0}
 
     class Batches:
         """The loader that upstream iterates once an epoch."""
@@ -127,6 +127,11 @@ def prune_paddlenlp(
             if options.engine == "paddlenlp-cleared":
                 self.optimizer.clear_grad()
 
+        def reset_optimizer_and_scheduler(self) -> None:
+            # Upstream calls this between training and export. A second export would shrink what the first has shrunk.
+            super().reset_optimizer_and_scheduler()
+            self.args.width_mult_list = [float(width)]
+
     def custom_evaluate(_: Any, model: Any, __: Any) -> float:
         """The score that upstream keeps the best state by; above 0, since it saves no state whose score is 0."""
         probability = probabilities(supernet_logits(model), dev_rows, tokenizer.pad_token_id)
@@ -134,9 +139,11 @@ def prune_paddlenlp(
         if not np.isfinite(probability).all():
             raise Diverged(done["step"])
         result = evaluate(probability, dev, classes)
-        # The first call is for the teacher, before any step.
-        history.append(history_entry(result, done["step"], done["step"] / per_epoch, None, options.select))
-        progress.step(done["step"], accuracy=history[-1]["accuracy"])
+        # The first call is for the teacher, before any step; then come the widths in their order, again and again.
+        done["evaluations"] += 1
+        if done["evaluations"] == 1 or (done["evaluations"] - 2) % len(options.widths) == options.widths.index(width):
+            history.append(history_entry(result, done["step"], done["step"] / per_epoch, None, options.select))
+            progress.step(done["step"], accuracy=history[-1]["accuracy"])
         return 1.0 + scores(result["counts"])[options.select]
 
     trainer = Compressor(

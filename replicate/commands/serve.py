@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max_seq_length", type=int, default=MAX_LENGTH, help="tokens; longer texts are cut")
     parser.add_argument("--max_batch", type=int, default=32, help="most texts that are computed at once")
     parser.add_argument("--max_wait_ms", type=float, default=2.0, help="how long a text waits for others to join it")
-    parser.add_argument("--queue", type=int, default=256, help="texts that may wait; beyond them the answer is 503")
+    # As many as connections, so that by default nobody is sent away who asks for one text at a time.
+    parser.add_argument("--queue", type=int, default=512, help="texts that may wait; beyond them the answer is 503")
     parser.add_argument(
         "--explain",
         type=int,

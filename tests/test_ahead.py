@@ -68,8 +68,9 @@ def test_one_process_runs_nothing_ahead(
     assert not (tmp_path / "store").exists()
 
 
-def test_whoever_stops_this_process_stops_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None of them outlives an interrupt."""
+@pytest.mark.parametrize("processes", [2, 3])
+def test_whoever_stops_this_process_stops_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
+    """None of them outlives an interrupt, whether all have begun or another seed waits for the first one's end."""
     started: list[subprocess.Popen[bytes]] = []
 
     class Interrupted(subprocess.Popen[bytes]):
@@ -88,6 +89,6 @@ def test_whoever_stops_this_process_stops_them(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))
     monkeypatch.setattr("subprocess.Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_ahead({seed: ["ernie3_kuake_qic/base"] for seed in SMOKE.seeds}, SMOKE, processes=3, offline=True)
-    assert len(started) == 3
+        run_ahead({seed: ["ernie3_kuake_qic/base"] for seed in SMOKE.seeds}, SMOKE, processes, offline=True)
+    assert len(started) == processes
     assert all(one.poll() is not None for one in started)

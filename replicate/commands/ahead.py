@@ -56,7 +56,9 @@ def run_ahead(
     try:
         for seed, rows in asked.items():
             if len(running) >= processes:
-                _wait(running.pop(0), progress, done)
+                # It is ours until it has ended: a stop while we wait for it has to reach it, too.
+                _wait(running[0], progress, done)
+                running.pop(0)
             running.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "replicate", "run", *rows, *words, "--seeds", str(seed)],

@@ -12,6 +12,7 @@ from replicate.findings.advice import Advice, advise
 from replicate.findings.apart import Apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
 from replicate.findings.compared import AllCompared
+from replicate.findings.compressed import Compressed
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all, tables_apart
 from replicate.findings.decided import Decided
@@ -20,6 +21,7 @@ from replicate.findings.method import Method, compute_method
 from replicate.findings.own_data import OwnAudit
 from replicate.findings.standing import Standing, standing
 from replicate.records.run import Record
+from replicate.records.timing import TimingRecord
 from replicate.runs.held_out import HeldOut
 from replicate.tables.profile import Profile
 from replicate.tables.table import DatasetFacts, ResultsTable, Setting, in_order
@@ -68,6 +70,7 @@ def own_evidence(
     profiles: Mapping[str, Profile],
     dataset: Dataset,
     plans: Mapping[tuple[str, str], Plan] | None = None,
+    timings: Sequence[TimingRecord] = (),
 ) -> Evidence:
     """The records of exactly these data, and tables without published values.
 
@@ -77,6 +80,7 @@ def own_evidence(
         profiles: by id.
         dataset: the data.
         plans: as they were before the first seed, by table and profile.
+        timings: of nets that were trained on the data.
     """
     digests = dataset.digests
     own = [one for one in records if all(one.digests.get(part) == digests[part] for part in ("train", "dev", "labels"))]
@@ -92,6 +96,7 @@ def own_evidence(
             for profile in sorted(profiles.values(), key=lambda profile: profile.id)
             if any(record.profile == profile.id for record in own)
         ),
+        tuple(timings),
         plans=dict(plans or {}),
     )
 
@@ -112,7 +117,7 @@ def compute_own(
     standings = tuple(standing(evidence, profile, checkup.commonest) for profile in evidence.profiles)
     # What a net gains says nothing where nobody would take the net.
     worth = [one.profile.id for one in standings if one.advises]
-    advice = advise(worth, augmentation, compression, None)
+    advice = advise(worth, *_that_ran(augmentation, compression), None)
     answer = OwnAnswer(
         facts=evidence.main.dataset,
         records=len(evidence.records),
@@ -133,6 +138,30 @@ def compute_own(
         method=compute_method(evidence),
         audit=audit,
     )
+
+
+def _that_ran(
+    augmentation: AugmentationFinding, compression: CompressionFinding
+) -> tuple[AugmentationFinding, CompressionFinding]:
+    """Both without the rows that nobody ran here: they are the project's, and say nothing of these data."""
+    return (
+        AugmentationFinding(
+            tuple(
+                replace(one, ways=tuple(way for way in one.ways if way.difference) or one.ways)
+                for one in augmentation.ablations
+            )
+        ),
+        CompressionFinding(
+            tuple(
+                replace(one, kinds=tuple(replace(of, rows=tuple(filter(_is_run, of.rows))) for of in one.kinds))
+                for one in compression.profiles
+            )
+        ),
+    )
+
+
+def _is_run(one: Compressed) -> bool:
+    return one.difference is not None
 
 
 def _decided(evidence: Evidence, compared: AllCompared) -> Iterator[tuple[Profile, Decided]]:

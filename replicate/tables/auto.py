@@ -28,6 +28,8 @@ STEPS, LEAST_EPOCHS, MOST_EPOCHS = 560, 3, 10
 HEAD = 1.4
 # Seconds that a stage takes beside its steps (it loads, encodes, checks and writes), and a process to begin.
 STAGE, START = 2.0, 12.0
+# The nets are exported and take turns in the end.
+TURNS = 15.0
 # Lines that the linear baseline learns in a second.
 LINEAR = 2000
 # As rows and profiles/auto.toml have them.
@@ -273,7 +275,8 @@ def seconds_of(choice: Choice, facts: Facts, speed: Speed) -> float:
         4 * STAGE + _STUDENT_PARTS * train * net.label + 2 * student,
     )
     rounds = math.ceil(choice.seeds / speed.processes)
-    return _pretraining(choice, facts, speed) + rounds * (START + sum(of_group[: choice.groups]))
+    once = _pretraining(choice, facts, speed) + (TURNS if choice.groups > 1 else 0.0)
+    return once + rounds * (START + sum(of_group[: choice.groups]))
 
 
 def profile_of(profile: Profile, choice: Choice) -> Profile:

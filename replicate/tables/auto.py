@@ -20,7 +20,7 @@ LENGTHS = (32, 64, 128)
 # Fewer seeds decide nothing, and a word on the front page rests on so many pairs.
 LEAST_SEEDS, MOST_SEEDS = 3, 10
 # Passes over the text to pretrain on, and the lines from which on a part of one counts as one.
-LEAST_PASSES, MOST_PASSES, PASS = 3, 30, 30_000
+LEAST_PASSES, MOST_PASSES, PASS = 3.0, 30.0, 30_000
 PRETRAINING = 0.4
 # Of fine-tuning: an epoch over few lines is few steps.
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 560, 3, 10
@@ -228,10 +228,11 @@ def _filled(least: Choice, facts: Facts, speed: Speed) -> Choice:
     def fits(one: Choice) -> bool:
         return seconds_of(one, facts, speed) <= room
 
-    def more(one: Choice, name: str, most: int, share: float = 1.0) -> Choice:
+    def more(one: Choice, name: str, most: float, share: float = 1.0) -> Choice:
         by = _pass(facts) if name == "passes" else 1
         while (now := getattr(one, name)) < most:
-            longer = replace(one, **{name: min(most, round(now + by, 2))})
+            # Passes stay a number with a point, and seeds one without, as they are kept.
+            longer = replace(one, **{name: type(now)(min(most, round(now + by, 2)))})
             if not fits(longer) or _pretraining(longer, facts, speed) > share * room:
                 break
             one = longer

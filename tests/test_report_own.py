@@ -201,6 +201,19 @@ def test_rows_that_nobody_ran_are_not_counted() -> None:
     assert "has not been run" not in front
 
 
+def test_three_seeds_give_an_interval() -> None:
+    """No plan of the project's is followed that nobody has kept, and what was not run makes no interval wider."""
+    rows = {"base": [20, 22, 21], "augment": [26, 27, 26], "prune-1-2": [26, 27, 27], "svm": [40] * 3}
+    findings = found(of_rows(rows))
+    ((_, pruned),) = dict(findings.advice.smaller)["pruned"]
+    assert pruned.told is not None
+    assert (pruned.told.judged.rule, pruned.told.judged.has_interval) == ("study", True)
+    assert [one.row.id for one in pruned.rows] == ["prune-1-2"]
+    low, high = pruned.told.judged.interval
+    assert high - low < 0.06
+    assert findings.answer.decided == ()
+
+
 def test_the_machinerys_net_gives_no_advice() -> None:
     """Whatever it scores, the net of `smoke` is there to show that everything runs."""
     (one,) = found(of_rows({"base": [5, 5, 6], "svm": [40, 40, 40]}, "smoke")).answer.standings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -12,7 +12,6 @@ from replicate.findings.advice import Advice, advise
 from replicate.findings.apart import Apart
 from replicate.findings.augmentation import AugmentationFinding, compute_augmentation
 from replicate.findings.compared import AllCompared
-from replicate.findings.compressed import Compressed
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.compute import compare_all, tables_apart
 from replicate.findings.decided import Decided
@@ -88,8 +87,15 @@ def own_evidence(
     own = [record for record in own if (record.table, record.row) in known and record.profile in profiles]
     # The article's F1 is of its own class; of other data it would be that of whatever label is the second.
     facts = DatasetFacts(dataset.name, "dev", len(dataset.dev), None, None, None)
+    planned = {table for table, _ in plans or {}}
+    run: dict[str, set[str]] = {}
+    for record in own:
+        run.setdefault(record.table, set()).add(record.row)
     return Evidence(
-        tuple(_unpublished(table, facts) for table in in_order(tables.values())),
+        tuple(
+            _unpublished(table if table.id in planned else _asked(table, run.get(table.id, set())), facts)
+            for table in in_order(tables.values())
+        ),
         tuple(sorted(own, key=lambda record: (record.profile, record.table, record.row, record.seed))),
         tuple(
             replace(profile, comparable=False, reason=REASON, dataset=dataset.name)
@@ -117,7 +123,7 @@ def compute_own(
     standings = tuple(standing(evidence, profile, checkup.commonest) for profile in evidence.profiles)
     # What a net gains says nothing where nobody would take the net.
     worth = [one.profile.id for one in standings if one.advises]
-    advice = advise(worth, *_that_ran(augmentation, compression), None)
+    advice = advise(worth, augmentation, compression, None)
     answer = OwnAnswer(
         facts=evidence.main.dataset,
         records=len(evidence.records),
@@ -140,30 +146,6 @@ def compute_own(
     )
 
 
-def _that_ran(
-    augmentation: AugmentationFinding, compression: CompressionFinding
-) -> tuple[AugmentationFinding, CompressionFinding]:
-    """Both without the rows that nobody ran here: they are the project's, and say nothing of these data."""
-    return (
-        AugmentationFinding(
-            tuple(
-                replace(one, ways=tuple(way for way in one.ways if way.difference) or one.ways)
-                for one in augmentation.ablations
-            )
-        ),
-        CompressionFinding(
-            tuple(
-                replace(one, kinds=tuple(replace(of, rows=tuple(filter(_is_run, of.rows))) for of in one.kinds))
-                for one in compression.profiles
-            )
-        ),
-    )
-
-
-def _is_run(one: Compressed) -> bool:
-    return one.difference is not None
-
-
 def _decided(evidence: Evidence, compared: AllCompared) -> Iterator[tuple[Profile, Decided]]:
     """Plans that somebody has followed, or whose first look there are seeds for."""
     for profile in evidence.profiles:
@@ -171,6 +153,25 @@ def _decided(evidence: Evidence, compared: AllCompared) -> Iterator[tuple[Profil
             found, kept = compared[table.id, profile.id].decided, (table.id, profile.id) in evidence.plans
             if found and (kept or any(one.look >= found.plan.first for one in found.verdicts.values())):
                 yield profile, found
+
+
+def _asked(table: ResultsTable, run: Collection[str]) -> ResultsTable:
+    """The table with the rows that were asked about these data, those that were run; with all where none was.
+
+    Its others are the project's: they would stand as not-run on every page, and each interval would be as wide as if
+    they had been compared, too. Nor is a plan followed that nobody has kept: how many seeds there are was said before.
+    """
+    rule = table.sequential and replace(table.sequential, claims=(), added=())
+    if not run:
+        return replace(table, sequential=rule)
+    needed = {row.id for name in run for row in table.lineage(name)}
+    needed |= {other for name in run if (other := table.row(name).against)}
+    return replace(
+        table,
+        rows=tuple(row for row in table.rows if row.id in needed),
+        claims=tuple(one for one in table.claims if {one.row, one.against} <= needed),
+        sequential=rule,
+    )
 
 
 def _unpublished(table: ResultsTable, facts: DatasetFacts) -> ResultsTable:

@@ -37,7 +37,8 @@ def thucnews(folder: Path) -> None:
 
 
 def cnews(folder: Path) -> None:
-    """Label, TAB, text."""
+    """Label, TAB, text, with a vocabulary beside them."""
+    (folder / "cnews.vocab.txt").write_text("<PAD>\n，\n的\n", encoding="utf-8")
     for name, start, count in (("train", 0, 40), ("val", 100, 8), ("test", 200, 8)):
         lines = "".join(f"{NAMES[label]}\t{text}\n" for text, label in examples(count, start))
         (folder / f"cnews.{name}.txt").write_text(lines, encoding="utf-8")
@@ -90,9 +91,11 @@ def chip_ctc(folder: Path) -> None:
 
 
 def cblue_qic(folder: Path) -> None:
-    """`query` and `label`."""
+    """`query` and `label`; the test file's labels are empty, and samples of a submission lie beside it."""
     rows = [{"id": at, "query": text, "label": NAMES[label]} for at, (text, label) in enumerate(examples(48))]
-    (folder / "train.json").write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+    bare = [{**row, "query": f"{row['query']}吗", "label": ""} for row in rows[:3]]
+    for name, found in (("QIC_train", rows), ("QIC_test", bare), ("example_gold", rows[:2]), ("example_pred", bare)):
+        (folder / f"{name}.json").write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
 
 
 def doccano(folder: Path) -> None:
@@ -105,8 +108,15 @@ def doccano(folder: Path) -> None:
     (folder / "admin.jsonl").write_text(_json_lines(rows), encoding="utf-8")
 
 
+def doccano_data(folder: Path) -> None:
+    """The same as it was before: `data` in place of `text`."""
+    rows = [{"id": at, "data": text, "label": [NAMES[label]]} for at, (text, label) in enumerate(examples(48))]
+    (folder / "all.jsonl").write_text(_json_lines(rows), encoding="utf-8")
+
+
 def banking77(folder: Path) -> None:
-    """CSV with a header, and quoted texts with commas and line breaks."""
+    """CSV with a header, and quoted texts with commas and line breaks; a list of the classes lies beside them."""
+    (folder / "categories.json").write_text(json.dumps(NAMES, ensure_ascii=False), encoding="utf-8")
     for name, start, count in (("train", 0, 40), ("test", 200, 8)):
         rows = [(f"{text}\nplease", f"{NAMES[label]}_x") for text, label in examples(count, start)]
         (folder / f"{name}.csv").write_text(_csv(("text", "category"), rows), encoding="utf-8")
@@ -156,8 +166,9 @@ FORMATS: Mapping[str, tuple[Callable[[Path], None], tuple[int, int, int, int]]] 
     "clue-tnews": (clue_tnews, (40, 8, 0, 5)),
     "iflytek": (iflytek, (40, 8, 0, 0)),
     "chip-ctc": (chip_ctc, (40, 8, 0, 0)),
-    "cblue-qic": (cblue_qic, (40, 8, 0, 0)),
+    "cblue-qic": (cblue_qic, (40, 8, 0, 3)),
     "doccano": (doccano, (40, 8, 0, 1)),
+    "doccano-data": (doccano_data, (40, 8, 0, 0)),
     "banking77": (banking77, (32, 8, 8, 0)),
     "waimai": (waimai, (38, 10, 0, 0)),
     "pandas-tsv": (pandas_tsv, (40, 8, 0, 0)),

@@ -52,11 +52,13 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "in
 
 @pytest.mark.parametrize("budget", [300.0, 900.0, 3600.0, 36_000.0])
 @pytest.mark.parametrize("lines", [300, 6000, 60_000])
-def test_a_choice_fits_its_budget(budget: float, lines: int) -> None:
-    """Within the share that is planned, with the seconds that it says; one more seed or pass would not fit."""
+def test_a_choice_fits_its_budget(budget: float, lines: int, tmp_path: Path) -> None:
+    """Within the share that is planned, with the seconds that it says; no more seed or pass fits; it is kept."""
     facts = replace(FACTS, train=lines, lines=lines)
     found = choose(facts, budget, SPEED)
     assert found.seconds == seconds_of(found, facts, SPEED)
+    keep_choice(found, tmp_path)
+    assert read_choice(tmp_path) == found
     if found.groups > 1:
         assert found.seconds <= PLANNED * budget
         assert found.seeds >= 3
@@ -178,7 +180,7 @@ def test_what_was_chosen_stays(tmp_path: Path) -> None:
     for change in (
         {"size": 9},
         {"passes": 0.0},
-        {"passes": 3},
+        {"passes": "3"},
         {"length": 7},
         {"seeds": 0},
         {"groups": 6},
@@ -190,6 +192,8 @@ def test_what_was_chosen_stays(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"choice\.json: not what was chosen.*delete it"):
             read_choice(tmp_path)
         keep_choice(chosen, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "passes": 3}), encoding="utf-8")
+    assert read_choice(tmp_path) == replace(chosen, passes=3.0)
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(UserError, match="not what was chosen"):
         read_choice(tmp_path)

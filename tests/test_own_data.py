@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_fscore_support
 
+from replicate.audit.audit import Audit, audit
+from replicate.commands import speed
 from replicate.commands.main import main
 from replicate.common.errors import UserError
 from replicate.corpus import kuake, load_dataset
@@ -19,6 +21,8 @@ from replicate.corpus.unlabelled import UNLABELLED
 from replicate.inference.predict import predict
 from replicate.nets.classifier import Classifier
 from replicate.records.run import read_records
+from replicate.records.timing_file import read_timing
+from replicate.report.build import write_own
 from replicate.runs.artefact import Artefact
 from replicate.runs.ask import Ask
 from replicate.runs.executor import Failed, Job, Made, Refused
@@ -216,6 +220,44 @@ def test_a_net_is_scored_on_the_test_set_as_it_predicts(tmp_path: Path) -> None:
     named = [one.label for one in predict(folder, more.dev.texts, 64)]
     right = np.mean([name == made.labels[at] for name, at in zip(named, more.dev.labels, strict=True)])
     assert found.scores["ernie3_kuake_qic/base"][1]["accuracy"] == pytest.approx(right)
+
+
+def test_nets_of_own_data_are_timed_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size once, on texts as long as these; the report has its word from that, and nothing is timed again."""
+    monkeypatch.setattr(speed, "ROUNDS", 3)
+    made = generate(examples_train=60, examples_dev=30)
+    runner = own(tmp_path / "mine", made, replace(tiny(), id="small"))
+    monkeypatch.setenv("REPLICATE_STORE", str(runner.store.root))
+    assert speed.time_nets(runner) is None
+    records = [*runner.drive([Ask(TABLES["compression"], row, 1) for row in ("parent", "native-1-2")])]
+    path = speed.time_nets(runner)
+    assert path is not None
+    (race,) = read_timing(path).comparisons
+    assert {one.parameters for one in race.contestants} == {one.parameters for one in records}
+    assert len(race.contestants) == 2 * len(speed.RUNTIMES)
+    assert (race.length, race.weights) == (int(np.median([len(text) + 2 for text in made.dev.texts])), "trained")
+    before = path.stat().st_mtime_ns
+    assert speed.time_nets(runner) == path
+    assert path.stat().st_mtime_ns == before
+    write_own(runner.records, runner.dataset)
+    page = (runner.records / "docs" / "report" / "compression.md").read_text(encoding="utf-8")
+    assert f"{race.batch} × {race.length}" in page
+    assert speed.time_nets(replace(runner, profile=replace(runner.profile, id="smoke"))) is None
+
+
+def test_own_data_are_audited_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said before the start is what the report has."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
+    write_dataset(generate(examples_train=60, examples_dev=30), tmp_path / "mine")
+    audits: list[str] = []
+
+    def counted(dataset: Dataset, limit: int) -> Audit:
+        audits.append(dataset.name)
+        return audit(dataset, limit)
+
+    monkeypatch.setattr("replicate.findings.own_data.audit", counted)
+    assert main(["run", "svm", "--dataset_dir", str(tmp_path / "mine"), "--seeds", "1", "--quiet"]) == 0
+    assert audits == ["mine"]
 
 
 @pytest.mark.parametrize(("labels", "wanted"), [(kuake.LABELS, "f1"), (("x", *kuake.LABELS[1:]), "macro_f1")])

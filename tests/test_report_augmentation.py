@@ -206,15 +206,15 @@ def test_the_answer_follows_from_the_words(
     answer: str,
     hurt: list[str],
 ) -> None:
-    """It changes with the seeds; rows that help or hurt are named with their gains, and the others are not."""
+    """It changes with the seeds; rows that help or hurt are named with gain and interval, the others are not."""
     rows = {"mixed": mixed, "masks": masks, "once": once}
     records = seeds("base") + [one for row, by in rows.items() for one in seeds(row, by)]
     found = ablation(tables, records)
     assert found.answer == answer
     assert [one.arm.row.id for one in found.ways if one.word == "below"] == hurt
     told, *_ = words(section(tables, records)).splitlines()
-    assert ("mixed (+0.0650)" in told) == (answer == "some help")
-    assert ("masks (-0.0650)" in told) == bool(hurt)
+    assert ("mixed (+0.0650, interval " in told) == (answer == "some help")
+    assert ("masks (-0.0650, interval " in told) == bool(hurt)
 
 
 def test_the_largest_gain_left_open(tables: dict[str, ResultsTable]) -> None:

@@ -173,6 +173,47 @@ def test_nets_stand_beside_what_needs_none(rows: dict[str, list[int]], state: st
         assert "What to do" not in front
 
 
+def front_of(findings: OwnFindings) -> str:
+    """The front page as Markdown."""
+    return next(iter(markdown(Site(own_pages(findings), records=".", in_project=False)).values()))
+
+
+def test_the_first_sentence_is_the_answer() -> None:
+    """Where the linear baseline wins it says so, and what both cost; else which net, by how much."""
+    worse = front_of(found(of_rows({"base": [60, 62, 61], "svm": [20, 20, 20]}))).split("\n\n")[1]
+    assert worse.startswith("**Under `mine` no net beats the linear baseline**: ")
+    assert re.findall(r"(0\.\d{4})", worse)[0] == "0.8000"
+    assert worse.count(" after ") == 2
+    better = front_of(found(of_rows({"base": [18, 19, 17], "svm": [40, 40, 40]}))).split("\n\n")[1]
+    assert better.startswith("**Under `mine` a net beats the linear baseline**: ")
+    assert re.search(r"\+0\.2200 \(0\.\d{4} to 0\.\d{4}\)", better)
+    assert "to train, where the baseline takes" in better
+    assert "was not measured" in better
+    only = front_of(found(of_rows({"svm": [40, 40, 40]}))).split("\n\n")[1]
+    assert "0.6000" in only
+
+
+def test_rows_that_nobody_ran_are_not_counted() -> None:
+    """The front page of own data speaks of the rows that were run on them."""
+    rows = {"base": [20, 22, 21, 20], "augment": [26, 29, 27, 27], "prune-1-2": [26, 28, 28, 27], "svm": [40] * 4}
+    front = front_of(found(of_rows(rows)))
+    assert "have not been run" not in front
+    assert "has not been run" not in front
+
+
+def test_three_seeds_give_an_interval() -> None:
+    """No plan of the project's is followed that nobody has kept, and what was not run makes no interval wider."""
+    rows = {"base": [20, 22, 21], "augment": [26, 27, 26], "prune-1-2": [26, 27, 27], "svm": [40] * 3}
+    findings = found(of_rows(rows))
+    ((_, pruned),) = dict(findings.advice.smaller)["pruned"]
+    assert pruned.told is not None
+    assert (pruned.told.judged.rule, pruned.told.judged.has_interval) == ("study", True)
+    assert [one.row.id for one in pruned.rows] == ["prune-1-2"]
+    low, high = pruned.told.judged.interval
+    assert high - low < 0.06
+    assert findings.answer.decided == ()
+
+
 def test_the_machinerys_net_gives_no_advice() -> None:
     """Whatever it scores, the net of `smoke` is there to show that everything runs."""
     (one,) = found(of_rows({"base": [5, 5, 6], "svm": [40, 40, 40]}, "smoke")).answer.standings

@@ -152,10 +152,15 @@ def test_every_training_command_stops(
     assert [str(name) for name in one if one[name] != two[name] and name.suffix not in (".pdmodel", ".pdiparams")] == []
 
 
-def test_stop_outside_training(tmp_path: Path) -> None:
-    """A command that trains nothing stops at once, with the same line and codes and no traceback."""
-    code = HEEDS + "import os\nfrom replicate.report import build as report\n"
-    code += "report.check = lambda: os.kill(os.getpid(), int(sys.argv[1]))\nsys.exit(main(['report', '--check']))"
+@pytest.mark.parametrize("before", ["", "upstream.quiet(), "])
+def test_stop_outside_training(before: str) -> None:
+    """A command that trains nothing stops at once, with the same line and codes and no traceback.
+
+    Paddle and PaddleNLP, when they are imported on the way, leave the signals alone.
+    """
+    code = HEEDS + "import os\nfrom replicate.nets import upstream\nfrom replicate.report import build as report\n"
+    stop = f"({before}os.kill(os.getpid(), int(sys.argv[1])))"
+    code += f"report.check = lambda: {stop}\nsys.exit(main(['report', '--check']))"
     for number in (signal.SIGTERM, signal.SIGINT):
         done = subprocess.run(
             [sys.executable, "-c", code, str(int(number))], capture_output=True, text=True, cwd=ROOT, check=False

@@ -65,6 +65,19 @@ def test_several_files_are_one_set(tmp_path: Path) -> None:
         (tmp_path / f"{name}.txt").write_text(lines, encoding="utf-8")
     found = read_usual([tmp_path / "one.txt", tmp_path / "two.txt"])
     assert len(found.train) + len(found.dev) == 48
+    assert read_usual([tmp_path]).train == found.train
+
+
+def test_what_lies_beside_the_parts_is_not_read(tmp_path: Path) -> None:
+    """Where a name says train, a file that says no part is told and left; named by itself, it is training text."""
+    for name, start in (("train", 0), ("more", 24)):
+        lines = "".join(f"{text}\t{label}\n" for text, label in examples(24, start))
+        (tmp_path / f"{name}.txt").write_text(lines, encoding="utf-8")
+    found = read_usual([tmp_path])
+    assert len(found.train) + len(found.dev) == 24
+    assert any("more.txt" in note and "not read" in note for note in found.notes)
+    found = read_usual([tmp_path, tmp_path / "more.txt"])
+    assert len(found.train) + len(found.dev) == 48
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from replicate.commands.ahead import AHEAD, run_ahead
-from replicate.commands.audit import one_line
 from replicate.commands.auto import about_nets, budget_of, check_budget, seeds_at_once, with_choice
 from replicate.commands.dry import as_trees, as_values
 from replicate.commands.flags import PROFILE, add_json, add_offline, add_visualdl, seeds_of
+from replicate.commands.own import end, kept_if_ended, told_audit
 from replicate.common.errors import UserError, shown
 from replicate.common.paths import REPORT, store_root
 from replicate.common.progress import warn
 from replicate.corpus.checkup import told
-from replicate.findings.own_data import own_audit, own_checkup
-from replicate.records.run import Record, place_of, read_records
+from replicate.findings.own_data import OwnAudit, own_checkup
+from replicate.records.run import Record, place_of
 from replicate.runs.ask import Ask, selected
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
     # The report's imports are many, and --help and --dry-run need none of them.
     from replicate.commands.session import Session
 
-    _tell_audit(runner)
+    audit = told_audit(runner)
     session = Session(runner, tables)
     asks = [Ask(table, row, seed) for table, row in rows for seed in profile.seeds]
     run_ahead(
@@ -134,10 +134,10 @@ def run(args: argparse.Namespace) -> int:
         partial(_since, runner, asks, time.time()),
         args.quiet,
     )
-    with _own_kept(runner):
+    with kept_if_ended(runner, audit):
         session.run(table.row(row) for table, row in rows)
     _tell([_result(record, not args.dataset_dir, args.positive) for record in session.records], args.json)
-    return _finish(args, session)
+    return _finish(args, session, audit)
 
 
 def _check_flags(args: argparse.Namespace) -> None:
@@ -177,9 +177,9 @@ def _run_until(args: argparse.Namespace, runner: Runner, tables: Mapping[str, Re
             raise UserError("these data are not enough for any claim", hint="plain `replicate run` takes single rows")
     from replicate.commands.session import Session
 
-    _tell_audit(runner)
+    audit = told_audit(runner)
     session = Session(runner, tables)
-    with _own_kept(runner):
+    with kept_if_ended(runner, audit):
         ended = until.until_decided(session, studies, args.max_seeds, args.processes, args.offline)
     if args.json:
         _tell(until.told_as_json(ended), True)
@@ -187,28 +187,15 @@ def _run_until(args: argparse.Namespace, runner: Runner, tables: Mapping[str, Re
         _tell(until.told(ended), False)
         print(f"plan in {until.plan_path(runner, session.measured)}" if session.plans else "no plan was kept")
     warn(until.told_failures(ended))
-    return _finish(args, session)
+    return _finish(args, session, audit)
 
 
-@contextmanager
-def _own_kept(runner: Runner) -> Iterator[None]:
-    """Writes the report on somebody's own data where its runs end early: what has been run until then is not lost."""
-    try:
-        yield
-    except UserError:
-        if not runner.on_article and read_records(runner.records):
-            from replicate.report import build as report
-
-            report.write_own(runner.records, runner.dataset)
-        raise
-
-
-def _finish(args: argparse.Namespace, session: Session) -> int:
+def _finish(args: argparse.Namespace, session: Session, audit: OwnAudit | None) -> int:
     """The report on own data, what is accepted, where everything is, and the exit code."""
     from replicate.commands.session import refusal
 
     accepting = args.accept or args.accept_changed
-    own = _own_report(session) if args.dataset_dir and AHEAD not in os.environ else None
+    own = end(session, audit) if args.dataset_dir and AHEAD not in os.environ else None
     decision = session.accept(args.accept_changed) if accepting else None
     if not args.json:
         print(_where(session, own, accepting))
@@ -243,15 +230,6 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
     return fitting
 
 
-def _tell_audit(runner: Runner) -> None:
-    """Tell somebody who is about to train on own data how clean they are; a process beside the first says nothing."""
-    if runner.on_article or AHEAD in os.environ:
-        return
-    own = own_audit(runner.dataset, runner.profile)
-    if not runner.quiet or any(own.found.warnings()):
-        warn([one_line(own)])
-
-
 def _since(runner: Runner, asks: Sequence[Ask], start: float) -> int:
     """How many of the rows and seeds have a record that was written since."""
     found = 0
@@ -260,19 +238,6 @@ def _since(runner: Runner, asks: Sequence[Ask], start: float) -> int:
             path = runner.records / place_of(runner.profile.id, ask.table.id, ask.row, ask.seed)
             found += path.stat().st_mtime >= start
     return found
-
-
-def _own_report(session: Session) -> Path:
-    """The report on somebody's own data, with what dev has chosen scored on the test set, if there is one."""
-    from replicate.report import build as report
-    from replicate.runs.held_out import score_held_out
-
-    scored = [one for one in session.results.values() if one.scores]
-    nets = [one for one in scored if one.row.role is None]
-    chosen = [one for one in scored if one.row.role == "baseline"]
-    chosen += [max(nets, key=lambda one: one.summary("accuracy")[0])] if nets else []
-    score_held_out(session.runner, [record for one in chosen for record in one.records])
-    return report.write_own(session.runner.records, session.runner.dataset)
 
 
 def _result(record: Record, article: bool, positive: str | None) -> dict[str, Any]:

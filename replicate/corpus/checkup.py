@@ -117,4 +117,5 @@ def told(found: Checkup) -> Iterator[str]:
         yield f"{found.repeated} training texts are repetitions"
     for names, part in zip(found.absent, ("train", "dev"), strict=True):
         if names:
-            yield f"warning: no {part} text of {len(names)} labels: {', '.join(names[:5])}{' …' * (len(names) > 5)}"
+            some = ", ".join(names[:5]) + " …" * (len(names) > 5)
+            yield f"warning: no {part} text of {len(names)} label{'s' * (len(names) > 1)}: {some}"

@@ -44,8 +44,7 @@ def read_usual(sources: Sequence[Path], reading: Reading | None = None) -> Datas
     notes: list[str] = []
     classes = _read_classes(class_files, reading, notes)
     parts: dict[str, list[Raw]] = {"train": [], "dev": [], "test": [], "unlabelled": []}
-    for path in files:
-        part = "train" if len(files) == 1 else _part(path, sources)
+    for path, part in _with_parts(files, sources, notes):
         found, told = read_raw(path, reading, {*classes, *map(str, range(len(classes)))})
         notes += told
         labelled = [one for one in found if one.label is not None]
@@ -91,6 +90,8 @@ def _files(sources: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             found.append(source)
         else:
             raise UserError("no such file or folder", path=source, hint=f"name {_FORMATS}")
+    # A file that is named beside its folder counts once, under the name that the user gave it.
+    found = [*{path.resolve(): path for path in (*found, *(one for one in sources if one.is_file()))}.values()]
     classes = [path for path in found if path.name.lower() in _CLASSES]
     files = [path for path in found if path not in classes]
     if not files:
@@ -104,7 +105,21 @@ def _may_be_data(path: Path, below: Path) -> bool:
     return not hidden and suffix.lower() in SUFFIXES and not path.name.lower().startswith((*_NOT_DATA, "labels.json"))
 
 
-def _part(path: Path, sources: Sequence[Path]) -> str:
+def _with_parts(files: Sequence[Path], sources: Sequence[Path], notes: list[str]) -> list[tuple[Path, str]]:
+    """Each file with its part of the data, without those of a folder that only lie beside it."""
+    if len(files) == 1:
+        return [(files[0], "train")]
+    found = [(path, _part(path, sources)) for path in files]
+    # Published folders hold vocabularies, lists of classes and samples of a submission, too.
+    if any(part == "train" for _, part in found):
+        beside = [path for path, part in found if part is None and path not in sources]
+        notes += [f"{path}: not read, since its name says no part and another's says train" for path in beside]
+        found = [(path, part) for path, part in found if path not in beside]
+    return [(path, part or "train") for path, part in found]
+
+
+def _part(path: Path, sources: Sequence[Path]) -> str | None:
+    """The part that a file's name tells, else its folder's; None where neither does."""
     words = re.split(r"[^a-z\u4e00-\u9fff]+", path.name.lower())
     # Of `dataset/dev/data-00000.arrow` the folder tells; what the user's own folders are called tells nothing.
     inner = path.parent.name.lower() if path.parent.parent in sources else ""
@@ -112,7 +127,7 @@ def _part(path: Path, sources: Sequence[Path]) -> str:
         for part, names in _PARTS.items():
             if part != "unlabelled" and any(word in names for word in found):
                 return part
-    return "unlabelled" if any(word in _PARTS["unlabelled"] for word in words) else "train"
+    return "unlabelled" if any(word in _PARTS["unlabelled"] for word in words) else None
 
 
 def _read_classes(paths: Sequence[Path], reading: Reading, notes: list[str]) -> tuple[str, ...]:

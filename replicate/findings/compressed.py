@@ -46,6 +46,25 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """A net of some size, timed in the runtime in which it is the fastest in fp32.
+
+    Attributes:
+        batch: texts a call.
+        length: tokens a text.
+        threads: that computed.
+        runtime: of the net.
+        seconds: median of a call.
+    """
+
+    batch: int
+    length: int
+    threads: int
+    runtime: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Compressed:
     """A row that ends in a smaller net, under one profile.
 
@@ -154,6 +173,17 @@ def latency_of(timings: Sequence[TimingRecord], small: int | None, whole: int | 
         whole_seconds=median(race.seconds[base.label]),
         ratio=speed_up(race.seconds, one.label, base.label),
     )
+
+
+def speed_of(timings: Sequence[TimingRecord], count: int | None) -> Speed | None:
+    """A net with so many parameters in the largest batches that it was timed in; None where it was not."""
+    found = [
+        Speed(race.batch, race.length, record.threads, one.runtime, median(race.seconds[one.label]))
+        for record in timings
+        for race in record.comparisons
+        for one in _fastest(race, count)
+    ]
+    return max(found, key=lambda one: one.batch) if found else None
 
 
 def _fastest(race: Race, count: int | None) -> list[Contestant]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -20,6 +20,7 @@ from replicate.findings.method import Method, compute_method
 from replicate.findings.own_data import OwnAudit
 from replicate.findings.standing import Standing, standing
 from replicate.records.run import Record
+from replicate.records.timing import TimingRecord
 from replicate.runs.held_out import HeldOut
 from replicate.tables.profile import Profile
 from replicate.tables.table import DatasetFacts, ResultsTable, Setting, in_order
@@ -68,6 +69,7 @@ def own_evidence(
     profiles: Mapping[str, Profile],
     dataset: Dataset,
     plans: Mapping[tuple[str, str], Plan] | None = None,
+    timings: Sequence[TimingRecord] = (),
 ) -> Evidence:
     """The records of exactly these data, and tables without published values.
 
@@ -77,6 +79,7 @@ def own_evidence(
         profiles: by id.
         dataset: the data.
         plans: as they were before the first seed, by table and profile.
+        timings: of nets that were trained on the data.
     """
     digests = dataset.digests
     own = [one for one in records if all(one.digests.get(part) == digests[part] for part in ("train", "dev", "labels"))]
@@ -84,14 +87,22 @@ def own_evidence(
     own = [record for record in own if (record.table, record.row) in known and record.profile in profiles]
     # The article's F1 is of its own class; of other data it would be that of whatever label is the second.
     facts = DatasetFacts(dataset.name, "dev", len(dataset.dev), None, None, None)
+    planned = {table for table, _ in plans or {}}
+    run: dict[str, set[str]] = {}
+    for record in own:
+        run.setdefault(record.table, set()).add(record.row)
     return Evidence(
-        tuple(_unpublished(table, facts) for table in in_order(tables.values())),
+        tuple(
+            _unpublished(table if table.id in planned else _asked(table, run.get(table.id, set())), facts)
+            for table in in_order(tables.values())
+        ),
         tuple(sorted(own, key=lambda record: (record.profile, record.table, record.row, record.seed))),
         tuple(
             replace(profile, comparable=False, reason=REASON, dataset=dataset.name)
             for profile in sorted(profiles.values(), key=lambda profile: profile.id)
             if any(record.profile == profile.id for record in own)
         ),
+        tuple(timings),
         plans=dict(plans or {}),
     )
 
@@ -142,6 +153,25 @@ def _decided(evidence: Evidence, compared: AllCompared) -> Iterator[tuple[Profil
             found, kept = compared[table.id, profile.id].decided, (table.id, profile.id) in evidence.plans
             if found and (kept or any(one.look >= found.plan.first for one in found.verdicts.values())):
                 yield profile, found
+
+
+def _asked(table: ResultsTable, run: Collection[str]) -> ResultsTable:
+    """The table with the rows that were asked about these data, those that were run; with all where none was.
+
+    Its others are the project's: they would stand as not-run on every page, and each interval would be as wide as if
+    they had been compared, too. Nor is a plan followed that nobody has kept: how many seeds there are was said before.
+    """
+    rule = table.sequential and replace(table.sequential, claims=(), added=())
+    if not run:
+        return replace(table, sequential=rule)
+    needed = {row.id for name in run for row in table.lineage(name)}
+    needed |= {other for name in run if (other := table.row(name).against)}
+    return replace(
+        table,
+        rows=tuple(row for row in table.rows if row.id in needed),
+        claims=tuple(one for one in table.claims if {one.row, one.against} <= needed),
+        sequential=rule,
+    )
 
 
 def _unpublished(table: ResultsTable, facts: DatasetFacts) -> ResultsTable:

@@ -41,7 +41,7 @@ def own_checkup(dataset: Dataset, profile: Profile, lines: Sequence[str]) -> Che
         profile: what they are run with.
         lines: text that the net is pretrained on, whose characters are its vocabulary; a named net's is not looked at.
     """
-    limit = _limit(profile)
+    limit = limit_of(profile)
     if profile.unlabelled is None:
         return check_up(dataset, limit)
     least = profile.options["pretrain"].get("minimum_count", PretrainOptions.minimum_count)
@@ -51,9 +51,10 @@ def own_checkup(dataset: Dataset, profile: Profile, lines: Sequence[str]) -> Che
 def own_audit(dataset: Dataset, profile: Profile) -> OwnAudit:
     """An audit of the data beside the length that the profile's nets read, in a time that doesn't grow with them."""
     sizes = {name: len(split) for name, split in dataset.labelled.items()}
-    return OwnAudit(audit(part_of(dataset), _limit(profile)), sizes)
+    return OwnAudit(audit(part_of(dataset), limit_of(profile)), sizes)
 
 
-def _limit(profile: Profile) -> int:
+def limit_of(profile: Profile) -> int:
+    """Tokens that the profile's nets read of a text, [CLS] and [SEP] included."""
     limit: int = profile.options.get("finetune", {}).get("max_seq_length", FinetuneOptions.max_seq_length)
     return limit

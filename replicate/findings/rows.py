@@ -64,6 +64,11 @@ class RowResult:
         bits = [unpack_bits(of[seed].correct, of[seed].counts["examples"]) for seed in seeds]
         return accuracy_ratio(np.stack(bits))
 
+    @property
+    def seconds(self) -> float:
+        """What a run took on average, with all that it is made from; NaN without any."""
+        return float(np.mean([record.seconds for record in self.records])) if self.records else math.nan
+
     def summary(self, metric: str) -> tuple[float, float, int]:
         """Mean, standard deviation (NaN for one seed) and number of the seeds that gave predictions."""
         values = [found[metric] for found in self.scores.values()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from replicate.findings.compressed import Speed, parameters, speed_of
 from replicate.findings.evidence import Evidence
 from replicate.findings.rows import Difference, RowResult, difference_of
 from replicate.tables.profile import Profile
@@ -27,6 +28,7 @@ class Standing:
         baseline: the row of the linear baseline; None where it gave none.
         difference: net minus baseline over their pairs of seeds.
         state: what that comes to.
+        speed: of the net; None where it was not timed.
     """
 
     profile: Profile
@@ -35,12 +37,7 @@ class Standing:
     baseline: RowResult | None
     difference: Difference | None
     state: State
-
-    @property
-    def baseline_seconds(self) -> float:
-        """What a run of the baseline took, on average; 0 without one."""
-        records = self.baseline.records if self.baseline else ()
-        return sum(record.seconds for record in records) / max(1, len(records))
+    speed: Speed | None = None
 
     @property
     def advises(self) -> bool:
@@ -67,12 +64,13 @@ def standing(evidence: Evidence, profile: Profile, commonest: tuple[str, float])
     net = max((one for one in scored if one.row.role is None), key=_mean, default=None)
     if net is None:
         return Standing(profile, commonest, None, baseline, None, "none")
+    speed = speed_of(evidence.timings, parameters(net))
     if baseline is None:
         state: State = "alone" if _mean(net) > commonest[1] else "worse"
-        return Standing(profile, commonest, net, None, None, state)
+        return Standing(profile, commonest, net, None, None, state, speed)
     difference = difference_of(net, baseline, METRIC, alpha=float(evidence.main.statistics.alpha.value))
     if _mean(net) <= max(_mean(baseline), commonest[1]):
         state = "worse"
     else:
         state = "better" if difference and difference.found.ci[0] > 0 else "unclear"
-    return Standing(profile, commonest, net, baseline, difference, state)
+    return Standing(profile, commonest, net, baseline, difference, state, speed)

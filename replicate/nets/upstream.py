@@ -7,7 +7,9 @@ import ctypes
 import importlib
 import io
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,6 +112,19 @@ def quiet() -> None:
     from paddlenlp.utils.log import logger
 
     logger.set_level("WARNING")
+    _take_signals_back()
+
+
+def _take_signals_back() -> None:
+    """Gives SIGINT and SIGTERM to the handlers that Python has for them.
+
+    Paddle puts its own in their place while it is imported, and PaddleNLP takes these away, which leaves the system's:
+    a run would end without a word, and the processes that it has started would go on.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if (handler := signal.getsignal(number)) is not None:
+                signal.signal(number, handler)
 
 
 def make_caches() -> None:

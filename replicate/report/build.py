@@ -19,7 +19,7 @@ from replicate.findings.compute import Findings, compute
 from replicate.findings.evidence import Evidence, gather
 from replicate.findings.looked_at import compute_looked_at
 from replicate.findings.own import compute_own, own_evidence
-from replicate.findings.own_data import own_audit, own_checkup
+from replicate.findings.own_data import OwnAudit, own_audit, own_checkup
 from replicate.records.audited import load_audited
 from replicate.records.explained import load_explained
 from replicate.records.plans import read_plans
@@ -75,7 +75,13 @@ def write_html(target: Path, path: Path = REPORT) -> None:
     )
 
 
-def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts: bool = False) -> Path:
+def write_own(
+    folder: Path,
+    dataset: Dataset,
+    target: Path | None = None,
+    texts: bool = False,
+    audit: OwnAudit | None = None,
+) -> Path:
     """Writes the report on somebody's own data beside its records, with its pictures and as one HTML file.
 
     Args:
@@ -83,6 +89,7 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
         dataset: the data.
         target: the HTML file; `report.html` in the folder without it.
         texts: embed the dev texts in the HTML file.
+        audit: of the same data, where there has been one.
 
     Returns:
         The path of REPORT.md.
@@ -93,12 +100,13 @@ def write_own(folder: Path, dataset: Dataset, target: Path | None = None, texts:
     profiles = _profiles()
     if choice := read_choice(folder):
         profiles[AUTO] = profile_of(profiles[AUTO], choice)
-    evidence = own_evidence(load_tables(EXPECTED), read_records(folder), profiles, dataset, _plans(folder, profiles))
+    plans, timings = _plans(folder, profiles), load_timings(folder / TIMING)
+    evidence = own_evidence(load_tables(EXPECTED), read_records(folder), profiles, dataset, plans, timings)
     if not evidence.records:
         raise UserError("no records of these data", path=folder, hint="`replicate run --dataset_dir` makes them")
     checkup = own_checkup(dataset, evidence.profiles[0], own_lines(dataset))
     held_out = [scored for one in evidence.profiles if (scored := read_held_out(folder, one.id, dataset))]
-    found = compute_own(evidence, checkup, held_out, own_audit(dataset, evidence.profiles[0]))
+    found = compute_own(evidence, checkup, held_out, audit or own_audit(dataset, evidence.profiles[0]))
     site = Site(own_pages(found), records=".", in_project=False)
     return _write_apart(folder, site, evidence.records, Shown(dataset, texts), target)
 

@@ -27,7 +27,12 @@ def read_choice(folder: Path) -> Choice | None:
     try:
         if value.pop("schema") != SCHEMA:
             raise ValueError(f"this version reads schema {SCHEMA}")
-        if {name: type(one) for name, one in value.items()} != get_type_hints(Choice):
+        kinds = get_type_hints(Choice)
+        # A whole number is a number, too; of true and false neither is.
+        value = {
+            name: float(one) if kinds.get(name) is float and type(one) is int else one for name, one in value.items()
+        }
+        if {name: type(one) for name, one in value.items()} != kinds:
             raise TypeError("other keys, or values of other types")
         found = Choice(**value)
         counts = (found.epochs, found.seeds, found.groups)

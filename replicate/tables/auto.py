@@ -20,7 +20,7 @@ LENGTHS = (32, 64, 128)
 # Fewer seeds decide nothing, and a word on the front page rests on so many pairs.
 LEAST_SEEDS, MOST_SEEDS = 3, 10
 # Passes over the text to pretrain on, and the lines from which on a part of one counts as one.
-LEAST_PASSES, MOST_PASSES, PASS = 3, 30, 30_000
+LEAST_PASSES, MOST_PASSES, PASS = 3.0, 30.0, 30_000
 PRETRAINING = 0.4
 # Of fine-tuning: an epoch over few lines is few steps.
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 560, 3, 10
@@ -28,6 +28,8 @@ STEPS, LEAST_EPOCHS, MOST_EPOCHS = 560, 3, 10
 HEAD = 1.4
 # Seconds that a stage takes beside its steps (it loads, encodes, checks and writes), and a process to begin.
 STAGE, START = 2.0, 12.0
+# The nets are exported and take turns in the end.
+TURNS = 15.0
 # Lines that the linear baseline learns in a second.
 LINEAR = 2000
 # As rows and profiles/auto.toml have them.
@@ -226,10 +228,11 @@ def _filled(least: Choice, facts: Facts, speed: Speed) -> Choice:
     def fits(one: Choice) -> bool:
         return seconds_of(one, facts, speed) <= room
 
-    def more(one: Choice, name: str, most: int, share: float = 1.0) -> Choice:
+    def more(one: Choice, name: str, most: float, share: float = 1.0) -> Choice:
         by = _pass(facts) if name == "passes" else 1
         while (now := getattr(one, name)) < most:
-            longer = replace(one, **{name: min(most, round(now + by, 2))})
+            # Passes stay a number with a point, and seeds one without, as they are kept.
+            longer = replace(one, **{name: type(now)(min(most, round(now + by, 2)))})
             if not fits(longer) or _pretraining(longer, facts, speed) > share * room:
                 break
             one = longer
@@ -273,7 +276,8 @@ def seconds_of(choice: Choice, facts: Facts, speed: Speed) -> float:
         4 * STAGE + _STUDENT_PARTS * train * net.label + 2 * student,
     )
     rounds = math.ceil(choice.seeds / speed.processes)
-    return _pretraining(choice, facts, speed) + rounds * (START + sum(of_group[: choice.groups]))
+    once = _pretraining(choice, facts, speed) + (TURNS if choice.groups > 1 else 0.0)
+    return once + rounds * (START + sum(of_group[: choice.groups]))
 
 
 def profile_of(profile: Profile, choice: Choice) -> Profile:

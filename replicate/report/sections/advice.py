@@ -11,9 +11,11 @@ from replicate.findings.judged import Judged
 from replicate.report.blocks import Block, Heading, Line, Link, Prose, Table, Text
 from replicate.report.sections import augmentation, compression
 from replicate.report.words import interval, joined, listed, named, number
+from replicate.tables.auto import AUTO
 from replicate.timing.summary import shown_ratio
 
 NOT_RUN = "**not-run**"
+_LEFT_OUT = f"{NOT_RUN}: a larger `--budget` may hold it"
 _EXPLORATORY = "**Not known yet:** there are exploratory runs of few seeds only."
 _AUGMENT = {
     "below": "**No:** it lowers accuracy",
@@ -68,7 +70,7 @@ def _augment(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
         place = Link(f"`{name}`", "docs/report/augmentation.md")
         enough = answer is None or all(is_enough(one.judged) for one in study.ways)
         told = augmentation.in_short(study) if enough or study.answer == "not-run" else _EXPLORATORY
-        yield question, told or NOT_RUN, place, (name,)
+        yield question, told or (_LEFT_OUT if name == AUTO else NOT_RUN), place, (name,)
 
 
 def _smaller(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
@@ -77,7 +79,8 @@ def _smaller(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
         for name, one in found:
             place = Link(f"`{name}`", f"#compression-{name}")
             if answer is None:
-                yield _QUESTIONS[kind], compression.in_short(one) or NOT_RUN, place, (name,)
+                left_out = _LEFT_OUT if name == AUTO else NOT_RUN
+                yield _QUESTIONS[kind], compression.in_short(one) or left_out, place, (name,)
             elif kind == "pruned" and name == pruning:
                 rows = [row.row for row in answer.pruned if not row.leaks]
                 yield _QUESTIONS[kind], _sure(rows), place, (name,)

@@ -255,5 +255,5 @@ def _beside(found: Ablation) -> list[Contrast]:
 
 
 def _named(contrasts: Iterable[Contrast], word: str) -> str:
-    """The rows with this word, each with its mean difference."""
-    return ", ".join(f"`{one.arm.row.id}` ({gain(one)})" for one in contrasts if one.word == word)
+    """The rows with this word, each with its mean difference and interval."""
+    return ", ".join(f"`{one.arm.row.id}`{_measured(one)}" for one in contrasts if one.word == word)

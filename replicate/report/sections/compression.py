@@ -93,7 +93,11 @@ def in_short(answer: KindAnswer) -> Prose:
     if told is None or told.parent is None:
         return ""
     size = f", with {told.share:.0%} of its parameters" if told.share else ""
-    speed = f", {shown_ratio(told.latency.ratio)} times as fast" if told.latency else ""
+    speed = ", speed not measured"
+    if found := told.latency:
+        speed = f", {shown_ratio(found.ratio)} times as fast ({1000 * found.seconds / found.batch:.3g} ms a text)"
+    if (more := round(told.result.seconds - told.parent.seconds)) > 0:
+        speed += f", for {plural(more, 'second')} more of training"
     words: list[Prose] = [
         f"**{LEADS[answer.lead]}** ",
         named(told.result),

@@ -9,6 +9,7 @@ import numpy as np
 
 from replicate.findings.decided import Decided
 from replicate.findings.own import OwnAnswer
+from replicate.findings.rows import RowResult
 from replicate.findings.standing import MACHINERY, Standing
 from replicate.report.blocks import Block, Heading, Items, Line, Plain, Prose, Table, Text
 from replicate.report.words import STATISTICS, bounds, interval, listed, mean_sd, named, number, on_nets, plural, score
@@ -79,27 +80,57 @@ def _stands(one: Standing) -> Prose:
     """The answer in one sentence, with what to do next where no net is worth its cost."""
     under = f"Under `{one.profile.id}`"
     if one.net is None:
-        return f"{under} no net gave a score."
+        return _without_net(one)
     net: Prose = (named(one.net), f", {mean_sd(*one.net.summary('accuracy'))}")
     if one.baseline is None:
         always: Prose = ("always naming ", Plain(one.commonest[0]), f" has {one.commonest[1]:.4f}")
         if one.state == "worse":
             return (f"**{under} no net beats naming one label**: ", net, ", ", always, f". {_NEXT}")
-        return (f"{under} the best net is ", net, "; ", always, f". {_NO_BASELINE}")
+        return (f"{under} the best net is ", net, "; ", always, f". {_cost(one)}{_NO_BASELINE}")
     mean = mean_sd(*one.baseline.summary("accuracy"))
     if one.state == "worse":
-        cost = plural(max(1, round(one.baseline_seconds)), "second")
-        baseline: Prose = (named(one.baseline), f" has {mean} after {cost}")
-        return (f"**{under} no net beats the linear baseline**: ", baseline, "; the best net, ", net, f". {_NEXT}")
+        baseline: Prose = (named(one.baseline), f" has {mean} after {_time(one.baseline)}")
+        opening = f"**{under} no net beats the linear baseline**: "
+        return (opening, baseline, "; the best net, ", net, f" after {_time(one.net)}. {_NEXT}")
     baseline = (named(one.baseline), f", {mean}")
     gain = "they have no seed in common"
     if one.difference:
         found = one.difference.found
         gain = f"the difference is {found.difference:+.4f} ({interval(found.ci) or 'no interval'})"
     if one.state == "better":
-        return (f"**{under} a net beats the linear baseline**: ", net, ", beside ", baseline, f"; {gain}.")
+        return (f"**{under} a net beats the linear baseline**: ", net, ", beside ", baseline, f"; {gain}. {_cost(one)}")
     opening = f"{under} it is open whether a net beats the linear baseline: "
-    return (opening, net, ", beside ", baseline, f"; {gain}. {_MORE}")
+    return (opening, net, ", beside ", baseline, f"; {gain}. {_cost(one)}{_MORE}")
+
+
+def _without_net(one: Standing) -> Prose:
+    """What there is where no net was run, or none gave a score."""
+    under = f"Under `{one.profile.id}`"
+    if one.baseline is None:
+        return f"{under} no net gave a score."
+    mean = mean_sd(*one.baseline.summary("accuracy"))
+    after = f", has {mean} after {_time(one.baseline)}. `replicate run --dataset_dir` without a row's name tries nets."
+    return (f"{under} no net has a score; the linear baseline, ", named(one.baseline), after)
+
+
+def _cost(one: Standing) -> str:
+    """What the net takes to train, beside the baseline, and to label a text."""
+    if one.net is None:
+        return ""
+    beside = f", where the baseline takes {_time(one.baseline)}" if one.baseline else ""
+    labels = "; how fast it labels was not measured"
+    if found := one.speed:
+        each, at_once = (
+            f"{1000 * found.seconds / found.batch:.3g} ms",
+            f"{found.batch} of {found.length} tokens at once",
+        )
+        labels = f"; it labels a text in {each} ({at_once}, {plural(found.threads, 'thread')}, `{found.runtime}`)"
+    return f"It takes {_time(one.net)} to train{beside}{labels}. "
+
+
+def _time(result: RowResult) -> str:
+    """What a run of a row took on average, at least a second."""
+    return plural(max(1, round(result.seconds)), "second")
 
 
 def _on_test(one: HeldOut) -> str:

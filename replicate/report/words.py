@@ -129,11 +129,16 @@ def score(result: RowResult, metric: str) -> Cell:
     """A row's mean ± standard deviation (seeds), with each seed behind it."""
     if not result.records:
         return Cell("not-run")
-    mean, sd, n = result.summary(metric)
+    mean, _, n = result.summary(metric)
     runs = Runs({seed: found[metric] for seed, found in result.scores.items()})
+    return Cell(summary(result, metric), mean if math.isfinite(mean) else None, runs if n else None)
+
+
+def summary(result: RowResult, metric: str) -> str:
+    """A row's mean ± standard deviation (seeds)."""
+    mean, sd, n = result.summary(metric)
     # That no seed changes a row is no small spread.
-    shown = f"{number(mean)}, deterministic ({n})" if result.is_deterministic else mean_sd(mean, sd, n)
-    return Cell(shown, mean if math.isfinite(mean) else None, runs if n else None)
+    return f"{number(mean)}, deterministic ({n})" if result.is_deterministic else mean_sd(mean, sd, n)
 
 
 def difference(one: Difference | None) -> Cell:

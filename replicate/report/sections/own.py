@@ -12,7 +12,19 @@ from replicate.findings.own import OwnAnswer
 from replicate.findings.rows import RowResult
 from replicate.findings.standing import MACHINERY, Standing
 from replicate.report.blocks import Block, Heading, Items, Line, Plain, Prose, Table, Text
-from replicate.report.words import STATISTICS, bounds, interval, listed, mean_sd, named, number, on_nets, plural, score
+from replicate.report.words import (
+    STATISTICS,
+    bounds,
+    interval,
+    listed,
+    mean_sd,
+    named,
+    number,
+    on_nets,
+    plural,
+    score,
+    summary,
+)
 from replicate.runs.held_out import HeldOut
 from replicate.tables.profile import Profile
 
@@ -81,13 +93,13 @@ def _stands(one: Standing) -> Prose:
     under = f"Under `{one.profile.id}`"
     if one.net is None:
         return _without_net(one)
-    net: Prose = (named(one.net), f", {mean_sd(*one.net.summary('accuracy'))}")
+    net: Prose = (named(one.net), f", {summary(one.net, 'accuracy')}")
     if one.baseline is None:
         always: Prose = ("always naming ", Plain(one.commonest[0]), f" has {one.commonest[1]:.4f}")
         if one.state == "worse":
             return (f"**{under} no net beats naming one label**: ", net, ", ", always, f". {_NEXT}")
         return (f"{under} the best net is ", net, "; ", always, f". {_cost(one)}{_NO_BASELINE}")
-    mean = mean_sd(*one.baseline.summary("accuracy"))
+    mean = summary(one.baseline, "accuracy")
     if one.state == "worse":
         baseline: Prose = (named(one.baseline), f" has {mean} after {_time(one.baseline)}")
         opening = f"**{under} no net beats the linear baseline**: "
@@ -108,7 +120,7 @@ def _without_net(one: Standing) -> Prose:
     under = f"Under `{one.profile.id}`"
     if one.baseline is None:
         return f"{under} no net gave a score."
-    mean = mean_sd(*one.baseline.summary("accuracy"))
+    mean = summary(one.baseline, "accuracy")
     after = f", has {mean} after {_time(one.baseline)}. `replicate run --dataset_dir` without a row's name tries nets."
     return (f"{under} no net has a score; the linear baseline, ", named(one.baseline), after)
 

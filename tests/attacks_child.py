@@ -314,6 +314,12 @@ def hook(event: str, arguments: tuple[Any, ...]) -> None:
         WATCHED[1].append(path)
 
 
+def held_now(kind: str) -> int:
+    """Bytes of this process that Linux counts under a name of /proc/self/status."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith(f"{kind}:"))
+
+
 def main(bases: Path, root: Path, first: int, last: int) -> None:
     """Try the cases from `first` to before `last`."""
     for base in sorted(bases.iterdir()):
@@ -321,9 +327,7 @@ def main(bases: Path, root: Path, first: int, last: int) -> None:
         assert attempt(base)[0] == "answered", base
     (root / "outside").write_bytes(SECRET)
     limit = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    held = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmData"))
-    resource.setrlimit(resource.RLIMIT_DATA, (held + MEMORY, limit))
+    resource.setrlimit(resource.RLIMIT_DATA, (held_now("VmData") + MEMORY, limit))
     sys.addaudithook(hook)
     for number in range(first, last):
         print(json.dumps({"case": number}), flush=True)
@@ -333,7 +337,8 @@ def main(bases: Path, root: Path, first: int, last: int) -> None:
             outcome, words = attempt(folder)
         if opened:
             outcome, words = "failed", f"opened {opened[:3]}"
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        # Of libraries the kernel maps as many pages at once as it likes, a hundred megabytes more or less.
+        peak = held_now("VmHWM") - held_now("RssFile")
         print(json.dumps({"case": number, "outcome": outcome, "words": words, "peak": peak}), flush=True)
         for path in (folder, root / "outside"):
             if path == folder:

@@ -194,8 +194,8 @@ def test_compute_capability_decides(name: str, capability: tuple[int, int], ok: 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Probe(version="2.6.2"), "CPU build: can't use a GPU"),
-        (Probe(version="2.6.2", cuda="11.8"), "sees no CUDA device"),
+        (Probe(version="2.6.2"), "CPU build: can't use a GPU; NVIDIA's driver sees no GPU here"),
+        (Probe(version="2.6.2", cuda="11.8", fault="CUDA_ERROR_NO_DEVICE"), "sees no GPU here (CUDA_ERROR_NO_DEVICE)"),
         (Probe(version="2.6.2", cuda="11.8", devices=(("T4", (7, 5)),), error="no libcudnn.so.8"), "no libcudnn.so.8"),
     ],
 )
@@ -205,6 +205,20 @@ def test_gpu_that_can_not_be_used_is_explained(found: Probe, words: str) -> None
     assert not check.ok
     assert words in check.detail
     assert check.fix
+
+
+@pytest.mark.parametrize(
+    ("capability", "environment"), [((7, 0), "replicate"), ((9, 0), "replicate-cu12"), ((6, 0), ""), ((12, 0), "")]
+)
+def test_environment_is_the_gpus_whatever_is_installed(capability: tuple[int, int], environment: str) -> None:
+    """With a CPU build, or with none that can be imported, the driver's GPU says what to install; some have none."""
+    found = Probe(version="2.6.2", driver=12040, release="550.54.15", devices=(("GPU", capability),))
+    check = check_device("gpu", found)
+    assert "driver 550.54.15 for CUDA 12.4" in check.detail
+    assert f"GPU (compute capability {capability[0]}.{capability[1]})" in check.detail
+    assert check.fix == f"tox -e {environment}" if environment else "docs/gpu.md" in check.fix
+    check = check_device("gpu", replace(found, version="", error="ImportError: no"))
+    assert check.fix == f"tox run -r -e {environment or 'replicate'} --notest"
 
 
 def test_weights_that_are_not_there_are_named(offline: Path) -> None:
@@ -289,10 +303,10 @@ def test_disk_must_hold_every_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert room.check_disk(few).ok
 
 
-@pytest.mark.parametrize(("driver", "ok"), [(10020, False), (11000, True), (12040, True), (0, True)])
-def test_driver_must_know_the_builds_cuda(driver: int, ok: bool) -> None:
+@pytest.mark.parametrize(("cuda", "ok"), [(10020, False), (11000, True), (12040, True), (0, True)])
+def test_driver_must_know_the_builds_cuda(cuda: int, ok: bool) -> None:
     """A driver of an older major version is told as such, not as an error of Paddle's."""
-    check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", driver=driver, devices=(("T4", (7, 5)),)))
+    check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", driver=cuda, devices=(("T4", (7, 5)),)))
     assert check.ok is ok
     assert ("driver for CUDA 10.2" in check.detail) is not ok
 

@@ -17,7 +17,7 @@ from packaging.version import Version
 from replicate.commands import doctor
 from replicate.commands.checks import room, sources
 from replicate.commands.checks.check import Check
-from replicate.commands.checks.device import Probe, check_device, probe
+from replicate.commands.checks.device import Probe, check_device, lock_for, probe
 from replicate.common.errors import UserError
 from replicate.corpus import kuake
 from replicate.corpus.unlabelled import UNLABELLED
@@ -220,6 +220,8 @@ def test_environment_is_the_gpus_whatever_is_installed(capability: tuple[int, in
     assert f"GPU (compute capability {capability[0]}.{capability[1]})" in check.detail
     assert check.fix == f"tox -e {environment}" if environment else "docs/gpu.md" in check.fix
     check = check_device("gpu", replace(found, version="", error="ImportError: no"))
+    assert check.fix == f"tox run -r -e {environment or 'replicate'} --notest"
+    check = doctor.check_packages({}, lock_for("gpu", found))
     assert check.fix == f"tox run -r -e {environment or 'replicate'} --notest"
 
 

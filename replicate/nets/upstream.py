@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
 from replicate.common.cores import cores, threads
@@ -103,6 +103,7 @@ def quiet() -> None:
     # Paddle tells stderr that more than one thread is unwise, which is about data parallel training.
     with contextlib.redirect_stderr(io.StringIO()):
         importlib.import_module("paddle")
+    _mend_matmul()
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
     if "paddlenlp" not in sys.modules:
@@ -110,6 +111,31 @@ def quiet() -> None:
     from paddlenlp.utils.log import logger
 
     logger.set_level("WARNING")
+
+
+def _mend_matmul() -> None:
+    """Lets `matmul` write graphs of the old kind again: since 3.2 it knows dynamic nets and graphs of the new one only.
+
+    Other operators of ERNIE still write both.
+    """
+    paddle: Any = importlib.import_module("paddle")
+    transformer: Any = importlib.import_module("paddle.nn.layer.transformer")
+    if not isinstance(paddle.matmul, BuiltinFunctionType):
+        return
+    compute = paddle.matmul
+
+    def matmul(x: Any, y: Any, transpose_x: bool = False, transpose_y: bool = False, name: str | None = None) -> Any:
+        if paddle.in_dynamic_mode():
+            return compute(x, y, transpose_x, transpose_y)
+        helper = importlib.import_module("paddle.base.layer_helper").LayerHelper("matmul_v2")
+        out = helper.create_variable_for_type_inference(dtype=x.dtype)
+        attributes = {"trans_x": transpose_x, "trans_y": transpose_y}
+        helper.append_op(type="matmul_v2", inputs={"X": x, "Y": y}, outputs={"Out": out}, attrs=attributes)
+        return out
+
+    # Layers of Transformers have it from a module of their own.
+    for module in (paddle, paddle.tensor, transformer.tensor):
+        module.matmul = matmul
 
 
 def make_caches() -> None:
@@ -150,10 +176,16 @@ def lac_predictor(checkpoint: str) -> object:
 
 
 def mend_paddleslim() -> None:
-    """Replaces `SuperLayerNorm.forward`, which unpacks three values where Paddle 2.6 returns one; idempotent."""
+    """Mends two layers of its supernet; idempotent.
+
+    `SuperLayerNorm.forward` unpacks three values where Paddle returns one since 2.6. `__init__` of this layer and of
+    `SuperEmbedding` give their arguments by position, where Paddle has others since 3.2.
+    """
     prepare()
     layers = importlib.import_module("paddleslim.nas.ofa.layers")
     layers.SuperLayerNorm.forward = _super_layer_norm
+    layers.SuperLayerNorm.__init__ = _init_layer_norm
+    layers.SuperEmbedding.__init__ = _init_embedding
 
 
 def _super_layer_norm(self: Any, input: Any) -> Any:
@@ -164,6 +196,31 @@ def _super_layer_norm(self: Any, input: Any) -> Any:
     self.cur_config = {"prune_dim": width}
     weight, bias = (None if given is None else given[:width] for given in (self.weight, self.bias))
     return layer_norm(input, [width], weight, bias, self._epsilon)
+
+
+def _init_layer_norm(
+    self: Any,
+    normalized_shape: Any,
+    epsilon: float = 1e-05,
+    weight_attr: Any = None,
+    bias_attr: Any = None,
+    name: str | None = None,
+) -> None:
+    from paddle.nn import LayerNorm
+
+    LayerNorm.__init__(self, normalized_shape, epsilon, weight_attr=weight_attr, bias_attr=bias_attr, name=name)
+    self.cur_config = None
+
+
+def _init_embedding(
+    self: Any, num_embeddings: int, embedding_dim: int, candidate_config: dict[str, Any], **options: Any
+) -> None:
+    from paddle.nn import Embedding
+
+    Embedding.__init__(self, num_embeddings, embedding_dim, **options)
+    self.candidate_config, self.cur_config = candidate_config, None
+    self.expand_ratio = candidate_config.get("expand_ratio")
+    self.base_output_dim = embedding_dim if self.expand_ratio is None else int(embedding_dim / max(self.expand_ratio))
 
 
 @dataclass

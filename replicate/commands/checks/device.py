@@ -143,6 +143,12 @@ def _gpus(found: Probe) -> str:
     return f"here are {', '.join(dict.fromkeys(names))}, {_driver(found)}"
 
 
+def lock_for(wanted: str, found: Probe) -> str:
+    """The lock of requirements/ to install where there is no Paddle: that of the first GPU's environment."""
+    suited = _environment(found) if wanted == "gpu" else ""
+    return next((lock for lock, name in ENVIRONMENTS.items() if name == suited), wanted)
+
+
 def _environment(found: Probe) -> str:
     """The environment that is for the first device; empty where none is."""
     capability = found.devices[0][1] if found.devices else (0, 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import gc
 import importlib
 import io
 import os
@@ -12,7 +14,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import BuiltinFunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from replicate.common.cores import cores, threads
@@ -83,10 +85,49 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-def give_memory_back() -> None:
-    """Gives freed memory back to the kernel, which otherwise stays with the process: nets of gigabytes were closed."""
+def give_memory_back(above: int = 0) -> None:
+    """Frees nets that are done with, and gives the kernel their memory, which otherwise stays with the process.
+
+    A net holds itself in circles, which Python looks for by their number: a few may be gigabytes.
+
+    Args:
+        above: bytes that the process must hold, or it isn't worth the time.
+    """
+    if _resident() < above:
+        return
+    gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _resident() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return sys.maxsize
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def saved_once() -> Iterator[None]:
+    """Frees what `paddle.jit.save` of Paddle 2.6 keeps of each net: a scope that holds all weights.
+
+    Scopes are in a pool until the process ends, or until they are taken out of it.
+    """
+    core: Any = importlib.import_module("paddle.base.core")
+    make, made = core.Scope, []
+
+    def noted() -> Any:
+        made.append(make())
+        return made[-1]
+
+    core.Scope = noted
+    try:
+        yield
+    finally:
+        core.Scope = make
+        for scope in made:
+            scope._remove_from_pool()
 
 
 def give_threads_back() -> None:
@@ -113,6 +154,7 @@ def quiet() -> None:
     logger.set_level("WARNING")
 
 
+@functools.cache
 def _mend_matmul() -> None:
     """Lets `matmul` write graphs of the old kind again: since 3.2 it knows dynamic nets and graphs of the new one only.
 
@@ -120,7 +162,7 @@ def _mend_matmul() -> None:
     """
     paddle: Any = importlib.import_module("paddle")
     transformer: Any = importlib.import_module("paddle.nn.layer.transformer")
-    if not isinstance(paddle.matmul, BuiltinFunctionType):
+    if tuple(map(int, paddle.__version__.split(".")[:2])) < (3, 2):
         return
     compute = paddle.matmul
 

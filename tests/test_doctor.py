@@ -17,7 +17,7 @@ from packaging.version import Version
 from replicate.commands import doctor
 from replicate.commands.checks import room, sources
 from replicate.commands.checks.check import Check
-from replicate.commands.checks.device import Probe, check_device, probe
+from replicate.commands.checks.device import Probe, check_device, lock_for, probe
 from replicate.common.errors import UserError
 from replicate.corpus import kuake
 from replicate.corpus.unlabelled import UNLABELLED
@@ -80,8 +80,10 @@ def test_committed_locks_are_complete(name: str, paddle: str | None) -> None:
 def test_locks_differ_in_paddle_and_its_runtime_alone() -> None:
     """Whatever else decides a result is of the same version in all of them."""
     locks = [doctor.read_lock(doctor.LOCKS / f"{name}.txt") for name in ("cpu", "gpu", "cpu-paddle3", "gpu-cu12")]
+    # What Paddle 2 reads Python with, and what Paddle 3 needs; a friend of Paddle's may need what it doesn't name.
+    assert locks[0].keys() ^ locks[2].keys() == {"astor", "networkx"}
     shared = set.intersection(*map(set, locks))
-    assert {"numpy", "paddlenlp", "paddleslim", "lac", "onnx", "paddle2onnx"} <= shared
+    assert {"decorator", "numpy", "paddlenlp", "paddleslim", "lac", "onnx", "paddle2onnx"} <= shared
     assert [name for name in sorted(shared) if len({lock[name] for lock in locks}) > 1] == []
 
 
@@ -194,8 +196,8 @@ def test_compute_capability_decides(name: str, capability: tuple[int, int], ok: 
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Probe(version="2.6.2"), "CPU build: can't use a GPU"),
-        (Probe(version="2.6.2", cuda="11.8"), "sees no CUDA device"),
+        (Probe(version="2.6.2"), "CPU build: can't use a GPU; NVIDIA's driver sees no GPU here"),
+        (Probe(version="2.6.2", cuda="11.8", fault="CUDA_ERROR_NO_DEVICE"), "sees no GPU here (CUDA_ERROR_NO_DEVICE)"),
         (Probe(version="2.6.2", cuda="11.8", devices=(("T4", (7, 5)),), error="no libcudnn.so.8"), "no libcudnn.so.8"),
     ],
 )
@@ -205,6 +207,22 @@ def test_gpu_that_can_not_be_used_is_explained(found: Probe, words: str) -> None
     assert not check.ok
     assert words in check.detail
     assert check.fix
+
+
+@pytest.mark.parametrize(
+    ("capability", "environment"), [((7, 0), "replicate"), ((9, 0), "replicate-cu12"), ((6, 0), ""), ((12, 0), "")]
+)
+def test_environment_is_the_gpus_whatever_is_installed(capability: tuple[int, int], environment: str) -> None:
+    """With a CPU build, or with none that can be imported, the driver's GPU says what to install; some have none."""
+    found = Probe(version="2.6.2", driver=12040, release="550.54.15", devices=(("GPU", capability),))
+    check = check_device("gpu", found)
+    assert "driver 550.54.15 for CUDA 12.4" in check.detail
+    assert f"GPU (compute capability {capability[0]}.{capability[1]})" in check.detail
+    assert check.fix == f"tox -e {environment}" if environment else "docs/gpu.md" in check.fix
+    check = check_device("gpu", replace(found, version="", error="ImportError: no"))
+    assert check.fix == f"tox run -r -e {environment or 'replicate'} --notest"
+    check = doctor.check_packages({}, lock_for("gpu", found))
+    assert check.fix == f"tox run -r -e {environment or 'replicate'} --notest"
 
 
 def test_weights_that_are_not_there_are_named(offline: Path) -> None:
@@ -289,10 +307,10 @@ def test_disk_must_hold_every_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert room.check_disk(few).ok
 
 
-@pytest.mark.parametrize(("driver", "ok"), [(10020, False), (11000, True), (12040, True), (0, True)])
-def test_driver_must_know_the_builds_cuda(driver: int, ok: bool) -> None:
+@pytest.mark.parametrize(("cuda", "ok"), [(10020, False), (11000, True), (12040, True), (0, True)])
+def test_driver_must_know_the_builds_cuda(cuda: int, ok: bool) -> None:
     """A driver of an older major version is told as such, not as an error of Paddle's."""
-    check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", driver=driver, devices=(("T4", (7, 5)),)))
+    check = check_device("gpu", Probe(version="2.6.2", cuda="11.8", driver=cuda, devices=(("T4", (7, 5)),)))
     assert check.ok is ok
     assert ("driver for CUDA 10.2" in check.detail) is not ok
 

@@ -94,20 +94,33 @@ BAD: dict[str, tuple[Callable[[Named], object], str, tuple[str, ...]]] = {
     "other-name": (
         lambda one: one.weights.rename(one.folder / "ernie_3.0_nano_zh.pdparams"),
         "folder",
-        ("model_state.pdparams", "it has ernie_3.0_nano_zh.pdparams"),
+        (
+            "no model_state.pdparams",
+            "it has ernie_3.0_nano_zh.pdparams",
+            "rename ernie_3.0_nano_zh.pdparams to model_state.pdparams",
+        ),
     ),
     "vocab.txt": (
         lambda one: one.vocabulary.rename(one.folder / "vocab.txt"),
         "folder",
-        ("ernie_3.0_nano_zh_vocab.txt", "it has vocab.txt"),
+        ("no ernie_3.0_nano_zh_vocab.txt", "it has vocab.txt", "rename vocab.txt to ernie_3.0_nano_zh_vocab.txt"),
     ),
     "safetensors": (
         lambda one: one.weights.rename(one.folder / "model.safetensors"),
         "folder",
-        ("model_state.pdparams", "it has model.safetensors"),
+        ("model_state.pdparams", "it has model.safetensors", "machine that has it"),
+    ),
+    "vocabulary-none": (
+        lambda one: one.vocabulary.unlink(),
+        "folder",
+        ("no ernie_3.0_nano_zh_vocab.txt", "machine that has it"),
     ),
     "truncated": (lambda one: put(one.weights, one.weights.read_bytes()[:-1000]), "weights", ("damaged",)),
-    "page": (lambda one: put(one.weights, b"<!DOCTYPE html><html>login</html>"), "weights", ("<!DOCTYPE html>",)),
+    "page": (
+        lambda one: put(one.weights, b"<!DOCTYPE html><html>login</html>"),
+        "weights",
+        ("<!DOCTYPE html>", "no pickle"),
+    ),
     "empty": (lambda one: put(one.weights, b""), "weights", ("an empty file",)),
     "no-dict": (lambda one: put(one.weights, pickle.dumps([1])), "weights", ("list",)),
     "vocabulary-empty": (lambda one: put(one.vocabulary, b""), "vocabulary", ("vocabulary",)),
@@ -171,12 +184,10 @@ def test_bad_cache_is_refused(cache: Named, fault: str) -> None:
     assert line.startswith(f"{getattr(cache, place)}: ")
     assert "\n" not in line
     assert [word for word in words if word not in line] == []
-    assert ("check the network" in line) == (place == "folder")
+    assert ("check the network" in line) == (place == "folder" and "rename" not in line)
 
 
-@pytest.mark.parametrize(
-    "fault", ["other-name", "vocab.txt", "safetensors", "truncated", "page", "shape", "empty", "vocabulary-half"]
-)
+@pytest.mark.parametrize("fault", BAD)
 def test_doctor_names_what_the_run_refuses(cache: Named, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It loads what the run will load, and asks the address only of what has to be fetched."""
     asked: list[str] = []
@@ -190,8 +201,11 @@ def test_doctor_names_what_the_run_refuses(cache: Named, fault: str, monkeypatch
     spoil(cache)
     check = sources.check_weights(NANO)
     assert not check.ok
-    assert [word for word in (str(getattr(cache, place)), *words) if word not in check.detail] == []
+    told = f"{check.detail}; {check.fix}"
+    assert [word for word in (str(getattr(cache, place)), *words) if word not in told] == []
     assert bool(asked) == (place == "folder") == ("HTTP 503" in check.detail)
+    assert check.fix
+    assert check.fix not in check.detail
 
 
 class Bomb:

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from replicate.commands.checks.check import Check
-from replicate.commands.checks.device import ENVIRONMENTS, check_device, probe
+from replicate.commands.checks.device import ENVIRONMENTS, check_device, lock_for, probe
 from replicate.commands.checks.room import check_cache, check_disk
 from replicate.commands.checks.sources import check_data, check_unlabelled, check_weights
 from replicate.commands.flags import add_json, add_profile
@@ -44,11 +44,12 @@ def doctor(profile: Profile) -> list[Check]:
     """Every check of the profile; it can run where all are ok. Takes seconds: Paddle is asked in another process."""
     installed = installed_packages()
     models = models_of(load_tables(), profile)
+    found = probe(profile.device)
     return [
         check_python(sys.version_info[:3]),
-        check_packages(installed, profile.device),
+        check_packages(installed, lock_for(profile.device, found)),
         check_cpu(),
-        check_device(profile.device, probe(profile.device)),
+        check_device(profile.device, found),
         check_cache(models),
         check_disk(profile),
         *map(check_weights, models or (None,)),
@@ -129,18 +130,18 @@ def read_lock(path: Path) -> dict[str, str]:
     return pins
 
 
-def check_packages(installed: Mapping[str, str], device: str, locks: Path = LOCKS) -> Check:
-    """Every locked package is installed in its locked version; the installed Paddle says which lock."""
+def check_packages(installed: Mapping[str, str], lock: str, locks: Path = LOCKS) -> Check:
+    """Every package is installed in the locked version; an installed Paddle says which lock, else it is `lock`."""
     builds = [build for name, build in _BUILDS.items() if name in installed]
-    build = builds[0] if len(builds) == 1 else device
+    build = builds[0] if len(builds) == 1 else lock
     if any(installed[name].startswith("3.") for name in _BUILDS if name in installed):
-        build = _OF_PADDLE_3[build]
+        build = _OF_PADDLE_3.get(build, build)
     mend = f"tox run -r -e {ENVIRONMENTS[build]} --notest"
     if len(builds) > 1:
         return Check("packages", False, "both Paddle builds are installed, and they fill the same folder", mend)
-    lock = locks / f"{build}.txt"
+    path = locks / f"{build}.txt"
     try:
-        pins = {**read_lock(lock), **_APART.get(build, {})}
+        pins = {**read_lock(path), **_APART.get(build, {})}
     except UserError as error:
         return Check("packages", False, str(error), "install from a checkout that has requirements/")
     wrong = [
@@ -150,8 +151,8 @@ def check_packages(installed: Mapping[str, str], device: str, locks: Path = LOCK
     ]
     if wrong:
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        return Check("packages", False, f"{lock.name} wants {', '.join(wrong[:SHOWN])}{more}", mend)
-    return Check("packages", True, f"all {len(pins)} as in {lock.name}")
+        return Check("packages", False, f"{path.name} wants {', '.join(wrong[:SHOWN])}{more}", mend)
+    return Check("packages", True, f"all {len(pins)} as in {path.name}")
 
 
 def _release(version: str) -> str:

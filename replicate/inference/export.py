@@ -166,7 +166,8 @@ def _save_static(network: Any, folder: Path) -> None:
     net = _static_net(network)
     net.eval()
     spec = [paddle.static.InputSpec([None, None], "int64", "input_ids")]
-    paddle.jit.save(paddle.jit.to_static(net, input_spec=spec, full_graph=True), str(folder / "model"))
+    with upstream.saved_once():
+        paddle.jit.save(paddle.jit.to_static(net, input_spec=spec, full_graph=True), str(folder / "model"))
 
 
 def _save_onnx(static: Path, path: Path, int8: bool, scratch: Path, pad_id: int) -> None:

@@ -38,7 +38,8 @@ def set_device(device: str) -> None:
 
     if device.startswith("gpu") and not paddle.is_compiled_with_cuda():
         raise UserError(
-            f"device {device!r}: this Paddle has no CUDA support", hint="use --device cpu or `tox -e replicate`"
+            f"device {device!r}: this Paddle has no CUDA support",
+            hint="use --device cpu; `replicate doctor --profile paper` says which environment this machine's GPU needs",
         )
     if device.startswith("gpu") and paddle.device.cuda.device_count() == 0:
         raise UserError(

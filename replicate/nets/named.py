@@ -81,6 +81,13 @@ class Named:
         return f"remove it, and PaddleNLP fetches it again, or copy {self.folder} from a machine that has it"
 
     @property
+    def rename(self) -> str:
+        """What to rename, where a file lies there as a browser or another hub calls it; empty where none does."""
+        others = {self.weights: Path(_PLACES[self.name][0]).name, self.vocabulary: "vocab.txt"}
+        found = [path for path in self.missing if (self.folder / others[path]).is_file()]
+        return " and ".join(f"rename {others[path]} to {path.name}" for path in found)
+
+    @property
     def instead(self) -> str:
         """In words, what the cache's folder holds besides: a file may lie there under another name."""
         try:
@@ -112,12 +119,13 @@ def fetch_named(one: Named) -> None:
         if path.is_file():
             continue
         try:
-            resolve_file_path(one.name, [address])
+            # Where it keeps models it knows from when it was imported, and the variable may be another one since.
+            resolve_file_path(one.name, [address], cache_dir=str(one.folder.parent))
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"no {path.name}{one.instead}, and PaddleNLP could not fetch it ({type(error).__name__})",
                 path=one.folder,
-                hint=f"check the network, or copy the folder from a machine that has it ({address})",
+                hint=one.rename or f"check the network, or copy the folder from a machine that has it ({address})",
             ) from error
 
 

@@ -182,5 +182,7 @@ def read_pdparams(path: Path, hint: str) -> dict[str, NDArray[Any]]:
     except Exception as error:  # whatever a pickle of random bytes dies of
         size = path.stat().st_size
         what = f"{size} bytes that begin with {start!r}" if size else "an empty file"
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        # Python's own unpickler dies of a step that it doesn't know with the step's number.
+        told = "no pickle" if isinstance(error, KeyError) else str(error)
+        reason = (told.splitlines() or [type(error).__name__])[0]
         raise UserError(f"no weights of Paddle's, or damaged: {what} ({reason})", path=path, hint=hint) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import gc
 import importlib
 import io
 import os
@@ -85,10 +87,49 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-def give_memory_back() -> None:
-    """Gives freed memory back to the kernel, which otherwise stays with the process: nets of gigabytes were closed."""
+def give_memory_back(above: int = 0) -> None:
+    """Frees nets that are done with, and gives the kernel their memory, which otherwise stays with the process.
+
+    A net holds itself in circles, which Python looks for by their number: a few may be gigabytes.
+
+    Args:
+        above: bytes that the process must hold, or it isn't worth the time.
+    """
+    if _resident() < above:
+        return
+    gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _resident() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return sys.maxsize
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextlib.contextmanager
+def saved_once() -> Iterator[None]:
+    """Frees what `paddle.jit.save` of Paddle 2.6 keeps of each net: a scope that holds all weights.
+
+    Scopes are in a pool until the process ends, or until they are taken out of it.
+    """
+    core: Any = importlib.import_module("paddle.base.core")
+    make, made = core.Scope, []
+
+    def noted() -> Any:
+        made.append(make())
+        return made[-1]
+
+    core.Scope = noted
+    try:
+        yield
+    finally:
+        core.Scope = make
+        for scope in made:
+            scope._remove_from_pool()
 
 
 def give_threads_back() -> None:
@@ -105,6 +146,7 @@ def quiet() -> None:
     # Paddle tells stderr that more than one thread is unwise, which is about data parallel training.
     with contextlib.redirect_stderr(io.StringIO()):
         importlib.import_module("paddle")
+    _mend_matmul()
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
     if "paddlenlp" not in sys.modules:
@@ -125,6 +167,32 @@ def _take_signals_back() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             if (handler := signal.getsignal(number)) is not None:
                 signal.signal(number, handler)
+
+
+@functools.cache
+def _mend_matmul() -> None:
+    """Lets `matmul` write graphs of the old kind again: since 3.2 it knows dynamic nets and graphs of the new one only.
+
+    Other operators of ERNIE still write both.
+    """
+    paddle: Any = importlib.import_module("paddle")
+    transformer: Any = importlib.import_module("paddle.nn.layer.transformer")
+    if tuple(map(int, paddle.__version__.split(".")[:2])) < (3, 2):
+        return
+    compute = paddle.matmul
+
+    def matmul(x: Any, y: Any, transpose_x: bool = False, transpose_y: bool = False, name: str | None = None) -> Any:
+        if paddle.in_dynamic_mode():
+            return compute(x, y, transpose_x, transpose_y)
+        helper = importlib.import_module("paddle.base.layer_helper").LayerHelper("matmul_v2")
+        out = helper.create_variable_for_type_inference(dtype=x.dtype)
+        attributes = {"trans_x": transpose_x, "trans_y": transpose_y}
+        helper.append_op(type="matmul_v2", inputs={"X": x, "Y": y}, outputs={"Out": out}, attrs=attributes)
+        return out
+
+    # Layers of Transformers have it from a module of their own.
+    for module in (paddle, paddle.tensor, transformer.tensor):
+        module.matmul = matmul
 
 
 def make_caches() -> None:
@@ -165,10 +233,16 @@ def lac_predictor(checkpoint: str) -> object:
 
 
 def mend_paddleslim() -> None:
-    """Replaces `SuperLayerNorm.forward`, which unpacks three values where Paddle 2.6 returns one; idempotent."""
+    """Mends two layers of its supernet; idempotent.
+
+    `SuperLayerNorm.forward` unpacks three values where Paddle returns one since 2.6. `__init__` of this layer and of
+    `SuperEmbedding` give their arguments by position, where Paddle has others since 3.2.
+    """
     prepare()
     layers = importlib.import_module("paddleslim.nas.ofa.layers")
     layers.SuperLayerNorm.forward = _super_layer_norm
+    layers.SuperLayerNorm.__init__ = _init_layer_norm
+    layers.SuperEmbedding.__init__ = _init_embedding
 
 
 def _super_layer_norm(self: Any, input: Any) -> Any:
@@ -179,6 +253,31 @@ def _super_layer_norm(self: Any, input: Any) -> Any:
     self.cur_config = {"prune_dim": width}
     weight, bias = (None if given is None else given[:width] for given in (self.weight, self.bias))
     return layer_norm(input, [width], weight, bias, self._epsilon)
+
+
+def _init_layer_norm(
+    self: Any,
+    normalized_shape: Any,
+    epsilon: float = 1e-05,
+    weight_attr: Any = None,
+    bias_attr: Any = None,
+    name: str | None = None,
+) -> None:
+    from paddle.nn import LayerNorm
+
+    LayerNorm.__init__(self, normalized_shape, epsilon, weight_attr=weight_attr, bias_attr=bias_attr, name=name)
+    self.cur_config = None
+
+
+def _init_embedding(
+    self: Any, num_embeddings: int, embedding_dim: int, candidate_config: dict[str, Any], **options: Any
+) -> None:
+    from paddle.nn import Embedding
+
+    Embedding.__init__(self, num_embeddings, embedding_dim, **options)
+    self.candidate_config, self.cur_config = candidate_config, None
+    self.expand_ratio = candidate_config.get("expand_ratio")
+    self.base_output_dim = embedding_dim if self.expand_ratio is None else int(embedding_dim / max(self.expand_ratio))
 
 
 @dataclass

@@ -16,8 +16,8 @@ from replicate.common.progress import Progress
 from replicate.corpus import BUILT_IN, generated, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import UNLABELLED, own_lines, unlabelled_lines
+from replicate.nets import upstream
 from replicate.nets.named import content_of, fetch_named, named
-from replicate.nets.upstream import TF32
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.artefact import Artefact
@@ -33,6 +33,9 @@ from replicate.stages.pretrain import LEAST_LINES
 from replicate.stages.registry import KINDS
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
+
+# A process that holds less has small nets, and more to lose than to gain by looking for them.
+MEMORY = 2 << 30
 
 
 @dataclass
@@ -113,8 +116,8 @@ class Runner:
         """Digests of the data and versions of the packages."""
         digests = {part: value for part, value in self.dataset.digests.items() if part != "unlabelled"}
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
-        if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
-            environment["tf32"] = os.environ[TF32]
+        if self.profile.device.startswith("gpu") and os.environ.get(upstream.TF32, "0") != "0":
+            environment["tf32"] = os.environ[upstream.TF32]
         return Sources(digests, "", environment, self.dataset.digests["unlabelled"], content_of, self.on_article)
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
@@ -192,6 +195,7 @@ class Runner:
                 raise Refused(str(error)) from error
             finally:
                 progress.close()
+                upstream.give_memory_back(above=MEMORY)
             return {**summary, "origin": self.origin(started)}
 
         take(stage, self.measured, self.store, label)

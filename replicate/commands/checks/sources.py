@@ -55,13 +55,16 @@ def check_weights(model: str | None) -> Check:
         told = ", ".join(f"{url}: {words}" for url, (_, words) in statuses.items())
         if all(there for there, _ in statuses.values()):
             return Check("weights", True, f"{lack}; PaddleNLP will fetch {told}")
-        return Check("weights", False, f"{lack}; {told}", f"copy {one.folder} from a machine that has it")
+        fix = one.rename or f"copy {one.folder} from a machine that has it"
+        return Check("weights", False, f"{lack}; {told}", fix)
     found = answer_of(_TRIAL, model)
     if "digest" in found:
         detail = f"{model}: {found['tensors']} tensors, SHA-256 {found['digest'][:16]}…, {found['tokens']} tokens"
         return Check("weights", True, detail)
     fix = one.mend if one else "name a folder that `replicate pretrain` wrote"
-    return Check("weights", False, found.get("fault") or f"{model} can't be loaded: {found.get('error')}", fix)
+    fault = found.get("fault") or f"{model} can't be loaded: {found.get('error')}"
+    # What mends it has a line of its own.
+    return Check("weights", False, fault.removesuffix(fix).rstrip("; "), fix)
 
 
 def check_data(name: str) -> Check:

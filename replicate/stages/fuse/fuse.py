@@ -22,7 +22,7 @@ from replicate.nets.folder import digest_of, save_model, weights_of
 from replicate.nets.logits import network_logits, probabilities
 from replicate.nets.tokens import encode
 from replicate.scores.evaluation import evaluate
-from replicate.scores.fusion import disagreement, fit_weights, mean, vote
+from replicate.scores.fusion import disagreement, fit_weights, mean, most_votes, vote
 from replicate.stages.fuse.options import WEIGHED, FuseOptions
 from replicate.stages.kind import Inputs
 from replicate.stages.sets import held_out
@@ -150,7 +150,26 @@ def _facts(options: FuseOptions, told: Sequence[NDArray[np.float64]], dataset: D
     predicted = np.stack([one.argmax(axis=1) for one in told])
     right = (predicted == np.asarray(dataset.dev.labels)).mean(axis=1)
     apart = disagreement(predicted) if len(told) > 1 else 0.0
-    return {"how": options.how, "members": len(told), "member_accuracy": right.tolist(), "disagreement": apart}
+    return {
+        "how": options.how,
+        "members": len(told),
+        "member_accuracy": right.tolist(),
+        "disagreement": apart,
+        "votes": _votes(told, predicted, dataset),
+    }
+
+
+def _votes(
+    told: Sequence[NDArray[np.float64]], predicted: NDArray[np.int64], dataset: Dataset
+) -> dict[str, dict[str, int]]:
+    """By how many members stand together: dev texts, and those where these are right."""
+    together = most_votes(predicted, len(dataset.labels))
+    right = vote(told).argmax(axis=1) == np.asarray(dataset.dev.labels)
+    return {
+        str(number): {"texts": int(here.sum()), "right": int((here & right).sum())}
+        for number in range(1, len(told) + 1)
+        if (here := together == number).any()
+    }
 
 
 def _scores_alone(

@@ -36,7 +36,7 @@ STAGES = {
     "svm",
     "report",
 }
-# Every finetuned, pruned, distilled and fused net of a store as both kinds of graph; prints the digests that each export has.
+# Every net of a store, fused ones too, as both kinds of graph; prints the digests that each export has.
 EXPORT = """
 import json, sys
 from pathlib import Path

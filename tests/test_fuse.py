@@ -336,6 +336,8 @@ def test_the_command_fuses_ones_own_models(
         ("{0} {1} --max_seq_length 4000", "max_seq_length is 4000"),
         ("{0} {half} --how soup", "of one shape"),
         ("{0} {none}", "no such model folder"),
+        ("{0} {labels}", "its labels are not those of"),
+        ("{0} {tokens}", "its tokenizer is not that of"),
         ("{0} {1} --how median", "invalid choice"),
     ],
 )
@@ -350,6 +352,12 @@ def test_the_command_refuses_in_one_line(
 ) -> None:
     """Exit code 2, and nothing is written."""
     places = {"held": held / "held.txt", "half": pruned.folder, "none": tmp_path / "none"}
+    for name, old, files in (("labels", "其他", ("label.txt", "config.json")), ("tokens", "胃", ("vocab.txt",))):
+        places[name] = shutil.copytree(fellows[1], tmp_path / name)
+        for path in (places[name] / file for file in files):
+            text = path.read_text(encoding="utf-8")
+            assert old in text
+            path.write_text(text.replace(old, "龘"), encoding="utf-8")
     line = [word.format(*fellows, **places) for word in words.split()]
     try:
         code = main(["fuse", *line, "--save_dir", str(tmp_path / "out")])

@@ -165,7 +165,7 @@ def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> No
     assert line(blocks, difference="student minus mean").cells["word"] == "no difference"
     assert line(blocks, claim="Three are better than one.").cells["does it hold?"] == "yes (unplanned)"
     assert "that gains most over its members: mean, +0.0650 for the cost of 3 nets" in words(blocks)
-    one = line(blocks, row="one", **{"made by": "one of them of 3"})
+    one = line(blocks, row="one", **{"made by": "one of 3"})
     assert (one.cells["over its members"], one.cells["times as fast"]) == ("", "")
 
 
@@ -197,7 +197,7 @@ def test_gain_against_disagreement(tables: dict[str, ResultsTable]) -> None:
     # 0.2 ± 4.303 × 0.1 / √3.
     assert one.slope.interval == pytest.approx((0.2 - 0.2484, 0.2 + 0.2484), abs=1e-3)
     blocks = section(tables, records)
-    assert "Undecided: for each 0.1 of disagreement more, a mean gains +0.0200 more" in words(blocks)
+    assert "Undecided: for each 0.1 of disagreement more, the gain changes by +0.0200 " in words(blocks)
     (picture,) = pictures(blocks)
     assert picture.path == "docs/figures/fusion-study-small.svg"
     assert all(f">{name}<" in picture.svg() for name in ("mean", "other-mean", "third-mean"))

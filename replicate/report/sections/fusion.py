@@ -32,7 +32,7 @@ _HOWS: Mapping[str, str] = {
     "stack": "mean with fitted weights",
     "soup": "mean of the weights",
     "greedy": "mean of the weights of some",
-    "first": "one of them",
+    "first": "one",
 }
 
 
@@ -198,7 +198,7 @@ def _slope(found: FusedTable) -> str:
     lead = "**Yes**" if ends[0] > 0 else "**No, it shrinks**" if ends[1] < 0 else "**Undecided**"
     rows = ", ".join(f"`{row}`" for row in slope.rows)
     return (
-        f"{lead}: for each 0.1 of disagreement more, a mean gains {number(mean / 10, '+.4f')} more "
+        f"{lead}: for each 0.1 of disagreement more, the gain changes by {number(mean / 10, '+.4f')} "
         f"({interval((ends[0] / 10, ends[1] / 10))}; the slope over {rows} within a seed, of "
         f"{plural(len(slope.by_seed), 'seed')}). No plan and no study has this comparison: its interval of "
         f"{100 * found.level:g} % stands alone, so it is an idea and no decision."

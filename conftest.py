@@ -23,6 +23,7 @@ from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.findings.rounds import Study, narrowed, studies_of
 from replicate.runs.accept import Decision
+from replicate.runs.ask import seeds_of as asked_seeds
 from replicate.runs.ask import selected
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
@@ -239,8 +240,7 @@ def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
         studies = _asked(request.session.items, studies_of(bench.session.tables, profile))
         bench.follow(studies, pytestconfig.getoption("--max-seeds"), processes)
     else:
-        names = _rows_of(request.session.items)
-        run_ahead({seed: names for seed in profile.seeds}, profile, processes)
+        run_ahead(_by_seed(_rows_of(request.session.items), bench.session), profile, processes)
     yield bench
     bench.finish(pytestconfig.getoption("--accept"), pytestconfig.getoption("--accept-changed"))
 
@@ -251,6 +251,16 @@ def _added(tables: Mapping[str, ResultsTable], profile: Profile) -> Iterator[tup
         for claim, _ in planned_claims(study.table):
             if claim.id in study.names:
                 yield study.table, claim
+
+
+def _by_seed(names: Sequence[str], session: Session) -> dict[int, list[str]]:
+    """The rows that each seed of the profile is run with, by their full ids."""
+    found: dict[int, list[str]] = {seed: [] for seed in session.profile.seeds}
+    for name in names:
+        table, _, row = name.partition("/")
+        for seed in asked_seeds(session.tables[table], row, session.profile):
+            found[seed].append(name)
+    return found
 
 
 def _rows_of(items: Sequence[pytest.Item]) -> list[str]:

@@ -50,6 +50,16 @@ def finetuned(dataset: Dataset, pretrained: Made, tmp_path_factory: pytest.TempP
     )
 
 
+@pytest.fixture(scope="session")
+def fellows(dataset: Dataset, pretrained: Made, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """Three fine-tuned model folders of one pretrained net, seeds 1 to 3, which label some texts differently."""
+    root = tmp_path_factory.mktemp("fellows")
+    return tuple(
+        run_finetune(dataset, pretrained.folder, root / str(seed), seed, epochs=3, batch_size=8).folder
+        for seed in (1, 2, 3)
+    )
+
+
 @pytest.fixture(scope="session", params=["1/2", "2/3"])
 def pruned(
     request: pytest.FixtureRequest, dataset: Dataset, finetuned: Made, tmp_path_factory: pytest.TempPathFactory

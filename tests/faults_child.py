@@ -35,6 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "finetune": {"learning_rate": 3e-3, "batch_size": 16, "epochs": 3, "max_seq_length": 48, "batching": "length"},
     "prune": {"learning_rate": 1e-3, "batch_size": 32, "epochs": 1, "max_seq_length": 48},
     "distill": {"copies": 1, "unlabelled": 0.5, "batch_size": 32, "epochs": 2, "max_seq_length": 48},
+    "fuse": {"max_seq_length": 48},
 }
 # Of a row that trains on some of the lines: the data are few.
 SAMPLE = 100

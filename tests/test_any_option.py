@@ -71,6 +71,7 @@ BASES: Mapping[str, Sequence[str]] = {
         "--teacher {model} --student bow --dataset_dir {data} --copies 0 --unlabelled_per_text 0 --epochs 1 "
         "--max_seq_length 16 --output_dir new"
     ],
+    "fuse": ["{model} {fellow} --max_seq_length 16 --save_dir new"],
     "predict": ["{model}"],
     "evaluate": ["{model} {data}/dev.txt"],
     "export": ["{model} new --format onnx"],
@@ -225,20 +226,22 @@ def line_of(command: str, base: str, option: argparse.Action, value: str, names:
 
 
 @pytest.fixture(scope="module")
-def named(finetuned: Made, pretrained: Made, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+def named(
+    finetuned: Made, pretrained: Made, fellows: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Path]:
     """What the lines name: data of 40 lines, tiny nets, a profile, a file and a folder of no use."""
     root = tmp_path_factory.mktemp("any option") / "地"
     root.mkdir()
     write_dataset(generate(examples_train=24, examples_dev=11, unlabelled=12), root / "data")
-    for name, made in (("model", finetuned), ("masked", pretrained)):
-        shutil.copytree(made.folder, root / name)
+    for name, folder in (("model", finetuned.folder), ("masked", pretrained.folder), ("fellow", fellows[0])):
+        shutil.copytree(folder, root / name)
     (root / "tiny.toml").write_text(PROFILE, encoding="utf-8")
     (root / "file").write_text("胃疼怎么办\n", encoding="utf-8")
     (root / "folder").mkdir()
     (root / "folder" / "kept").touch()
     (root / "work").mkdir()
     return {
-        **{name: root / name for name in ("data", "model", "masked", "file", "folder", "work")},
+        **{name: root / name for name in ("data", "model", "masked", "fellow", "file", "folder", "work")},
         "profile": root / "tiny.toml",
     }
 

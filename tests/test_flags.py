@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from replicate.commands import augment, distill, finetune, pretrain, prune
+from replicate.commands import augment, distill, finetune, fuse, pretrain, prune
 from replicate.commands.flags import Flag, Offer, Switch, add_options, options_in, said_of, settings_in
 from replicate.commands.main import COMMANDS, build_parser, main
 from replicate.common.errors import UserError
@@ -27,6 +27,7 @@ OFFERS: Mapping[str, Offer[Any]] = {
     "prune": prune.OFFER,
     "distill": distill.OFFER,
     "augment": augment.OFFER,
+    "fuse": fuse.OFFER,
 }
 COMMANDS_FOLDER = Path(prune.__file__).parent
 

@@ -24,6 +24,8 @@ from replicate.inference.runtime import open_runtime
 from replicate.inference.wire import Decoder, one, shown, signed
 from replicate.nets.classifier import load_classifier
 from replicate.nets.device import seed_everything
+from replicate.nets.ensemble_net import JOINS
+from replicate.nets.ensembles import build_ensemble
 from replicate.nets.folder import save_model, weights_of
 from replicate.nets.student_net import StudentConfig, shape_of, student_class
 from replicate.timing.random_net import random_model
@@ -60,7 +62,10 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         seed_everything(1)
         config = StudentConfig(student, shape_of(student, shape), 60, len(LABELS), 0, 128)
         save_model(student_class()(config), tokenizer, root / name, LABELS)
-    for name in (*ERNIES, *STUDENTS):
+    for how in JOINS:
+        made = build_ensemble({name: load_classifier(root / name) for name in ("gelu", "bilstm")}, how)
+        save_model(made.network, made.tokenizer, root / how, LABELS)
+    for name in (*ERNIES, *STUDENTS, *JOINS):
         for kind in ("paddle", "onnx"):
             for int8 in (False, True)[: 2 if name in ("gelu", "pruned") else 1]:
                 label = f"{name}-{kind}{'-int8' if int8 else ''}"

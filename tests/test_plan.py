@@ -51,7 +51,7 @@ def test_every_row_plans(name: str) -> None:
     assert len(rows) >= 5
     for table, row in rows:
         chain = list(plan(table, row, profile, profile.seeds[0], SOURCES).chain())
-        assert chain[-1].name in ("finetune", "prune", "distill", "svm")
+        assert chain[-1].name in ("finetune", "prune", "distill", "fuse", "svm")
         assert len({stage.key for stage in chain}) == len(chain)
         for stage in chain:
             assert re.fullmatch(r"[0-9a-f]{32}", stage.key)

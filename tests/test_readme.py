@@ -219,14 +219,14 @@ def test_both_languages_have_the_same_commands() -> None:
 
 
 def test_example_row_loads(tmp_path: Path) -> None:
-    """The example of a row can be appended to the article's table as it stands."""
-    table = EXPECTED / "ernie3_kuake_qic.toml"
-    (block,) = blocks(DOCS / "rows-and-tables.md", "toml")
-    path = tmp_path / table.name
-    path.write_text(f"{table.read_text(encoding='utf-8')}\n{block}", encoding="utf-8")
-    before, after = load_table(table), load_table(path)
-    assert after.rows[:-1] == before.rows
-    assert [step.stage for step in after.chain(after.rows[-1].id)] == ["augment", "finetune", "prune"]
+    """The examples of rows can be appended to the article's table as they stand."""
+    table, stages = EXPECTED / "ernie3_kuake_qic.toml", ["augment", "finetune", "prune"]
+    path, before = tmp_path / table.name, load_table(table)
+    for block, more in zip(blocks(DOCS / "rows-and-tables.md", "toml"), ([], ["fuse"]), strict=True):
+        path.write_text(f"{table.read_text(encoding='utf-8')}\n{block}", encoding="utf-8")
+        after = load_table(path)
+        assert after.rows[:-1] == before.rows
+        assert [step.stage for step in after.chain(after.rows[-1].id)] == [*stages, *more]
 
 
 @pytest.mark.parametrize("page", [README, CHINESE], ids=named)

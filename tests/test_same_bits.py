@@ -20,17 +20,32 @@ ROWS = (
     "compression/native-1-2",
     "distillation/bilstm-distilled",
     "augmentation/lines-500-duplicate",
+    "fusion/base-soup",
+    "fusion/stack",
 )
-STAGES = {"pretrain", "sample", "duplicate", "augment", "finetune", "prune", "distill", "svm", "report"}
-# Every finetuned, pruned and distilled net of a store as both kinds of graph; prints the digests that each export has.
+STAGES = {
+    "pretrain",
+    "sample",
+    "duplicate",
+    "augment",
+    "holdout",
+    "finetune",
+    "prune",
+    "distill",
+    "fuse",
+    "svm",
+    "report",
+}
+# Every net of a store, fused ones too, as both kinds of graph; prints the digests that each export has.
 EXPORT = """
 import json, sys
 from pathlib import Path
 from replicate.inference.export import export
 store, out = map(Path, sys.argv[1:])
 found = {}
-for stage in ("finetune", "prune", "distill"):
-    for model in sorted((store / stage).iterdir()):
+for stage in ("finetune", "prune", "distill", "fuse"):
+    # A mixture with the SVM is no net.
+    for model in sorted(one.parent for one in (store / stage).glob("*/config.json")):
         for kind in ("paddle", "onnx"):
             made = export(model, out / f"{model.name}-{kind}", kind)
             found[f"{stage}/{model.name}/{kind}"] = [made.weights, made.files]
@@ -51,5 +66,5 @@ def test_two_processes_give_the_same_bits(data_folder: Path, tmp_path: Path) -> 
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found.append((contents(work), json.loads(done.stdout.splitlines()[-1])))
-    assert len(found[0][1]) == 12
+    assert len(found[0][1]) == 22
     assert found[0] == found[1]

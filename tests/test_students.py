@@ -109,7 +109,7 @@ def test_int8_is_for_an_ernie(finetuned: Made, tmp_path: Path) -> None:
     """A student's graph in 8 bits is refused in words, not left as it is."""
     student = student_of("cnn", finetuned.folder)
     save_model(student.network, student.tokenizer, tmp_path / "student", student.labels)
-    with pytest.raises(UserError, match="int8 is for an ERNIE"):
+    with pytest.raises(UserError, match="int8 is for a single ERNIE"):
         export(tmp_path / "student", tmp_path / "out", "onnx", int8=True)
 
 

@@ -34,7 +34,7 @@ def out_of_fold(
         tell: told how many of `FOLDS` rounds are done.
     """
     found = np.full((len(texts), classes), 1 / classes, dtype=np.float32)
-    folds = _folds(labels, groups)
+    folds = folds_of(labels, groups)
     for fold in range(FOLDS):
         inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if len(inside) and len(outside):
@@ -78,7 +78,7 @@ def _softmax(margins: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return softmax(np.stack([np.zeros_like(margins), margins], axis=1) if margins.ndim == 1 else margins)
 
 
-def _folds(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def folds_of(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """A fold for each text: the same for equal texts, and as many of each label as the groups allow."""
     first = np.unique(groups, return_index=True)[1]
     order = np.random.default_rng(0).permutation(len(first))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 from replicate.commands.flags import Flag, Offer, add_options, add_training, options_in
@@ -32,7 +33,8 @@ OFFER = Offer(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate distill`."""
     add = parser.add_argument
-    add("--teacher", required=True, metavar="DIR", help="model folder of a fine-tuned classifier")
+    what = "model folder of a fine-tuned classifier; of several the mean of their probabilities teaches"
+    add("--teacher", required=True, nargs="+", metavar="DIR", help=what)
     add("--output_dir", type=Path, required=True, metavar="DIR", help="where the student is written")
     add("--unlabelled", type=Path, metavar="FILE", help="more unlabelled texts, one a line, beside data.txt")
     add_options(parser, OFFER)
@@ -43,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """`replicate distill`."""
     from replicate.nets.classifier import load_classifier
     from replicate.nets.device import set_device
+    from replicate.nets.ensembles import build_ensemble
 
     settings = options_in(args, OFFER)
     dataset = dataset_of(args.dataset_dir)
@@ -51,10 +54,18 @@ def run(args: argparse.Namespace) -> int:
         there = spare_texts(unlabelled, dataset.train, dataset.dev.texts)
         check_enough(round(settings.unlabelled * len(dataset.train)), len(there))
     set_device(args.device)
-    with leased(args.teacher), resumable_folder(args.output_dir) as folder, divergence():
-        teacher = load_classifier(args.teacher)
-        if teacher.labels != dataset.labels:
-            raise UserError("the teacher has other labels than the data", path=args.teacher)
+    if len({Path(path).resolve() for path in args.teacher}) < len(args.teacher):
+        raise UserError("a teacher is named twice", hint="name each once")
+    with ExitStack() as stack:
+        for path in args.teacher:
+            stack.enter_context(leased(path))
+        folder = stack.enter_context(resumable_folder(args.output_dir))
+        stack.enter_context(divergence())
+        teachers = {path: load_classifier(path) for path in args.teacher}
+        for path, one in teachers.items():
+            if one.labels != dataset.labels:
+                raise UserError("the teacher has other labels than the data", path=path)
+        teacher = build_ensemble(teachers, "mean") if len(teachers) > 1 else teachers[args.teacher[0]]
         progress = Progress("distill", every=args.logging_steps)
         summary = distill(
             teacher, dataset.train, dataset.dev, lambda: unlabelled, settings, args.seed, folder, progress

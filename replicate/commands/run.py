@@ -27,6 +27,7 @@ from replicate.corpus.checkup import told
 from replicate.findings.own_data import OwnAudit, own_checkup
 from replicate.records.run import Record, place_of
 from replicate.runs.ask import Ask, selected
+from replicate.runs.ask import seeds_of as seeds_asked
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
@@ -114,7 +115,10 @@ def run(args: argparse.Namespace) -> int:
     if args.positive is not None and args.positive not in (labels := runner.dataset.labels):
         raise UserError(f"positive is {args.positive!r}", hint=f"the labels: {', '.join(labels)}")
     if args.dry_run:
-        plans = [(table, row, [runner.last(table, row, seed) for seed in profile.seeds]) for table, row in rows]
+        plans = [
+            (table, row, {seed: runner.last(table, row, seed) for seed in seeds_asked(table, row, profile)})
+            for table, row in rows
+        ]
         if args.json:
             _tell(as_values(runner, plans), True)
         else:
@@ -125,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
 
     audit = told_audit(runner)
     session = Session(runner, tables)
-    asks = [Ask(table, row, seed) for table, row in rows for seed in profile.seeds]
+    asks = [Ask(table, row, seed) for table, row in rows for seed in seeds_asked(table, row, profile)]
     run_ahead(
         {seed: [ask.full_id for ask in asks if ask.seed == seed] for seed in profile.seeds},
         profile,

@@ -16,7 +16,7 @@ from replicate.runs.tree import dot, settings_told, tree
 from replicate.scores.metrics import scores
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile, profile_ids
-from replicate.tables.table import ResultsTable, Row
+from replicate.tables.table import MEMBER, ResultsTable, Row
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`replicate show`: one row, or those of several tables that have one name."""
-    found = [(t, r) for t in load_tables().values() for r in t.rows if args.row in (r.id, r.full_id)]
+    found = [(t, r) for t in load_tables().values() for r in t.rows if args.row in _names(r)]
     if not found:
         raise UserError(f"no row {args.row!r}", hint="`replicate list` names them")
     if args.dot:
@@ -70,10 +70,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _names(row: Row) -> tuple[str, ...]:
+    """What a row is called; a member, which is called as the row whose nets it has, by its table too."""
+    return (row.full_id,) if row.role == MEMBER else (row.id, row.full_id)
+
+
 def _profile(row: Row, name: str | None) -> Profile:
     """The profile of that name, or the first that runs the row, the article's own before the others."""
     profiles = [load_profile(one) for one in ([name] if name else profile_ids())]
-    running = [one for one in profiles if name or (row.table in one.tables and row.runs_under(one.id))]
+    running = [one for one in profiles if name or (row.table in one.tables and row.planned_under(one.id))]
     if not row.recipe or not running:
         raise UserError(f"row {row.full_id} is not run", hint=row.not_run)
     return min(running, key=lambda one: not one.comparable)

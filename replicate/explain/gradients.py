@@ -18,6 +18,7 @@ from replicate.explain.pieces import Pieces
 from replicate.inference.exported import MANIFEST
 from replicate.nets.classifier import load_classifier
 from replicate.nets.device import set_device
+from replicate.nets.ensemble_net import EnsembleConfig
 from replicate.nets.folder import WEIGHTS
 
 # Points between the baseline and the text; the sum then misses what it should be by some 2 % (median).
@@ -44,6 +45,9 @@ class Gradients:
         from paddle import nn
 
         classifier = load_classifier(folder)
+        if isinstance(classifier.network.config, EnsembleConfig):
+            hint = "use --method occlusion, or name one of its members"
+            raise UserError("an ensemble has no word embeddings of its own", path=folder, hint=hint)
         self._network, self._integrated = classifier.network, integrated
         self._network.eval()
         for layer in self._network.sublayers():

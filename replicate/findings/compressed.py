@@ -111,7 +111,7 @@ class Compressed:
 def compressed_rows(evidence: Evidence, compared: Compared, profile: Profile) -> tuple[Compressed, ...]:
     """Every row of the table that the profile runs and that ends in a smaller net, compared with its parent."""
     table = compared.table
-    chosen = [row for row in table.rows if row.runs_under(profile.id) and table.chain(row.id)[-1].stage in KINDS]
+    chosen = [row for row in table.rows if row.runs_under(profile.id) and _made_smaller(table, row)]
     if not chosen:
         return ()
     results = [compared.results[row.id] for row in chosen]
@@ -139,6 +139,12 @@ def compressed_rows(evidence: Evidence, compared: Compared, profile: Profile) ->
             )
         )
     return tuple(found)
+
+
+def _made_smaller(table: ResultsTable, row: Row) -> bool:
+    """Whether a row ends in a smaller net of one other; students of an ensemble are told with the ensembles."""
+    stages = [step.stage for step in table.chain(row.id)]
+    return stages[-1] in KINDS and "fuse" not in stages
 
 
 def parameters(result: RowResult) -> int | None:

@@ -14,6 +14,7 @@ from replicate.findings.compared import AllCompared, Compared, compare_table
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.decided import decided
 from replicate.findings.evidence import Evidence
+from replicate.findings.fusion import FusionFinding, compute_fusion
 from replicate.findings.inference import InferenceFinding, compute_inference
 from replicate.findings.leak import Pruned, pruned_rows
 from replicate.findings.method import Method, compute_method
@@ -32,6 +33,7 @@ class Findings:
         published: the published tables, the main one first.
         apart: profiles whose figures are compared with nothing published, those on the main table's data first.
         compression: what smaller nets cost and buy.
+        fusion: what ensembles buy.
         inference: what pruning buys at inference.
         augmentation: whether augmentation helps.
         advice: what that says to do.
@@ -42,6 +44,7 @@ class Findings:
     published: tuple[Published, ...]
     apart: tuple[Apart, ...]
     compression: CompressionFinding
+    fusion: FusionFinding
     inference: InferenceFinding
     augmentation: AugmentationFinding
     advice: Advice
@@ -93,6 +96,7 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
         published=published,
         apart=apart,
         compression=compression,
+        fusion=compute_fusion(evidence, compared),
         inference=inference,
         augmentation=augmentation,
         advice=advice,

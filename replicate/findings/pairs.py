@@ -26,9 +26,17 @@ def pairs_of(table: ResultsTable, profile: Profile) -> tuple[Pair, ...]:
 
 
 def related_rows(table: ResultsTable) -> list[tuple[str, str]]:
-    """Every row with its parent, with the row that it says it is compared with, and the rows of each claim."""
-    of_rows = [(row.id, other) for row in table.rows for other in (row.parent, row.against) if other]
+    """Every row with its parent, with the row that it says it is compared with, and the rows of each claim.
+
+    A row that takes several seeds of its parent has other nets with each seed than the parent has.
+    """
+    of_rows = [(row.id, other) for row in table.rows for other in (compared_parent(row), row.against) if other]
     return list(dict.fromkeys([*of_rows, *((claim.row, claim.against) for claim in table.claims)]))
+
+
+def compared_parent(row: Row) -> str | None:
+    """The row's parent, where seed stands beside seed."""
+    return row.parent if row.members == 1 else None
 
 
 def share_a_chain(table: ResultsTable, a: str, b: str) -> bool:

@@ -29,6 +29,7 @@ from replicate.inference.runtime import Logits, check_graph, onnx_logits, paddle
 from replicate.nets import batching, upstream
 from replicate.nets.classifier import Classifier, load_classifier
 from replicate.nets.device import set_device
+from replicate.nets.ensemble_net import EnsembleConfig, joined
 from replicate.nets.folder import digest_of, weights_of
 from replicate.nets.logits import BATCH, network_logits
 from replicate.nets.student_net import StudentConfig
@@ -71,10 +72,8 @@ def export(
     # Parameters are named by counters; from zero, or two exports in one process would differ.
     with finished_folder(Path(folder)) as partial, unique_name.guard(), tempfile.TemporaryDirectory() as scratch:
         classifier = load_classifier(checkpoint)
-        if int8 and isinstance(classifier.network.config, StudentConfig):
-            raise UserError(
-                "int8 is for an ERNIE", path=checkpoint, hint="this student has few matrix products to gain by"
-            )
+        if int8 and isinstance(classifier.network.config, StudentConfig | EnsembleConfig):
+            raise UserError("int8 is for a single ERNIE", path=checkpoint, hint="export it without --int8")
         classifier.network.eval()
         probe = _text_probe(classifier, calibration) if int8 and calibration else _random_probe(classifier)
         static = Path(scratch, "static")
@@ -115,12 +114,19 @@ def export(
     return manifest
 
 
-def _static_net(network: Any) -> Any:
-    """The layer whose graph is exported: token ids [batch, length] to logits [batch, classes]."""
+def _static_net(network: Any, prefix: str = "") -> Any:
+    """The layer whose graph is exported: token ids [batch, length] to logits [batch, classes].
+
+    Args:
+        network: the dynamic net.
+        prefix: of the names of what is computed beforehand; the members of an ensemble have one each.
+    """
     import paddle
 
     if isinstance(network.config, StudentConfig):
         return network
+    if isinstance(network.config, EnsembleConfig):
+        return _static_ensemble(network)
     embeddings = network.base_model.embeddings
     # A padding token's row counts as zero, whatever it holds; zero from the start, no operator has to see to that.
     words = embeddings.word_embeddings.weight.numpy().copy()
@@ -140,7 +146,7 @@ def _static_net(network: Any) -> Any:
             for name, value in (("words", words), ("fixed", fixed)):
                 tensor = paddle.to_tensor(value)
                 # Without a name, a counter of the process gives it one.
-                tensor.name = f"embeddings_{name}"
+                tensor.name = f"{prefix}embeddings_{name}"
                 self.register_buffer(name, tensor)
 
         def forward(self, input_ids: Any) -> Any:
@@ -155,6 +161,25 @@ def _static_net(network: Any) -> Any:
             attended = last.norm1(first + last.self_attn(first, hidden, hidden, mask))
             mapped = last.linear2(last.activation(last.linear1(attended)))
             return self.classifier(self.base.pooler(last.norm2(attended + mapped)))
+
+    return Static()
+
+
+def _static_ensemble(network: Any) -> Any:
+    """All members in one graph, each as it would be exported alone, and what joins them."""
+    from paddle import nn
+
+    class Static(nn.Layer):  # type: ignore[misc]  # Paddle is untyped
+        """An ensemble of static members."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.config = network.config
+            members = enumerate(network.members)
+            self.members = nn.LayerList([_static_net(member, f"member_{number}_") for number, member in members])
+
+        def forward(self, input_ids: Any) -> Any:
+            return joined([member(input_ids) for member in self.members], self.config.ensemble, self.config.weights)
 
     return Static()
 

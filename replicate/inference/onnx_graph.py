@@ -18,8 +18,8 @@ OPSET = 17
 # Exactly what the exports of every kind of net hold, in fp32 and in 8 bits.
 OPERATORS = frozenset(
     "Add Cast Concat ConstantOfShape Conv Div DynamicQuantizeLinear Equal Erf Gather GlobalMaxPool LSTM "
-    "LayerNormalization MatMul MatMulInteger Mul Not ReduceSum Relu Reshape Shape Slice Softmax Squeeze Tanh Transpose "
-    "Unsqueeze".split()
+    "LayerNormalization Log MatMul MatMulInteger Mul Not ReduceMax ReduceSum Relu Reshape Shape Slice Softmax Squeeze "
+    "Tanh Transpose Unsqueeze".split()
 )
 # Of the attributes that are words, the values that occur.
 _WORDS = frozenset({b"bidirectional"})

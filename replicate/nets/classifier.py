@@ -18,11 +18,11 @@ from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.limits import MOST_JSON
 from replicate.nets import upstream
-from replicate.nets.configuration import ernie_fields
+from replicate.nets.ensemble_net import EnsembleConfig, ensemble_class
 from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights, read_model_labels
 from replicate.nets.hugging_face import converted, is_hugging_face
 from replicate.nets.named import NAMES, load_named, named
-from replicate.nets.shape import shrink
+from replicate.nets.single import asked_for, head_of, network_of
 from replicate.nets.tokens import MAX_POSITIONS, build_tokenizer, read_tokenizer
 
 
@@ -83,16 +83,8 @@ def load_pretrained(
         UserError: the folder is not a model, or the files of the name can't be had or are another net's.
     """
     upstream.quiet()
-    from paddlenlp.transformers import ErnieConfig, ErnieForSequenceClassification
-
-    from replicate.nets.student_net import StudentConfig, student_class
-
     folder = Path(source)
-    head = (
-        {}
-        if labels is None
-        else {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
-    )
+    head = {} if labels is None else head_of(labels)
     if one := named(source):
         return load_named(kind, one, head, complete)
     if not folder.is_dir():
@@ -109,12 +101,10 @@ def load_pretrained(
         fields = read_json(folder / "config.json")
         if not isinstance(fields, dict):
             raise ValueError("no table of fields")
-        if "student" in fields and labels is not None and kind is ErnieForSequenceClassification:
-            kind, config = student_class(), StudentConfig.from_dict({**fields, "num_labels": len(labels)})
-        elif "student" in fields:
-            raise ValueError(f"a {fields['student']} student, where an ERNIE is needed")
+        if "ensemble" in fields:
+            kind, config = _ensemble(kind, fields, labels, complete)
         else:
-            config = ErnieConfig.from_dict({**ernie_fields(fields), **head})
+            kind, config = asked_for(kind, fields, labels)
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
     if (folder / "vocab.txt").stat().st_size > MOST_JSON:
@@ -160,15 +150,10 @@ def restart(classifier: Classifier) -> Classifier:
     return Classifier(network, classifier.tokenizer, classifier.labels)
 
 
-def network_of(kind: Any, config: Any) -> Any:
-    """A net of PaddleNLP class `kind` with random weights, pruned where its configuration says so."""
-    import paddle
+def _ensemble(kind: Any, fields: Mapping[str, Any], labels: Sequence[str] | None, complete: bool) -> tuple[Any, Any]:
+    """As `asked_for`; an ensemble is taken whole, since neither its members nor a head of it can be trained."""
+    from paddlenlp.transformers import ErnieForSequenceClassification
 
-    network = kind(config)
-    for layer in network.sublayers():
-        # PaddleNLP gives each 1e-12, whatever the configuration says.
-        if isinstance(layer, paddle.nn.LayerNorm):
-            layer._epsilon = getattr(config, "layer_norm_eps", layer._epsilon)
-    if getattr(config, "kept_heads", None):
-        shrink(network)
-    return network
+    if labels is None or not complete or kind is not ErnieForSequenceClassification:
+        raise ValueError("an ensemble, where a single net is needed")
+    return ensemble_class(), EnsembleConfig.from_dict(fields, labels)

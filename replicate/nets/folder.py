@@ -32,7 +32,7 @@ MOST_HEADER = 16 << 20
 
 _LAYER = re.compile(r"encoder\.layers\.(\d+)\.")
 
-WRITERS = "name a folder that finetune, prune, distill or pretrain wrote"
+WRITERS = "name a folder that finetune, prune, distill, fuse or pretrain wrote"
 
 
 def weights_of(network: Any) -> dict[str, np.ndarray]:
@@ -101,15 +101,28 @@ def check_size(folder: Path, config: Any, labels: int | None = None) -> None:
 
     Args:
         folder: with the weights.
-        config: an `ErnieConfig` or a `StudentConfig`.
+        config: an `ErnieConfig`, a `StudentConfig` or an `EnsembleConfig`.
         labels: size of the classifier that the weights must have too.
 
     Raises:
         UserError: the weights are no safetensors file, or are not of these sizes.
     """
+    from replicate.nets.ensemble_net import MEMBER, EnsembleConfig
+
+    header = read_header(folder / WEIGHTS)
+    if not isinstance(config, EnsembleConfig):
+        _check_single(folder, header, config, labels)
+        return
+    for number, (_, single) in enumerate(config.singles()):
+        prefix = f"{MEMBER}{number}."
+        own = {name.removeprefix(prefix): shape for name, shape in header.items() if name.startswith(prefix)}
+        _check_single(folder, own, single, labels)
+
+
+def _check_single(folder: Path, header: Mapping[str, tuple[int, ...]], config: Any, labels: int | None) -> None:
     from replicate.nets.student_net import StudentConfig
 
-    shapes = {bare(name): shape for name, shape in read_header(folder / WEIGHTS).items()}
+    shapes = {bare(name): shape for name, shape in header.items()}
     try:
         hidden = _check_student(shapes, config) if isinstance(config, StudentConfig) else _check_ernie(shapes, config)
     except ValueError as error:

@@ -23,6 +23,20 @@ def seed_at(place: int, net: int, nets: int) -> int:
     return (place - 1) * nets + net + 1
 
 
+def member_seeds(seed: int, members: int, nets: int) -> tuple[int, ...]:
+    """The seeds that an ensemble of so many members takes: other ones for each seed, and all on the seed's own net.
+
+    On one net, seed s takes members (s - 1) + 1 … members s: with three members 1, 2, 3, then 4, 5, 6.
+
+    Raises:
+        UserError: there is no seed before the first.
+    """
+    if seed < 1:
+        raise UserError(f"seed {seed} has no members", hint="ensembles count their seeds from 1")
+    place = (seed - 1) // nets
+    return tuple(seed_at(members * place + number, net_of(seed, nets), nets) for number in range(1, members + 1))
+
+
 def net_names(nets: int) -> tuple[str, ...]:
     """What a plan calls its nets."""
     return tuple(f"net-{net}" for net in range(nets))

@@ -9,6 +9,7 @@ from replicate.findings.augmentation import AugmentationFinding
 from replicate.findings.clean import CleanFinding
 from replicate.findings.compression import CompressionFinding
 from replicate.findings.compute import Findings
+from replicate.findings.fusion import FusionFinding
 from replicate.findings.looked_at import LookedAtFinding
 from replicate.findings.method import Method
 from replicate.findings.own import OwnFindings
@@ -22,6 +23,7 @@ from replicate.report.sections.audit import section_own_audit
 from replicate.report.sections.augmentation import section_augmentation
 from replicate.report.sections.clean import contested_sentence, section_clean
 from replicate.report.sections.compression import section_compression
+from replicate.report.sections.fusion import section_fusion
 from replicate.report.sections.inference import section_inference
 from replicate.report.sections.looked_at import section_looked_at
 from replicate.report.sections.method import section_method
@@ -64,6 +66,7 @@ def project_pages(
                 page("inference", "Inference", "What pruning buys at inference", section_inference(findings.inference)),
                 "how fast every net is in every runtime and precision, machine by machine.",
             ),
+            _fusion(findings.fusion),
             _augmentation(findings.augmentation),
             *_explained(looked_at),
             *_clean(clean),
@@ -107,6 +110,11 @@ def _compression(finding: CompressionFinding) -> Entry:
     blocks = section_compression(finding)
     about = "pruned and distilled nets beside the ones that they were made from: accuracy, size and speed."
     return page("compression", "Compression", "What compression costs and buys", blocks), about
+
+
+def _fusion(finding: FusionFinding) -> Entry:
+    about = "ensembles, soups and students of ensembles beside one net: accuracy, speed, and which answers are sure."
+    return page("fusion", "Fusion", "What fusion buys", section_fusion(finding)), about
 
 
 def _augmentation(finding: AugmentationFinding) -> Entry:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from replicate.common.errors import UserError
+from replicate.records.strata import member_seeds
 from replicate.runs.plan import model_of
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
@@ -28,6 +29,19 @@ class Ask:
     def label(self) -> str:
         """What stands before its progress."""
         return f"{self.row} · seed {self.seed}"
+
+
+def seeds_of(table: ResultsTable, row_id: str, profile: Profile) -> tuple[int, ...]:
+    """The seeds that a profile runs a row with.
+
+    An ensemble of several seeds has its members among the profile's: 18 seeds make 6 ensembles of three. Seeds that
+    somebody names are run as they are.
+    """
+    if profile.seeds_named or all(row.members == 1 for row in table.rows):
+        return profile.seeds
+    members = max(row.members for row in table.lineage(row_id))
+    there = set(profile.seeds)
+    return tuple(seed for seed in profile.seeds if there.issuperset(member_seeds(seed, members, profile.nets)))
 
 
 def selected(

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from replicate.common.errors import UserError
-from replicate.records.strata import net_of
+from replicate.records.strata import member_seeds, net_of
 from replicate.runs.artefact import key_of
 from replicate.stages.kind import Kind, Port
 from replicate.stages.registry import KINDS
@@ -104,6 +104,15 @@ class Stage:
             waiting += [(parent, False) for parent in reversed([*stage.parents()])]
 
 
+def _gives(stage: Stage) -> str:
+    """What a stage gives; of scores no net can be made, only scores."""
+    kind = KINDS[stage.name]
+    members = [one for port in kind.ports if port.many for one in stage.sources.get(port.name, ())]
+    if kind.gives == "net" and any(isinstance(one, Stage) and _gives(one) == "scores" for one in members):
+        return "scores"
+    return kind.gives
+
+
 @dataclass(frozen=True)
 class _Branch:
     """What a row has come to: by what stages give, those that the next stage may take; and the outcome of each parent.
@@ -117,9 +126,11 @@ class _Branch:
     model: str | None = None
 
     def after(self, stage: Stage) -> _Branch:
-        """The branch once a stage has run."""
-        gives = KINDS[stage.name].gives
-        return _Branch({**self.found, gives: (stage,)}, (stage,), self.model)
+        """The branch once a stage has run; after one that takes several parents, nothing of theirs is left over."""
+        several = any(port.many for port in KINDS[stage.name].ports)
+        # Where it gave no net, the next stage must not go on from the profile's own.
+        found = {**_Branch().found, "net": ()} if several else self.found
+        return _Branch({**found, _gives(stage): (stage,)}, (stage,), self.model)
 
 
 @dataclass(frozen=True)
@@ -203,11 +214,17 @@ class Planner:
         row = table.row(row_id)
         if not row.recipe:
             raise UserError(f"row {row.full_id} is not run: {row.not_run}")
+        return self._branch(table, row_id, seed).outcomes[0]
+
+    def _branch(self, table: ResultsTable, row_id: str, seed: int) -> _Branch:
+        """What a row has come to. It recurs once at most: no row with members descends from another one."""
         run = self._runs.setdefault(seed, _Run(self._profile, seed, self._sources))
         branches = self._branches.setdefault((table.id, seed), {})
         for one in table.lineage(row_id, branches):
-            branches[one.id] = _with_recipe(run, one, _joined([branches[parent] for parent in one.parents]))
-        return branches[row_id].outcomes[0]
+            seeds = member_seeds(seed, one.members, self._profile.nets) if one.members > 1 else (seed,)
+            parents = [self._branch(table, parent, at) for parent in one.parents for at in seeds]
+            branches[one.id] = _with_recipe(run, one, _joined(parents))
+        return branches[row_id]
 
 
 def model_of(table: ResultsTable, row_id: str, profile: Profile) -> str | None:
@@ -266,14 +283,14 @@ def _taken(run: _Run, kind: Kind, options: Any, branch: _Branch) -> Mapping[str,
 
 def _at(port: Port, run: _Run, branch: _Branch) -> tuple[Stage | str, ...]:
     if port.many:
-        fitting = tuple(one for one in branch.outcomes if KINDS[one.name].gives in port.takes)
+        fitting = tuple(one for one in branch.outcomes if _gives(one) in port.takes)
         if not fitting or len(fitting) < len(branch.outcomes):
             raise UserError(f"{port.name} takes {' or '.join(port.takes)} of each parent, and not all of them give it")
         return fitting
     found = tuple(one for gives in port.takes for one in branch.found.get(gives, ()))
     if len(found) > 1:
         raise UserError(f"it takes one {port.name}, and what it descends from gives {len(found)}")
-    if not found and "net" in port.takes:
+    if not found and "net" in port.takes and "net" not in branch.found:
         return (run.start(branch.model),)
     if not found:
         raise UserError(f"nothing before it gives its {port.name}")

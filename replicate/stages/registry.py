@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from replicate.stages import augment, finetune, labels, pretrain, sets, svm
 from replicate.stages.distill.options import DISTILL
+from replicate.stages.fuse.options import FUSE
 from replicate.stages.kind import Kind
 from replicate.stages.prune.options import PRUNE
 
@@ -12,6 +13,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         pretrain.KIND,
         sets.SAMPLE,
+        sets.HOLDOUT,
         sets.DUPLICATE,
         labels.MISLABEL,
         labels.RELABEL,
@@ -19,6 +21,7 @@ KINDS: dict[str, Kind] = {
         finetune.KIND,
         PRUNE,
         DISTILL,
+        FUSE,
         svm.KIND,
     )
 }

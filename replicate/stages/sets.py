@@ -1,14 +1,19 @@
-"""Stages that make a training set of another: a random part of it, or plain copies."""
+"""Stages that make a training set of another: a random part of it, all but a part, or plain copies."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from replicate.common.checks import check_not_negative
 from replicate.common.errors import UserError
-from replicate.corpus.formats import Split
+from replicate.corpus.dev_split import dev_indices
+from replicate.corpus.formats import Split, read_split
 from replicate.stages.kind import TRAIN, Inputs, Kind
+
+# Beside a training set: the lines that were taken out of it.
+HELD_OUT = "held.txt"
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,35 @@ class DuplicateOptions:
         check_not_negative(self, "copies")
 
 
+@dataclass(frozen=True)
+class HoldoutOptions:
+    """What is kept from those that train: it is for weighing them afterwards.
+
+    Attributes:
+        share: of each label's lines, about so many.
+    """
+
+    share: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse what leaves nothing (UserError)."""
+        if not 0 < self.share < 1:
+            raise UserError(f"share is {self.share}", hint="it must be above 0 and below 1")
+
+
 SAMPLE = Kind("sample", SampleOptions, "examples", "replicate.stages.sets:sample", (TRAIN,))
 DUPLICATE = Kind("duplicate", DuplicateOptions, "examples", "replicate.stages.sets:duplicate", (TRAIN,))
+
+# All seeds hold the same lines out, so that what descends from several seeds has one set that none of them has seen.
+HOLDOUT = Kind(
+    "holdout",
+    HoldoutOptions,
+    "examples",
+    "replicate.stages.sets:holdout",
+    (TRAIN,),
+    frozen={"share": 0.2},
+    seeded=False,
+)
 
 
 def sample(inputs: Inputs) -> dict[str, Any]:
@@ -53,6 +85,23 @@ def duplicate(inputs: Inputs) -> dict[str, Any]:
     split, times = inputs.split(), 1 + inputs.options.copies
     texts = tuple(text for text in split.texts for _ in range(times))
     return write_train(inputs, Split(texts, tuple(label for label in split.labels for _ in range(times))))
+
+
+def holdout(inputs: Inputs) -> dict[str, Any]:
+    """Write the training set without a share of each label's lines, and these beside it; equal texts stay together."""
+    split = inputs.split()
+    held = dev_indices(split.texts, split.labels, inputs.options.share, inputs.seed)
+    for name, places in ((HELD_OUT, sorted(held)), ("train.txt", [at for at in range(len(split)) if at not in held])):
+        part = Split(tuple(split.texts[at] for at in places), tuple(split.labels[at] for at in places))
+        summary = write_train(inputs, part, name)
+    return {**summary, "held": len(held)}
+
+
+def held_out(inputs: Inputs) -> Split | None:
+    """The lines that `holdout` took out of the training set of this stage; None where it did not."""
+    train = inputs.sources.get("train", ())
+    path = Path(train[0]) / HELD_OUT if train else None
+    return read_split(path, inputs.dataset.labels) if path is not None and path.is_file() else None
 
 
 def write_train(inputs: Inputs, split: Split, name: str = "train.txt") -> dict[str, Any]:

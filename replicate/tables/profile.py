@@ -50,6 +50,7 @@ class Profile:
         unlabelled: text to pretrain on: `generated`, `REPLICATE_UNLABELLED` (a file that this variable names), or a
             file; None where nothing is pretrained.
         options: settings of each stage, by stage.
+        seeds_named: the seeds are those that somebody asks for, not the profile's own.
     """
 
     id: str
@@ -64,6 +65,7 @@ class Profile:
     unlabelled: str | None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     nets: int = 1
+    seeds_named: bool = False
 
     def changed(
         self, *, seeds: tuple[int, ...] | None = None, device: str | None = None, dataset: str | None = None
@@ -80,6 +82,7 @@ class Profile:
         return replace(
             self,
             seeds=seeds or self.seeds,
+            seeds_named=self.seeds_named or bool(seeds),
             device=device or self.device,
             dataset=dataset or self.dataset,
             comparable=self.comparable and not other,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 
@@ -12,6 +12,9 @@ from replicate.stages.kind import fault_of
 from replicate.stages.registry import KINDS
 from replicate.tables.table import LATENCY, ROLES, Counts, DatasetFacts, Published, Row, RowProvenance, Size, Step
 
+# What a stage with several parents says of them; none of it is a setting of the stage.
+_ABOUT_PARENTS = ("of", "members")
+MOST_MEMBERS = 100
 UNITS = {"fraction": Decimal(1), "percent": Decimal("0.01"), "milliseconds": Decimal(1)}
 EXACT = Decimal("1e-12")
 
@@ -24,7 +27,8 @@ def read_row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mappi
     """
     keys = ("id", "title", "parent", "parents", "recipe", "not_run", "profiles", "role", "against", "model")
     section.only(*keys, "published", "counts", "provenance", "size")
-    recipe = tuple(_step(step) for step in section.sections("recipe"))
+    steps = section.sections("recipe")
+    recipe = tuple(_step(step, first=step is steps[0]) for step in steps)
     if recipe and "not_run" in section.data:
         raise section.fault("not_run", "a row with a recipe runs")
     published = section.optional_section("published")
@@ -34,7 +38,7 @@ def read_row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mappi
         table=table,
         id=section.identifier("id"),
         title=section.text("title"),
-        parents=_parents(section),
+        parents=_parents(section, steps),
         recipe=recipe,
         not_run="" if recipe else section.text("not_run"),
         published={metric: _published(published, metric, units.get(metric, "fraction")) for metric in published.data},
@@ -53,27 +57,45 @@ def read_row(section: TomlTable, table: str, dataset: DatasetFacts, units: Mappi
     return row
 
 
-def _parents(section: TomlTable) -> tuple[str, ...]:
+def _parents(section: TomlTable, steps: Sequence[TomlTable]) -> tuple[str, ...]:
+    """The rows that it descends from; those that its first stage is `of` are such."""
+    if steps and "of" in steps[0].data:
+        for key in ("parent", "parents"):
+            if key in section.data:
+                raise section.fault(key, "name it in `of`")
+        return _distinct(steps[0], "of")
     if "parents" not in section.data:
         return () if "parent" not in section.data else (section.text("parent"),)
     if "parent" in section.data:
         raise section.fault("parent", "name it among the `parents`")
-    parents = section.texts("parents")
-    if len(set(parents)) != len(parents):
-        raise section.fault("parents", "a row twice")
-    return parents
+    return _distinct(section, "parents")
 
 
-def _step(section: TomlTable) -> Step:
-    options = {key: value for key, value in section.data.items() if key != "stage"}
+def _distinct(section: TomlTable, key: str) -> tuple[str, ...]:
+    names = section.texts(key)
+    if len(set(names)) != len(names):
+        raise section.fault(key, "a row twice")
+    return names
+
+
+def _step(section: TomlTable, first: bool) -> Step:
     kind = KINDS[section.choice("stage", tuple(KINDS))]
+    options = {key: value for key, value in section.data.items() if key not in ("stage", *_ABOUT_PARENTS)}
+    for key in _ABOUT_PARENTS:
+        if key in section.data and not (first and any(port.many for port in kind.ports)):
+            raise section.fault(key, "only the first stage of a recipe has it, and only one that takes several parents")
+    if "members" in section.data and "of" not in section.data:
+        raise section.fault("members", "say whose in `of`")
+    members = section.whole("members") if "members" in section.data else 1
+    if not 1 <= members <= MOST_MEMBERS:
+        raise section.fault("members", f"not 1 to {MOST_MEMBERS}: {members}")
     for key, value in options.items():
         values = value.values() if isinstance(value, dict) else (value,)
         if not all(isinstance(one, str | int | float) for one in values):
             raise section.fault(key, f"not a text, number, boolean or table of such: {value!r}")
         if fault := fault_of(kind.options, key, value):
             raise section.fault(key, fault)
-    return Step(kind.name, options)
+    return Step(kind.name, options, members)
 
 
 def _published(section: TomlTable, metric: str, unit: str) -> Published:
@@ -141,6 +163,14 @@ def check_rows(top: TomlTable, rows: tuple[Row, ...]) -> None:
             if row.recipe and not by_id[parent].recipe:
                 raise top.fault(f"rows.{row.id}.recipe", f"descends from {parent!r}, which is not run")
     try:
-        TopologicalSorter({row.id: row.parents for row in rows}).prepare()
+        order = [*TopologicalSorter({row.id: row.parents for row in rows}).static_order()]
     except CycleError as error:
         raise top.fault(f"rows.{error.args[1][0]}.parent", "a cycle: the row descends from itself") from None
+    # Of members of members nobody could say which seeds they are of.
+    several: set[str] = set()
+    for row in (by_id[one] for one in order):
+        above = not several.isdisjoint(row.parents)
+        if above and row.members > 1:
+            raise top.fault(f"rows.{row.id}.recipe.1.members", "it descends from a row that has members already")
+        if above or row.members > 1:
+            several.add(row.id)

@@ -13,8 +13,10 @@ from replicate.records.selection import plain_metric
 from replicate.scores.metrics import article_scores
 
 LATENCY = "latency_ms"
-# A control does without what is tested; a baseline is another, simpler method.
-ROLES = ("control", "baseline")
+# A control does without what is tested; a baseline is another, simpler method; a member is there for others to be made
+# of, and has no records.
+MEMBER = "member"
+ROLES = ("control", "baseline", MEMBER)
 # Where a measured row can lie beside the row that it is compared with.
 EFFECTS = ("above", "below", "no difference", "not worse")
 
@@ -110,10 +112,14 @@ class Size:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a recipe with the options that the row sets."""
+    """One stage of a recipe with the options that the row sets.
+
+    `members` is how many seeds of each parent it takes: one seed of the row then stands for so many of theirs.
+    """
 
     stage: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    members: int = 1
 
 
 @dataclass(frozen=True)
@@ -146,9 +152,18 @@ class Row:
         """The row that it descends from where that is exactly one."""
         return self.parents[0] if len(self.parents) == 1 else None
 
-    def runs_under(self, profile: str) -> bool:
-        """Whether a profile runs the row."""
+    @property
+    def members(self) -> int:
+        """How many seeds of each parent one seed of the row takes."""
+        return self.recipe[0].members if self.recipe else 1
+
+    def planned_under(self, profile: str) -> bool:
+        """Whether the row has a plan under a profile."""
         return bool(self.recipe) and (not self.profiles or profile in self.profiles)
+
+    def runs_under(self, profile: str) -> bool:
+        """Whether a profile runs the row by itself, and keeps records of it."""
+        return self.role != MEMBER and self.planned_under(profile)
 
     @property
     def full_id(self) -> str:

@@ -23,7 +23,8 @@ from replicate.common.files import read_json
 from replicate.common.paths import ROOT
 from replicate.inference.export import export
 from replicate.inference.runtime import RUNTIMES, Runtime, open_runtime
-from replicate.nets.folder import WEIGHTS
+from replicate.nets.ensemble_net import EnsembleConfig
+from replicate.nets.folder import WEIGHTS, read_model_labels
 from replicate.nets.student_net import StudentConfig, student_flops
 from replicate.timing.random_net import SHAPES, encoder_flops, random_model
 
@@ -66,9 +67,9 @@ class Subject:
 
     def flops(self, batch: int, length: int) -> int:
         """Of the encoder's matrix products on a batch; of all of them for a student that is no ERNIE."""
-        if "student" in self.architecture:
-            return student_flops(self.architecture, batch, length)
-        return encoder_flops(self.architecture, Fraction(self.width), batch, length)
+        if "ensemble" in self.architecture:
+            return sum(_flops(one, _width(one), batch, length) for one in self.architecture["members"])
+        return _flops(self.architecture, Fraction(self.width), batch, length)
 
 
 @dataclass(frozen=True)
@@ -99,21 +100,40 @@ def describe(folder: Path, name: str = "") -> Subject:
         except (TypeError, ValueError) as error:
             raise UserError(f"not the configuration of a student ({error})", path=path) from error
         return Subject(name or folder.name, folder, shape_name(config), "1", "trained", config)
+    if isinstance(config, dict) and "ensemble" in config:
+        try:
+            EnsembleConfig.from_dict(config, read_model_labels(folder))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"not the configuration of an ensemble ({error})", path=path) from error
+        return Subject(name or folder.name, folder, shape_name(config), "1", "trained", config)
     try:
-        heads, layers, hidden = (
-            int(config[key]) for key in ("num_attention_heads", "num_hidden_layers", "hidden_size")
-        )
-        width = Fraction(config.get("kept_heads") or heads, heads)
+        width = _width(config)
         encoder_flops(config, width, 1, 1)
     except (TypeError, KeyError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise UserError("not the configuration of an ERNIE classifier", path=path) from error
     return Subject(name or folder.name, folder, shape_name(config), str(width), "trained", config)
 
 
+def _width(config: Mapping[str, Any]) -> Fraction:
+    """Share of heads that a net has; 1 for a student."""
+    if "student" in config:
+        return Fraction(1)
+    heads, *_ = (int(config[key]) for key in ("num_attention_heads", "num_hidden_layers", "hidden_size"))
+    return Fraction(config.get("kept_heads") or heads, heads)
+
+
+def _flops(config: Mapping[str, Any], width: Fraction, batch: int, length: int) -> int:
+    if "student" in config:
+        return student_flops(config, batch, length)
+    return encoder_flops(config, width, batch, length)
+
+
 def shape_name(architecture: Mapping[str, Any]) -> str:
-    """`ernie-3.0-base` for a published shape, the kind of a student, else layers and hidden size."""
+    """`ernie-3.0-base` for a published shape, the kind of a student, `ensemble of 3`, else layers and hidden size."""
     if "student" in architecture:
         return str(architecture["student"])
+    if "ensemble" in architecture:
+        return f"ensemble of {len(architecture['members'])}"
     for name, known in SHAPES.items():
         if all(architecture.get(key) == value for key, value in known.items()):
             return f"ernie-3.0-{name}"

@@ -1,4 +1,4 @@
-"""Points by cost and score, and the front of those that no other beats."""
+"""Points by two numbers, such as cost and score, and the front of those that no other beats."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ def scatter(
     finding: str,
     axes_names: tuple[str, str],
     clouds: Sequence[Cloud],
-    front: Sequence[Spot],
+    front: Sequence[Spot] = (),
 ) -> Picture:
-    """Points with their intervals, and the front that joins those that no other beats, which alone are named.
+    """Points with their intervals, and the front that joins those that no other beats.
+
+    Where there is a front, its points alone are named.
 
     Args:
         name: of the file.
@@ -47,7 +49,7 @@ def scatter(
         finding: the text alternative.
         axes_names: what runs to the right, from 0, and what runs upwards.
         clouds: the points, by what they are.
-        front: those of them on the front, from the left.
+        front: those of them on the front, from the left; none where neither side is better.
     """
     height = 380.0
 
@@ -56,6 +58,7 @@ def scatter(
 
         left = MARGIN + 44
         axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
+        every = [spot for cloud in clouds for spot in cloud.spots]
         path = [spot.place for spot in front], [spot.estimate.value for spot in front]
         axes.step(*path, where="post", color=RULE, linewidth=1.2, zorder=1)
         for cloud, (_, colour, marker) in zip(clouds, entries(clouds), strict=True):
@@ -64,29 +67,29 @@ def scatter(
                     ends = spot.estimate.interval
                     axes.plot([spot.place] * 2, ends, color=colour, linewidth=1.2, alpha=0.6, zorder=2)
                 axes.plot([spot.place], [spot.estimate.value], marker, color=colour, markersize=7, zorder=4)
-        top = max(spot.place for cloud in clouds for spot in cloud.spots)
+        top = max(spot.place for spot in every)
         axes.set_xlim(0, 1.08 * top)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
             even_ticks(axis)
-        _name(axes, front, [spot for cloud in clouds for spot in cloud.spots])
+        _name(axes, front or every, every)
         axes.grid(axis="y", color=BAND, linewidth=0.8)
         axes.set_xlabel(axes_names[0])
         write(figure, MARGIN, height - HEAD - 2, axes_names[1], va="center", color=QUIET, size=SIZE - 1)
-        legend(figure, height, [*entries(clouds), ("Pareto front", RULE, "_")])
+        legend(figure, height, [*entries(clouds), *([("Pareto front", RULE, "_")] if front else [])])
 
     return Picture(name, title, finding, height, draw)
 
 
-def _name(axes: Any, front: Sequence[Spot], spots: Sequence[Spot]) -> None:
-    """Writes the names of the front beside its points, each where it hides least of what is drawn already."""
+def _name(axes: Any, named: Sequence[Spot], spots: Sequence[Spot]) -> None:
+    """Writes the names of some points beside them, each where it hides least of what is drawn already."""
     frame = axes.bbox
     places = [axes.transData.transform((spot.place, spot.estimate.value)) for spot in spots]
     marks = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
     ends = [(spot.place, spot.estimate.interval) for spot in spots if all(map(math.isfinite, spot.estimate.interval))]
     lines = [(*axes.transData.transform((x, low)), *axes.transData.transform((x, high))) for x, (low, high) in ends]
     written: list[Box] = []
-    for spot in front:
+    for spot in named:
         x, y = axes.transData.transform((spot.place, spot.estimate.value))
         wide, high = width_of(spot.label, SIZE - 1), SIZE
 

@@ -155,7 +155,7 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
     if not found.is_run:
         names = ", ".join(f"`{one.row.id}`" for one in found.rows)
         return [Text(("Rows of ", title, f", **not-run**: {names}."))]
-    places = {_where(one.latency) for one in found.rows if one.latency}
+    places = {timed_on(one.latency) for one in found.rows if one.latency}
     timed = f" `times as fast`: {next(iter(places))}." if len(places) == 1 else ""
     head = (
         "row",
@@ -173,7 +173,7 @@ def _rows(profile: Profile, found: CompressedTable) -> list[Block]:
     for one in found.rows:
         speed = Cell("not-run")
         if one.latency:
-            where = "" if timed else f", {_where(one.latency)}"
+            where = "" if timed else f", {timed_on(one.latency)}"
             speed = Cell(f"{shown_ratio(one.latency.ratio)}{where}", one.latency.ratio.median)
         share = figure(one.share or math.nan, ".0%")
         lines.append(_line(profile, metrics, one.result, one.parameters, _made(one), share, speed))
@@ -214,7 +214,7 @@ def _made(one: Compressed) -> str:
     return " ".join([one.made.stage, *(f"{name} {options[name]}" for name in _TOLD if name in options)])
 
 
-def _where(latency: Latency) -> str:
+def timed_on(latency: Latency) -> str:
     """What a speed was measured on."""
     small, whole = latency.runtime, latency.whole_runtime
     runtimes = f"`{small}`" if small == whole else f"`{small}` over `{whole}`"

@@ -20,9 +20,10 @@ from replicate.common.errors import UserError
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets import batching
-from replicate.nets.classifier import Classifier, network_of
+from replicate.nets.classifier import Classifier
 from replicate.nets.folder import digest_of, save_model, weights_of
 from replicate.nets.shape import check_shapes, kept_layers, kept_shape, parse_share
+from replicate.nets.single import network_of
 from replicate.nets.tokens import encode
 from replicate.scores.evaluation import history_entry
 from replicate.stages.prune.importance import cut, importance, most_important

@@ -108,6 +108,19 @@ def test_verdict_on_looking_where_the_parent_looks(ranks: tuple[float, ...], sta
     assert [len(table.lines) for table in tables] == [2, 1]
 
 
+def test_the_page_says_where_sufficiency_is_missed() -> None:
+    """How many runs are above 0 and why, in one sentence; none where no run is."""
+    record = explained((0.8, 0.7))
+    missed = replace(record, runs=(replace(record.runs[0], sufficiency=0.05), *record.runs[1:]))
+    texts = [
+        markdown(Site((page("looked", "Looked", "Looked", section_looked_at(compute_looked_at([one]))),)))
+        for one in (record, missed)
+    ]
+    told = ["The aim was" in text["docs/report/looked.md"] for text in texts]
+    assert told == [False, True]
+    assert "1 of 3 runs miss it" in texts[1]["docs/report/looked.md"]
+
+
 def test_contested_lines_beside_the_scores_as_given(tmp_path: Path) -> None:
     """Four lines that twelve records give one other label: scores without them are those of the other 96."""
     table = article(tmp_path)

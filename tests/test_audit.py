@@ -264,6 +264,7 @@ def test_command_shows_no_text_unless_asked(folder: Path, tmp_path: Path, capsys
     words = ["audit", str(folder), "--html", str(page), "--fix-file", str(fixes), "--quiet"]
     shown = []
     for more in ([], ["--json"], ["--texts"], ["--texts", "--json"]):
+        fixes.unlink(missing_ok=True)
         assert main([*words, *more]) == 0
         told = capsys.readouterr()
         assert told.err == ""

@@ -98,6 +98,8 @@ def _rows(record: ExplainedRecord) -> Iterator[tuple[str, ...]]:
 
 def _records(folder: Path | None, store: Store) -> list[Record]:
     if folder is not None:
+        if not folder.is_dir():
+            raise UserError("no such folder", path=folder, hint="`replicate run` says where it puts its records")
         return read_records(folder)
     own = read_records(store.root / "records") if (store.root / "records").is_dir() else []
     here = {one.place for one in own}

@@ -54,7 +54,7 @@ def explained(ranks: tuple[float, ...]) -> ExplainedRecord:
         for seed, rank in enumerate(ranks, start=1)
     ]
     base = ExplainedRun("t", "base", 1, 0.5, -0.1, (0.1, 0.3))
-    return ExplainedRecord("small", "small", "d", 100, "occlusion", "c", (base, *made))
+    return ExplainedRecord("small", "small", "d", 100, "occlusion", (base, *made))
 
 
 def test_records_read_back_as_written(tmp_path: Path) -> None:
@@ -68,6 +68,31 @@ def test_records_read_back_as_written(tmp_path: Path) -> None:
     assert load_explained(tmp_path / "none") == ()
     assert load_audited(MEASURED / AUDITED)
     assert load_explained(MEASURED / EXPLAINED)
+
+
+def test_runs_whose_nets_are_gone_stay(tmp_path: Path) -> None:
+    """A run that is measured again takes the place of the older one; runs on other texts are refused."""
+    before, now = explained((0.8, 0.7)), explained((0.5,))
+    now = replace(now, runs=tuple(replace(one, commit="new") for one in now.runs if one.row == "prune"))
+    whole = now.beside(before)
+    assert [(one.row, one.seed, one.commit) for one in whole.runs] == [
+        ("base", 1, ""),
+        ("prune", 1, "new"),
+        ("prune", 2, ""),
+    ]
+    assert whole.runs[1].parent == replace(PARENT, rank=0.5)
+    with pytest.raises(UserError, match="another texts"):
+        replace(now, texts=50).beside(before)
+
+
+def test_an_older_schema_is_read(tmp_path: Path) -> None:
+    """Its one commit is that of each run."""
+    path = write_explained(explained((0.8,)), tmp_path)
+    value = json.loads(path.read_text(encoding="utf-8"))
+    for one in value["runs"]:
+        del one["commit"]
+    path.write_text(json.dumps({**value, "schema": 1, "commit": "abc"}), encoding="utf-8")
+    assert {one.commit for one in read_explained(path).runs} == {"abc"}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from replicate.audit.audit import ROUNDS, audit
 from replicate.audit.classes import class_facts
@@ -31,6 +30,7 @@ from replicate.findings.own_data import own_audit
 from replicate.records.run import read_records
 from replicate.scores.packing import unpack_bits, unpack_predictions
 from replicate.tables.profile import load_profile
+from tests.mislabelled import found_of
 from tests.tiny import Made
 
 LIMIT = 48
@@ -45,35 +45,6 @@ LINES = Split(
     ),
     (0, 1, 0, 1, 0),
 )
-
-
-def flipped(
-    labels: NDArray[np.int64], classes: int, share: float, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Labels of which a share is another one, and which those are."""
-    rng = np.random.default_rng(seed)
-    count = round(share * len(labels))
-    at = rng.choice(len(labels), count, replace=False)
-    wrong = labels.copy()
-    wrong[at] = (labels[at] + 1 + rng.integers(0, classes - 1, count)) % classes
-    return wrong, np.isin(np.arange(len(labels)), at)
-
-
-def auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """The share of pairs of a positive and another text in which the positive one scores lower."""
-    rank = np.empty(len(score))
-    rank[np.argsort(score, kind="stable")] = np.arange(len(score))
-    few = int(positive.sum())
-    more = float((len(score) - 1 - rank[positive]).sum()) - few * (few - 1) / 2
-    return more / (few * (len(score) - few))
-
-
-def found_of(texts: tuple[str, ...], labels: NDArray[np.int64], classes: int, seed: int) -> tuple[float, float]:
-    """AUROC of 5 % labels that were flipped on purpose, and the share of them among the first 2n."""
-    wrong, positive = flipped(labels, classes, 0.05, seed)
-    score = doubts(out_of_fold(texts, wrong, classes, np.arange(len(texts))), wrong).score
-    first = np.argsort(score, kind="stable")[: 2 * int(positive.sum())]
-    return auroc(score, positive), float(positive[first].sum() / positive.sum())
 
 
 def test_labels_flipped_on_purpose_are_found() -> None:
@@ -264,6 +235,7 @@ def test_command_shows_no_text_unless_asked(folder: Path, tmp_path: Path, capsys
     words = ["audit", str(folder), "--html", str(page), "--fix-file", str(fixes), "--quiet"]
     shown = []
     for more in ([], ["--json"], ["--texts"], ["--texts", "--json"]):
+        fixes.unlink(missing_ok=True)
         assert main([*words, *more]) == 0
         told = capsys.readouterr()
         assert told.err == ""

@@ -174,7 +174,7 @@ def test_alike_by_hand() -> None:
 
 @pytest.fixture(scope="module")
 def folders(finetuned: Made, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A dynamic net, its exports, and a student that is no ERNIE."""
+    """A dynamic net, its exports, one of them in 8 bits, and a student that is no ERNIE."""
     from replicate.nets.classifier import load_classifier
     from replicate.nets.folder import save_model
     from replicate.nets.students import build_student
@@ -185,10 +185,11 @@ def folders(finetuned: Made, dataset: Dataset, tmp_path_factory: pytest.TempPath
     save_model(student.network, student.tokenizer, root / "student", student.labels)
     for kind in ("onnx", "paddle"):
         export(finetuned.folder, root / kind, kind)
-    return {"dynamic": finetuned.folder, **{kind: root / kind for kind in ("student", "onnx", "paddle")}}
+    export(finetuned.folder, root / "int8", "onnx", int8=True, calibration=dataset.train.texts)
+    return {"dynamic": finetuned.folder, **{kind: root / kind for kind in ("student", "onnx", "paddle", "int8")}}
 
 
-@pytest.mark.parametrize("kind", ["dynamic", "student", "onnx", "paddle"])
+@pytest.mark.parametrize("kind", ["dynamic", "student", "onnx", "paddle", "int8"])
 def test_every_kind_of_model(kind: str, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """The command explains with each, and texts without anything to read have no labels."""
     words = ["explain", str(folders[kind]), "--max_seq_length", str(LENGTH), "--json"]
@@ -208,6 +209,19 @@ def test_exports_say_what_the_net_says(folders: dict[str, Path]) -> None:
     ]
     assert found[0].labels == found[1].labels
     assert found[0].scores == pytest.approx(found[1].scores, abs=1e-3)
+
+
+def test_int8_looks_where_the_net_looks(folders: dict[str, Path], dataset: Dataset) -> None:
+    """The graph in 8 bits gives the same labels, and scores in nearly the same order."""
+    texts = dataset.dev.texts[:20]
+    whole, small = (
+        [Explainer(labeller).explain(text) for text in texts]
+        for labeller in (Labeller(open_runtime(folders[kind]), LENGTH) for kind in ("dynamic", "int8"))
+    )
+    found = alike(whole, small)
+    assert found.same_label >= 0.9
+    assert found.rank > 0.8
+    assert found.top > 2 * found.by_chance
 
 
 def test_gradients_of_students_and_not_of_exports(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

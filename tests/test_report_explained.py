@@ -54,7 +54,7 @@ def explained(ranks: tuple[float, ...]) -> ExplainedRecord:
         for seed, rank in enumerate(ranks, start=1)
     ]
     base = ExplainedRun("t", "base", 1, 0.5, -0.1, (0.1, 0.3))
-    return ExplainedRecord("small", "small", "d", 100, "occlusion", "c", (base, *made))
+    return ExplainedRecord("small", "small", "d", 100, "occlusion", (base, *made))
 
 
 def test_records_read_back_as_written(tmp_path: Path) -> None:
@@ -68,6 +68,31 @@ def test_records_read_back_as_written(tmp_path: Path) -> None:
     assert load_explained(tmp_path / "none") == ()
     assert load_audited(MEASURED / AUDITED)
     assert load_explained(MEASURED / EXPLAINED)
+
+
+def test_runs_whose_nets_are_gone_stay(tmp_path: Path) -> None:
+    """A run that is measured again takes the place of the older one; runs on other texts are refused."""
+    before, now = explained((0.8, 0.7)), explained((0.5,))
+    now = replace(now, runs=tuple(replace(one, commit="new") for one in now.runs if one.row == "prune"))
+    whole = now.beside(before)
+    assert [(one.row, one.seed, one.commit) for one in whole.runs] == [
+        ("base", 1, ""),
+        ("prune", 1, "new"),
+        ("prune", 2, ""),
+    ]
+    assert whole.runs[1].parent == replace(PARENT, rank=0.5)
+    with pytest.raises(UserError, match="another texts"):
+        replace(now, texts=50).beside(before)
+
+
+def test_an_older_schema_is_read(tmp_path: Path) -> None:
+    """Its one commit is that of each run."""
+    path = write_explained(explained((0.8,)), tmp_path)
+    value = json.loads(path.read_text(encoding="utf-8"))
+    for one in value["runs"]:
+        del one["commit"]
+    path.write_text(json.dumps({**value, "schema": 1, "commit": "abc"}), encoding="utf-8")
+    assert {one.commit for one in read_explained(path).runs} == {"abc"}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +131,19 @@ def test_verdict_on_looking_where_the_parent_looks(ranks: tuple[float, ...], sta
     assert [(one.row, verdict.status) for one, verdict in found.verdicts] == [("prune", status)]
     tables = [block for block in section_looked_at([found]) if isinstance(block, Table)]
     assert [len(table.lines) for table in tables] == [2, 1]
+
+
+def test_the_page_says_where_sufficiency_is_missed() -> None:
+    """How many runs are above 0 and why, in one sentence; none where no run is."""
+    record = explained((0.8, 0.7))
+    missed = replace(record, runs=(replace(record.runs[0], sufficiency=0.05), *record.runs[1:]))
+    texts = [
+        markdown(Site((page("looked", "Looked", "Looked", section_looked_at(compute_looked_at([one]))),)))
+        for one in (record, missed)
+    ]
+    told = ["The aim was" in text["docs/report/looked.md"] for text in texts]
+    assert told == [False, True]
+    assert "1 of 3 runs miss it" in texts[1]["docs/report/looked.md"]
 
 
 def test_contested_lines_beside_the_scores_as_given(tmp_path: Path) -> None:

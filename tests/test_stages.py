@@ -51,7 +51,7 @@ def run(stage: str, dataset: Dataset, folder: Path, passed: Mapping[str, Any], *
         ("pretrain", {"architecture": {}, "heldout": 1.0}, "heldout is 1.0; it must be at least 0 and below 1"),
         ("duplicate", {"copies": -1}, "copies is -1; it must be 0 or more"),
         ("mislabel", {"examples": -1}, "examples is -1; it must be 0 or more"),
-        ("relabel", {"examples": 1, "chosen": "model"}, "chosen is 'model'; it must be audit or random"),
+        ("relabel", {"examples": 1, "chosen": "model"}, "chosen is 'model'; choose one of audit, random"),
         ("prune", {"width": 0.5}, "PruneOptions: width is 0.5, not a text"),
         (
             "distill",

@@ -17,6 +17,8 @@ from replicate.audit.classes import ClassFacts
 from replicate.audit.contested import LEAST, Contested, contested
 from replicate.audit.faults import KINDS, Fault
 from replicate.commands.flags import add_device, add_json, add_offline
+from replicate.commands.outputs import check_new, check_page
+from replicate.common.checks import check_device
 from replicate.common.errors import UserError
 from replicate.common.files import to_json, write_text
 from replicate.common.progress import Progress, warn
@@ -64,10 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`replicate audit`."""
-    if args.max_seq_length < 3:
-        raise UserError(f"max_seq_length is {args.max_seq_length}", hint="[CLS] and [SEP] take two tokens")
+    _check(args)
     dataset = load_dataset(args.data if args.data in BUILT_IN else own_folder(args.data), args.offline)
     warn(dataset.notes)
+    if len(dataset.labels) < 2:
+        hint = "with one label none can be wrong; `replicate data check` tells of the texts"
+        raise UserError("there is only one label", path=Path(args.data), hint=hint)
     judge, known = _model(args, dataset) if args.model else (None, None)
     progress = Progress(f"audit · {dataset.name}", args.quiet)
     progress.start(ROUNDS)
@@ -89,6 +93,19 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(*_told(found, dataset if args.texts else None), sep="\n")
     return int(args.strict and any(found.warnings()))
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse before any work what would end it."""
+    if args.max_seq_length < 3:
+        raise UserError(f"max_seq_length is {args.max_seq_length}", hint="[CLS] and [SEP] take two tokens")
+    check_device(args.device)
+    check_page(args.html)
+    check_new(args.fix_file)
+    if args.html and args.fix_file and args.html.absolute() == args.fix_file.absolute():
+        raise UserError("--html and --fix-file name one file", path=args.html, hint="name two")
+    if args.accept and (args.model or args.data not in BUILT_IN):
+        raise UserError("--accept is for the built-in data and the linear model", hint="--json has all of it")
 
 
 def one_line(own: OwnAudit) -> str:
@@ -187,8 +204,6 @@ def _suggestions(found: Audit, texts: Dataset | None) -> Iterator[str]:
 
 def _keep(found: Audit, dataset: Dataset, args: argparse.Namespace) -> None:
     """Keep the numbers of an audit that anybody can make again: by the linear model, and accepted records."""
-    if args.model or args.data not in BUILT_IN:
-        raise UserError("--accept is for the built-in data and the linear model", hint="--json has all of it")
     record = AuditRecord(
         name=found.name,
         command=("replicate", "audit", args.data, *(("--records", str(args.records)) if args.records else ())),

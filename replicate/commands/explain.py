@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from replicate.commands.flags import add_device, add_json
+from replicate.commands.outputs import check_page
 from replicate.commands.predict import STDIN, read_texts
 from replicate.common.checks import check_positive
 from replicate.common.errors import UserError
@@ -73,8 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """`replicate explain`."""
     check_positive(args, "nearest")
+    check_page(args.html)
     explainer = _explainer(args, args.model)
-    other = _explainer(args, args.against) if args.against else None
+    other = _other(args, explainer) if args.against else None
     near = _evidence(args, explainer) if args.evidence else None
     texts = args.text or read_texts(sys.stdin.buffer, STDIN)
     stream = (_told(explainer, other, near, text) for text in texts)
@@ -84,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     # A page that can't be written is told before anything else.
     found = list(islice(stream, MOST_AT_ONCE))
+    if next(stream, None):
+        warn([f"the first {MOST_AT_ONCE:,} texts are a page, or a comparison, and the others are left out"])
     if args.html:
         from replicate.report.explained import explained
 
@@ -113,11 +117,24 @@ def _explainer(args: argparse.Namespace, folder: Path) -> Explainer:
     return Explainer(Labeller(runtime, args.max_seq_length, args.batch_size), method, args.method)
 
 
+def _other(args: argparse.Namespace, explainer: Explainer) -> Explainer:
+    """The model of `--against`, which must know the same labels, in whatever order."""
+    other = _explainer(args, args.against)
+    known, labels = explainer.runtime.labels, other.runtime.labels
+    if set(labels) != set(known):
+        strange = next((one for one in labels if one not in known), None)
+        what = f"it lacks labels of {args.model}" if strange is None else f"unknown label {strange!r}"
+        raise UserError(what, path=args.against, hint=f"name a model with the labels of {args.model}")
+    return other
+
+
 def _evidence(args: argparse.Namespace, explainer: Explainer) -> Nearest:
     """A function from a text to the nearest lines of the file with their cosines."""
     if not args.evidence.is_file():
         raise UserError("no such file", path=args.evidence, hint="name a file of labelled texts, such as train.txt")
     found, notes = read_raw(args.evidence, Reading(), explainer.runtime.labels)
+    if not any(one.label for one in found):
+        raise UserError("no label in it", path=args.evidence, hint="name a file of labelled texts, such as train.txt")
     warn(notes)
     evidence = Evidence(explainer.labeller, features_of(args.model, explainer.labeller), [one.text for one in found])
 

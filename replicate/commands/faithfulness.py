@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from replicate.explain.faithfulness import Alike, alike, faithfulness
 from replicate.explain.occlusion import Explainer
 from replicate.inference.predict import Labeller
 from replicate.inference.runtime import open_runtime
-from replicate.records.explained import Agreement, ExplainedRecord, ExplainedRun, write_explained
+from replicate.records.explained import Agreement, ExplainedRecord, ExplainedRun, load_explained, write_explained
 from replicate.records.facts import commit
 from replicate.records.run import EXPLAINED, Record, read_records
 from replicate.runs.store import Store
@@ -38,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("profile", metavar="PROFILE", help="whose rows")
     add("--records", type=Path, metavar="DIR", help="run records (default: the store's, then the accepted ones)")
     add("--texts", type=int, default=100, metavar="N", help="dev texts, the same for every net (default: 100)")
-    add("--accept", action="store_true", help=f"write {MEASURED.name}/{EXPLAINED}/PROFILE.json")
+    add(
+        "--accept",
+        action="store_true",
+        help=f"write {MEASURED.name}/{EXPLAINED}/PROFILE.json; runs in it whose nets the store lacks stay in it",
+    )
     add("--quiet", action="store_true", help="show no progress")
     add_offline(parser)
 
@@ -62,7 +67,8 @@ def run(args: argparse.Namespace) -> int:
     order = np.random.default_rng(0).permutation(len(dataset.dev))[: args.texts]
     texts = [dataset.dev.texts[at] for at in order]
     explained: dict[Path, list[Explanation]] = {}
-    runs = []
+    head, dirty = commit()
+    runs, code = [], f"{head}{', with changes' * dirty}"
     for one, path in watch(nets, lambda pair: f"{pair[0].row} · seed {pair[0].seed}", args.quiet):
         figures, explained[path] = faithfulness(_explainer(one, path), texts)
         runs.append(
@@ -73,16 +79,18 @@ def run(args: argparse.Namespace) -> int:
                 comprehensiveness=round(figures.comprehensiveness, _PLACES),
                 sufficiency=round(figures.sufficiency, _PLACES),
                 floor=(round(figures.floor[0], _PLACES), round(figures.floor[1], _PLACES)),
+                commit=code,
             )
         )
     for at, (one, path) in enumerate(nets):
         parent = _beside_parent(one, path, store, texts, explained)
         runs[at] = replace(runs[at], parent=parent, peer=_beside_peer(one, path, nets, explained))
-    digest, code = dataset.digests["dev"], commit()[0]
-    record = ExplainedRecord(profile.id, profile.id, digest, len(texts), "occlusion", code, tuple(runs))
+    record = ExplainedRecord(profile.id, profile.id, dataset.digests["dev"], len(texts), "occlusion", tuple(runs))
     print(tabulate(_rows(record), headers=_HEAD, disable_numparse=True))
     if args.accept:
-        print(f"record in {write_explained(record)}")
+        whole = reduce(ExplainedRecord.beside, (one for one in load_explained() if one.name == record.name), record)
+        kept = len(whole.runs) - len(record.runs)
+        print(f"record in {write_explained(whole)}" + (f", with {kept} runs that it had" if kept else ""))
     return 0
 
 
@@ -98,6 +106,8 @@ def _rows(record: ExplainedRecord) -> Iterator[tuple[str, ...]]:
 
 def _records(folder: Path | None, store: Store) -> list[Record]:
     if folder is not None:
+        if not folder.is_dir():
+            raise UserError("no such folder", path=folder, hint="`replicate run` says where it puts its records")
         return read_records(folder)
     own = read_records(store.root / "records") if (store.root / "records").is_dir() else []
     here = {one.place for one in own}

@@ -36,7 +36,8 @@ def read_text(path: Path, encoding: str | None = None) -> str:
     if encoding is None and known != "utf-16":
         encoding = known or "utf-8"
     if encoding is None or (encoding == "utf-8" and b"\0" in data[:4096]):
-        raise UserError("UTF-16 rather than UTF-8", path=path, hint="`--encoding utf-16` reads it")
+        hint = "`replicate data import --encoding utf-16` reads it"
+        raise UserError("UTF-16 rather than UTF-8", path=path, hint=hint)
     try:
         text = data.decode("utf-8-sig" if encoding.lower().replace("_", "-") in ("utf-8", "utf8") else encoding)
     except LookupError:
@@ -45,7 +46,8 @@ def read_text(path: Path, encoding: str | None = None) -> str:
         ) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        hint = "`--encoding gb18030` reads it" if _is_gbk(data) else "name its encoding with --encoding"
+        name = "gb18030" if _is_gbk(data) else "NAME"
+        hint = f"`replicate data import --encoding {name}` reads it"
         what = "GBK rather than UTF-8" if _is_gbk(data) else f"not {encoding} (byte 0x{data[error.start]:02x})"
         raise UserError(what, path=path, line=line, hint=hint) from error
     except UnicodeError as error:

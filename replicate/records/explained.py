@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from replicate.common.files import read_json, to_json, write_text
 from replicate.common.paths import MEASURED
 from replicate.records.run import EXPLAINED
 
-SCHEMA = 1
+# Schema 1 had one commit, the record's.
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class ExplainedRun:
         floor: the two for random orders on the same net.
         parent: beside the net that it was pruned or distilled from; None for others.
         peer: beside the same row with another seed; None where there is none.
+        commit: of the code that measured it, and whether it had changes.
     """
 
     table: str
@@ -53,6 +55,12 @@ class ExplainedRun:
     floor: tuple[float, float]
     parent: Agreement | None = None
     peer: Agreement | None = None
+    commit: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """Table, row and seed: no record has two runs of them."""
+        return self.table, self.row, self.seed
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,6 @@ class ExplainedRecord:
         dev: digest of the dev set.
         texts: of the sample, drawn with seed 0; those with two pieces or more count.
         method: how pieces are scored.
-        commit: of the code.
         runs: the rows and seeds.
     """
 
@@ -74,8 +81,21 @@ class ExplainedRecord:
     dev: str
     texts: int
     method: str
-    commit: str
     runs: tuple[ExplainedRun, ...]
+
+    def beside(self, before: ExplainedRecord) -> ExplainedRecord:
+        """This record with the runs of an older one that it lacks.
+
+        Raises:
+            UserError: the older one is of other texts or of another method, so that the runs can't stand side by side.
+        """
+        same = ("name", "profile", "dev", "texts", "method")
+        if differing := [one for one in same if getattr(self, one) != getattr(before, one)]:
+            hint = f"measure with its own {differing[0]} ({getattr(before, differing[0])}), or delete it"
+            raise UserError(f"the accepted record {before.name}.json has another {differing[0]}", hint=hint)
+        own = {one.place for one in self.runs}
+        runs = (*self.runs, *(one for one in before.runs if one.place not in own))
+        return replace(self, runs=tuple(sorted(runs, key=lambda one: one.place)))
 
 
 def write_explained(record: ExplainedRecord, folder: Path = MEASURED / EXPLAINED) -> Path:
@@ -102,12 +122,16 @@ def read_explained(path: Path) -> ExplainedRecord:
     """
     value = read_json(path)
     try:
-        if value.pop("schema") != SCHEMA or value["name"] != path.stem:
+        schema = value.pop("schema")
+        if schema not in (1, SCHEMA) or value["name"] != path.stem:
             raise ValueError("another schema or another name")
-        runs = tuple(_run(one) for one in value.pop("runs"))
+        whole = {"commit": value.pop("commit")} if schema == 1 else {}
+        runs = tuple(_run({**whole, **one}) for one in value.pop("runs"))
+        if len({one.place for one in runs}) < len(runs):
+            raise ValueError("a row has two runs of one seed")
         record = ExplainedRecord(**value, runs=runs)
         if type(record.texts) is not int or not all(
-            isinstance(getattr(record, name), str) for name in ("profile", "dev", "method", "commit")
+            isinstance(getattr(record, name), str) for name in ("profile", "dev", "method")
         ):
             raise ValueError("a field of another type")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -128,6 +152,7 @@ def _run(value: Mapping[str, Any]) -> ExplainedRun:
         floor=(floor[0], floor[1]),
         parent=_agreement(value["parent"]),
         peer=_agreement(value["peer"]),
+        commit=str(value["commit"]),
     )
 
 

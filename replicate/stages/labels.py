@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.common.checks import check_not_negative
+from replicate.common.checks import check_choices, check_not_negative
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Split, read_split
 from replicate.stages.kind import TRAIN, Inputs, Kind
@@ -41,13 +41,12 @@ class RelabelOptions:
     """
 
     examples: int
-    chosen: str = "audit"
+    chosen: str = field(default="audit", metadata={"choices": WAYS})
 
     def __post_init__(self) -> None:
         """Refuse less than nothing, and another way of choosing (UserError)."""
+        check_choices(self)
         check_not_negative(self, "examples")
-        if self.chosen not in WAYS:
-            raise UserError(f"chosen is {self.chosen!r}; it must be {' or '.join(WAYS)}")
 
 
 MISLABEL = Kind("mislabel", MislabelOptions, "examples", "replicate.stages.labels:mislabel", (TRAIN,))

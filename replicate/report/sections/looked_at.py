@@ -39,6 +39,7 @@ def _part(finding: LookedAtFinding) -> list[Block]:
         ),
         _picture(finding),
         _faithful(finding),
+        *_missed(finding),
     ]
     return blocks + _kept(finding) if finding.verdicts else blocks
 
@@ -90,6 +91,23 @@ def _faithful(finding: LookedAtFinding) -> Table:
             for one in finding.rows
         ),
     )
+
+
+def _missed(finding: LookedAtFinding) -> list[Block]:
+    """That sufficiency is above 0, and why; nothing where it isn't."""
+    runs = [run for one in finding.rows for run in one.runs]
+    above = sum(run.sufficiency > 0 for run in runs)
+    if not above:
+        return []
+    return [
+        Text(
+            (
+                f"The aim was a sufficiency of at most 0, and {above} of {len(runs)} runs miss it: the highest 10 % of "
+                "a short text is a single piece, which alone is seldom enough, and a net that is sure has little to "
+                "gain.",
+            )
+        )
+    ]
 
 
 def _kept(finding: LookedAtFinding) -> list[Block]:

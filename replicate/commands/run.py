@@ -224,7 +224,7 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
     fitting: list[tuple[ResultsTable, str]] = []
     stages: dict[str, Stage] = {}
     for table, row in rows:
-        if table.mislabelled:
+        if table.handicapped:
             if named:
                 raise UserError(f"row {row} is about the profile's own data", hint="leave out --dataset_dir")
             continue

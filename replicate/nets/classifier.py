@@ -18,6 +18,7 @@ from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.limits import MOST_JSON
 from replicate.nets import upstream
+from replicate.nets.cloze_net import kind_of
 from replicate.nets.configuration import ernie_fields
 from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights, read_model_labels
 from replicate.nets.hugging_face import converted, is_hugging_face
@@ -115,6 +116,7 @@ def load_pretrained(
             raise ValueError(f"a {fields['student']} student, where an ERNIE is needed")
         else:
             config = ErnieConfig.from_dict({**ernie_fields(fields), **head})
+            kind = kind_of(kind, config)
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"not a model configuration ({error})", path=folder / "config.json") from error
     if (folder / "vocab.txt").stat().st_size > MOST_JSON:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from replicate.stages import augment, finetune, labels, pretrain, sets, svm
 from replicate.stages.distill.options import DISTILL
+from replicate.stages.fewshot import contrast, head, linear, prompt, pseudo, shots
 from replicate.stages.kind import Kind
 from replicate.stages.prune.options import PRUNE
 
@@ -13,6 +14,8 @@ KINDS: dict[str, Kind] = {
         pretrain.KIND,
         sets.SAMPLE,
         sets.DUPLICATE,
+        shots.SHOTS,
+        shots.CHOOSE,
         labels.MISLABEL,
         labels.RELABEL,
         augment.KIND,
@@ -20,5 +23,10 @@ KINDS: dict[str, Kind] = {
         PRUNE,
         DISTILL,
         svm.KIND,
+        linear.KIND,
+        pseudo.KIND,
+        prompt.KIND,
+        contrast.KIND,
+        head.KIND,
     )
 }

@@ -11,6 +11,7 @@ from typing import Any
 from replicate.common.errors import UserError
 from replicate.records.selection import plain_metric
 from replicate.scores.metrics import article_scores
+from replicate.tables.elsewhere import Elsewhere, Flattened
 
 LATENCY = "latency_ms"
 # A control does without what is tested; a baseline is another, simpler method.
@@ -220,7 +221,8 @@ class Conclusion:
 class ResultsTable:
     """A published table, or a set of measured rows, with everything that a verdict on it needs.
 
-    `neighbours` says what others published of like experiments, `conclusions` what a source concludes, by clauses.
+    `neighbours` says what others published of like experiments, in words; `elsewhere` and `flattened` are such figures,
+    the latter of yes/no decisions. `conclusions` says what a source concludes, by clauses.
     `main` is the table that reports are about. A study, of the table that `study_of` names, has that table's data set
     and statistics. `sequential` says how its claims are decided; None where they aren't, seed by seed.
     """
@@ -239,6 +241,8 @@ class ResultsTable:
     main: bool = False
     study_of: str | None = None
     sequential: Sequential | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
+    flattened: tuple[Flattened, ...] = ()
 
     @property
     def has_positive(self) -> bool:
@@ -252,8 +256,18 @@ class ResultsTable:
 
     @property
     def mislabelled(self) -> bool:
-        """Whether labels are made wrong on purpose: its rows aren't for a user's data, and its records no witnesses."""
+        """Whether labels are made wrong on purpose."""
         return any(step.stage == "mislabel" for row in self.rows for step in row.recipe)
+
+    @property
+    def few_shot(self) -> bool:
+        """Whether it asks how many labels are enough."""
+        return any(step.stage == "shots" for row in self.rows for step in row.recipe)
+
+    @property
+    def handicapped(self) -> bool:
+        """Whether labels are wrong on purpose, or few: no rows for a user's data, and no witnesses of labels."""
+        return self.mislabelled or self.few_shot
 
     @cached_property
     def _by_id(self) -> Mapping[str, Row]:

@@ -118,13 +118,13 @@ def test_padding_changes_no_answer(cloze: Classifier) -> None:
 
 
 def test_folder_gives_the_cloze_back(cloze: Classifier, folder: Path) -> None:
-    """Weights and answers are those that were saved, and the longest text leaves room for the prompt."""
+    """Weights and answers are those that were saved, and texts may be as long as the masked language model's."""
     again = load_classifier(folder)
     ids = batch(cloze.tokenizer, TEXTS)
     assert digest_of(weights_of(again.network)) == digest_of(weights_of(cloze.network))
     assert (network_logits(again.network)(ids) == network_logits(cloze.network)(ids)).all()
-    assert again.network.config.max_position_embeddings == 126
-    longest = np.full((1, 126), 6, dtype=np.int64)
+    assert again.network.config.max_position_embeddings == 128
+    longest = np.full((1, 128), 6, dtype=np.int64)
     assert network_logits(again.network)(longest).shape == (1, 4)
 
 
@@ -132,7 +132,7 @@ def test_folder_gives_the_cloze_back(cloze: Classifier, folder: Path) -> None:
 def test_its_graph_agrees(folder: Path, tmp_path: Path, kind: str) -> None:
     """Logits of both graphs are the dynamic net's to 1e-5; `predict` gives the same labels."""
     check_agreement(folder, tmp_path / kind, kind, Split(TEXTS, (0, 1, 2)))
-    found = [[one.label for one in predict(path, TEXTS, 64)] for path in (folder, tmp_path / kind)]
+    found = [[one.label for one in predict(path, TEXTS)] for path in (folder, tmp_path / kind)]
     assert found[0] == found[1]
 
 

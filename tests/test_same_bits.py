@@ -20,16 +20,22 @@ ROWS = (
     "compression/native-1-2",
     "distillation/bilstm-distilled",
     "augmentation/lines-500-duplicate",
+    "few_shot/selftrain-8",
+    "few_shot/contrast-8",
+    "few_shot/linear-550-chosen",
 )
-STAGES = {"pretrain", "sample", "duplicate", "augment", "finetune", "prune", "distill", "svm", "report"}
-# Every finetuned, pruned and distilled net of a store as both kinds of graph; prints the digests that each export has.
+STAGES = {
+    *("pretrain", "sample", "duplicate", "augment", "finetune", "prune", "distill", "svm", "report"),
+    *("shots", "choose", "linear", "prompt", "pseudo", "contrast", "head"),
+}
+# Every net of these stages in a store as both kinds of graph; prints the digests that each export has.
 EXPORT = """
 import json, sys
 from pathlib import Path
 from replicate.inference.export import export
 store, out = map(Path, sys.argv[1:])
 found = {}
-for stage in ("finetune", "prune", "distill"):
+for stage in ("finetune", "prune", "distill", "prompt"):
     for model in sorted((store / stage).iterdir()):
         for kind in ("paddle", "onnx"):
             made = export(model, out / f"{model.name}-{kind}", kind)
@@ -51,5 +57,5 @@ def test_two_processes_give_the_same_bits(data_folder: Path, tmp_path: Path) -> 
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found.append((contents(work), json.loads(done.stdout.splitlines()[-1])))
-    assert len(found[0][1]) == 12
+    assert len(found[0][1]) == 16
     assert found[0] == found[1]

@@ -40,8 +40,8 @@ def edited(tmp_path: Path) -> Callable[[str, str], Path]:
 
 def test_the_committed_tables_load_in_the_order_of_their_ids() -> None:
     """All tables of `expected/` are valid."""
-    names = ["augmentation", "compression", "distillation", "ernie3_kuake_qic", "paddlenlp_multi_class"]
-    assert list(load_tables()) == [*names, "paddlenlp_multi_class_older", "wrong_labels"]
+    names = ["augmentation", "compression", "distillation", "ernie3_kuake_qic", "few_shot"]
+    assert list(load_tables()) == [*names, "paddlenlp_multi_class", "paddlenlp_multi_class_older", "wrong_labels"]
 
 
 def test_the_article_has_its_four_rows_and_the_baseline(article: ResultsTable) -> None:

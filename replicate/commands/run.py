@@ -46,7 +46,12 @@ HEAD = ("row", "seed", "status", "accuracy", CLASS_1, "macro-F1", "seconds")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate run`."""
     add = parser.add_argument
-    add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
+    add(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        help="ids of rows, or of tables for all of theirs (default: every row that the profile runs)",
+    )
     add(
         "--profile",
         metavar="P",

@@ -14,6 +14,7 @@ from replicate.findings.compared import AllCompared, Compared, compare_table
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.decided import decided
 from replicate.findings.evidence import Evidence
+from replicate.findings.fewshot import FewShot, compute_fewshot
 from replicate.findings.inference import InferenceFinding, compute_inference
 from replicate.findings.leak import Pruned, pruned_rows
 from replicate.findings.method import Method, compute_method
@@ -34,6 +35,7 @@ class Findings:
         compression: what smaller nets cost and buy.
         inference: what pruning buys at inference.
         augmentation: whether augmentation helps.
+        fewshot: how many labels are enough.
         advice: what that says to do.
         method: how everything was measured.
     """
@@ -44,6 +46,7 @@ class Findings:
     compression: CompressionFinding
     inference: InferenceFinding
     augmentation: AugmentationFinding
+    fewshot: tuple[FewShot, ...]
     advice: Advice
     method: Method
 
@@ -95,6 +98,7 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
         compression=compression,
         inference=inference,
         augmentation=augmentation,
+        fewshot=compute_fewshot(evidence, compared),
         advice=advice,
         method=compute_method(evidence),
     )

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from replicate.common.errors import UserError
 from replicate.nets import upstream
 from replicate.nets.classifier import Classifier, load_pretrained, network_of
 from replicate.nets.cloze_net import cloze_class
@@ -25,8 +24,7 @@ from replicate.nets.folder import weights_of
 # What parts [MASK] from the text; the first that the vocabulary has, or nothing.
 COLONS = ("：", ":")
 _HEAD = "cls.predictions."
-# Tokens of a text that are left at least: [CLS], one character, [SEP].
-_LEAST = 3
+_PLACES = "ernie.embeddings.position_embeddings.weight"
 
 
 def load_masked(source: str | Path) -> tuple[Any, Any]:
@@ -45,25 +43,20 @@ def build_cloze(network: Any, tokenizer: Any, labels: Sequence[str]) -> Classifi
     """The cloze of a masked language model for these labels; it gives a label what the model gives its characters.
 
     The logit of a label is the mean of those that the masked language model gives its characters at [MASK], so labels
-    of any length stand beside each other, and in any order.
+    of any length stand beside each other, and in any order. It reads texts as long as the model does: behind the last
+    position stand copies of that, one for each token of the prompt.
 
     Args:
         network: `ErnieForMaskedLM`; it stays as it is.
         tokenizer: its own.
         labels: their names.
-
-    Raises:
-        UserError: the net is too short for a prompt.
     """
     config = copy.deepcopy(network.config)
-    prompt = prompt_of(tokenizer)
-    if config.max_position_embeddings < len(prompt) + _LEAST:
-        raise UserError(f"a net of {config.max_position_embeddings} tokens has no room for a prompt")
-    setattr(config, PROMPT, prompt)
-    config.max_position_embeddings -= len(prompt)
+    setattr(config, PROMPT, prompt_of(tokenizer))
     config.id2label, config.label2id = dict(enumerate(labels)), {name: at for at, name in enumerate(labels)}
     cloze = network_of(cloze_class(), config)
-    cloze.set_state_dict({**cloze.state_dict(), **_weights(weights_of(network), _words(tokenizer, labels))})
+    weights = _weights(weights_of(network), _words(tokenizer, labels), len(config.prompt))
+    cloze.set_state_dict({**cloze.state_dict(), **weights})
     return Classifier(cloze, tokenizer, tuple(labels))
 
 
@@ -83,10 +76,15 @@ def _words(tokenizer: Any, labels: Sequence[str]) -> list[list[int]]:
     return found
 
 
-def _weights(masked: dict[str, NDArray[Any]], words: Sequence[Sequence[int]]) -> dict[str, NDArray[Any]]:
-    """The cloze's arrays from those of the masked language model, the classifier's from the words of its labels."""
+def _weights(masked: dict[str, NDArray[Any]], words: Sequence[Sequence[int]], more: int) -> dict[str, NDArray[Any]]:
+    """The cloze's arrays from those of the masked language model, with so many more positions.
+
+    Those of the classifier are from the words of its labels.
+    """
     embeddings, bias = masked["ernie.embeddings.word_embeddings.weight"], masked[f"{_HEAD}decoder.bias"]
     own = {name: value for name, value in masked.items() if not name.startswith((_HEAD, "ernie.pooler."))}
+    places = own[_PLACES]
+    own[_PLACES] = np.concatenate([places, np.repeat(places[-1:], more, axis=0)])
     for part in ("weight", "bias"):
         own[f"ernie.pooler.dense.{part}"] = masked[f"{_HEAD}transform.{part}"]
         own[f"ernie.pooler.layer_norm.{part}"] = masked[f"{_HEAD}layer_norm.{part}"]

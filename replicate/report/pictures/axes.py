@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from replicate.report.pictures.picture import LEADING, MARGIN, QUIET, SIZE, WIDTH, width_of, write
 from replicate.verdicts.equivalence import NO_INTERVAL, Interval
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-MARKERS = ("o", "s", "D", "^")
+_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+MARKERS = ("o", "s", "D", "^", "v", "P")
+# As many as stay apart where marks lie close; curves, which lines hold together, may have all of them.
+COLOURS = _PALETTE[:4]
 # What title and legend take above the axes, and the numbers and their name below them, in points.
 HEAD, FOOT = MARGIN + 2 * LEADING + 16, 52.0
 
@@ -68,7 +70,7 @@ def even_ticks(axis: Any, sign: str = "") -> None:
 
 def entries(series: Sequence[Labelled]) -> list[tuple[str, str, str]]:
     """Label, colour and marker of each series; more than there are colours is an error."""
-    return list(zip([one.label for one in series], COLOURS[: len(series)], MARKERS[: len(series)], strict=True))
+    return list(zip([one.label for one in series], _PALETTE[: len(series)], MARKERS[: len(series)], strict=True))
 
 
 def axes_at(figure: Any, height: float, left: float, bottom: float, width: float, up: float) -> Any:

@@ -31,7 +31,7 @@ class HeadOptions:
     """
 
     strength: float = 1.0
-    max_seq_length: int = 126
+    max_seq_length: int = 128
 
     def __post_init__(self) -> None:
         """Refuse a setting that no regression can have (UserError)."""
@@ -44,7 +44,7 @@ KIND = Kind(
     "scores",
     "replicate.stages.fewshot.head:run",
     (TRAIN, MODEL),
-    frozen={"strength": 1.0, "max_seq_length": 126},
+    frozen={"strength": 1.0, "max_seq_length": 128},
     wants_device=lambda options: True,
 )
 

@@ -42,7 +42,7 @@ class PromptOptions:
     learning_rate: float = 6e-5
     batch_size: int = 16
     steps: int = STEPS
-    max_seq_length: int = 126
+    max_seq_length: int = 128
     warmup_proportion: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -70,7 +70,7 @@ KIND = Kind(
         "learning_rate": 6e-5,
         "batch_size": 16,
         "steps": 300,
-        "max_seq_length": 126,
+        "max_seq_length": 128,
         "warmup_proportion": 0.1,
         "weight_decay": 0.01,
         "max_grad_norm": 1.0,

@@ -31,7 +31,7 @@ class PseudoOptions:
 
     per_class: int = 32
     candidates: int = 4000
-    max_seq_length: int = 126
+    max_seq_length: int = 128
 
     def __post_init__(self) -> None:
         """Refuse less than one (UserError)."""
@@ -44,7 +44,7 @@ KIND = Kind(
     "examples",
     "replicate.stages.fewshot.pseudo:run",
     (TRAIN, MODEL),
-    frozen={"per_class": 32, "candidates": 4000, "max_seq_length": 126},
+    frozen={"per_class": 32, "candidates": 4000, "max_seq_length": 128},
     reads=lambda options: (*DATA, "unlabelled", "queries"),
     wants_device=lambda options: True,
 )

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from replicate.commands.main import main
 from replicate.common.errors import UserError
 from replicate.corpus.formats import Dataset, Split
 from replicate.explain.gradients import Gradients
@@ -27,6 +29,7 @@ from replicate.nets.tokens import encode
 from replicate.stages.prune.options import PruneOptions
 from replicate.timing.contestants import describe
 from tests.agreement import check_agreement
+from tests.load import service
 from tests.tiny import Made, run_prune, write_masked_model
 
 # Of unequal length, and one with characters that no text of these has.
@@ -136,8 +139,8 @@ def test_its_graph_agrees(folder: Path, tmp_path: Path, kind: str) -> None:
     assert found[0] == found[1]
 
 
-def test_it_is_pruned_and_timed(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
-    """Our engine makes it narrower, and again a cloze; a race takes both."""
+def test_it_is_pruned(dataset: Dataset, pretrained: Made, tmp_path: Path) -> None:
+    """Our engine makes it narrower, and again a cloze that exports; a race knows how wide each is."""
     cloze = build_cloze(*load_masked(pretrained.folder), dataset.labels)
     save_model(cloze.network, cloze.tokenizer, tmp_path / "whole", cloze.labels)
     options = PruneOptions(width="1/2", engine="native", epochs=1, max_seq_length=48)
@@ -154,6 +157,31 @@ def test_gradients_explain_it(folder: Path, cloze: Classifier) -> None:
     pieces = pieces_of(cloze.tokenizer, TEXTS[0], 64)
     found = method(pieces, 1, 0)[:, 0].sum()
     assert found == pytest.approx(method.gap(pieces, 1), rel=0.1, abs=0.02)
+
+
+def test_only_our_engine_prunes_it(folder: Path, tmp_path: Path) -> None:
+    """PaddleNLP's would train another net than the one that is saved."""
+    own = Dataset("own", LABELS, Split(TEXTS, (0, 1, 2)), Split(TEXTS, (0, 1, 2)))
+    with pytest.raises(UserError, match="PaddleNLP can't prune a cloze; the engine native does"):
+        run_prune(own, folder, tmp_path / "half", PruneOptions(width="1/2"))
+
+
+def test_it_is_served(folder: Path, cloze: Classifier) -> None:
+    """Over HTTP it gives the labels that it gives here."""
+    expected = [LABELS[int(one)] for one in network_logits(cloze.network)(batch(cloze.tokenizer, TEXTS)).argmax(axis=1)]
+    with service(folder, OMP_NUM_THREADS="1") as running:
+        found = httpx.post(f"{running.url}/predict", json={"texts": list(TEXTS)}, timeout=60).json()["predictions"]
+    assert [one["label"] for one in found] == expected
+
+
+def test_it_is_timed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A race takes its folder."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))
+    words = "--rounds 1 --warmups 0 --batch 1 --length 8 --runtimes dygraph --quiet --json".split()
+    assert main(["time", str(folder), *words]) == 0
+    assert "dygraph" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", [[], "3", [-1], [True], [0] * 65])

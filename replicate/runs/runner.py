@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from replicate.common.checks import kind_of_device
+from replicate.common.cores import stage_threads
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.common.progress import Progress
@@ -17,7 +19,7 @@ from replicate.corpus import BUILT_IN, generated, load_dataset
 from replicate.corpus.formats import Dataset
 from replicate.corpus.unlabelled import UNLABELLED, own_lines, unlabelled_lines
 from replicate.nets.named import content_of, fetch_named, named
-from replicate.nets.upstream import TF32
+from replicate.nets.upstream import TF32, give_threads_back
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.artefact import Artefact
@@ -115,7 +117,16 @@ class Runner:
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
         if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
             environment["tf32"] = os.environ[TF32]
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], content_of, self.on_article)
+        return Sources(
+            digests,
+            "",
+            environment,
+            self.dataset.digests["unlabelled"],
+            content_of,
+            self.on_article,
+            stage_threads(),
+            lambda stage: shipped(stage, self.measured) is not None,
+        )
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -169,9 +180,14 @@ class Runner:
         def build(folder: Path) -> Mapping[str, Any]:
             from replicate.nets.device import set_device
 
+            if on_cpu := kind_of_device(self.profile.device) == "cpu":
+                # Read when Paddle is imported; where it was before, it is told below.
+                os.environ["OMP_NUM_THREADS"] = str(stage_threads())
             options = kind.settings(stage.passed)
             if kind.wants_device(options):
                 set_device(self.profile.device)
+                if on_cpu:
+                    give_threads_back()
             progress = Progress(f"{label} · {stage.name}", self.quiet)
             started = now()
             try:

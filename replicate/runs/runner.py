@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,8 @@ from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.artefact import Artefact
 from replicate.runs.ask import Ask
 from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, Refused, jobs_of
-from replicate.runs.local import Local
 from replicate.runs.plan import Planner, Sources, Stage
+from replicate.runs.sequential import Sequential
 from replicate.runs.shipped import shipped, take
 from replicate.runs.store import Store
 from replicate.stages.distill.transfer_set import spare_texts
@@ -47,6 +47,7 @@ class Runner:
         quiet: show no progress.
         offline: open no connection.
         measured: the folder of accepted records, where pretrained nets may lie too.
+        progress: makes what is told of a stage's steps, by its label; without it they are shown here.
     """
 
     profile: Profile
@@ -54,6 +55,7 @@ class Runner:
     quiet: bool = False
     offline: bool = False
     measured: Path = field(default_factory=lambda: MEASURED)
+    progress: Callable[[str], Progress] | None = None
     # By the key of a stage that was looked at, what the data lack for it.
     _lacking: dict[str, str] = field(default_factory=dict, init=False)
 
@@ -117,16 +119,11 @@ class Runner:
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
         if self.profile.device.startswith("gpu") and os.environ.get(TF32, "0") != "0":
             environment["tf32"] = os.environ[TF32]
-        return Sources(
-            digests,
-            "",
-            environment,
-            self.dataset.digests["unlabelled"],
-            content_of,
-            self.on_article,
-            stage_threads(),
-            lambda stage: shipped(stage, self.measured) is not None,
-        )
+        text, threads = self.dataset.digests["unlabelled"], stage_threads()
+        return Sources(digests, "", environment, text, content_of, self.on_article, threads, self._carried)
+
+    def _carried(self, stage: Stage) -> bool:
+        return shipped(stage, self.measured) is not None
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -156,9 +153,14 @@ class Runner:
     def _planner_with_text(self) -> Planner:
         return Planner(self.profile, replace(self.sources, unlabelled=self.unlabelled_digest))
 
+    def there(self, stage: Stage, label: str) -> Artefact | None:
+        """The stage's result, as far as the store or the checkout has it; UserError as in `make`."""
+        take(stage, self.measured, self.store, label)
+        return self.store.find(stage.name, stage.key)
+
     def kept(self, stage: Stage) -> bool:
         """Whether the store has the stage's result, or can take it in."""
-        return self.store.find(stage.name, stage.key) is not None or shipped(stage, self.measured) is not None
+        return self.store.find(stage.name, stage.key) is not None or self._carried(stage)
 
     def make(self, stage: Stage, label: str) -> Artefact:
         """The stage's result, from the store or the checkout's nets, or made now; what it needs must have been made.
@@ -188,7 +190,8 @@ class Runner:
                 set_device(self.profile.device)
                 if on_cpu:
                     give_threads_back()
-            progress = Progress(f"{label} · {stage.name}", self.quiet)
+            name = f"{label} · {stage.name}"
+            progress = self.progress(name) if self.progress else Progress(name, self.quiet)
             started = now()
             try:
                 summary = kind(
@@ -267,7 +270,7 @@ class Runner:
         for ask, last in plans:
             waiting.setdefault(last.key, []).append((ask, last))
         outcomes: dict[str, Outcome] = {}
-        for outcome in (executor or Local(self.make, self.quiet)).execute(jobs):
+        for outcome in (executor or Sequential(self.make, self.quiet)).execute(jobs):
             outcomes[outcome.stage.key] = outcome
             for ask, last in waiting.pop(outcome.stage.key, ()):
                 yield self.record(ask, [outcomes[stage.key] for stage in last.chain()])

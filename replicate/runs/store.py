@@ -33,7 +33,7 @@ from replicate.runs.artefact import (
 from replicate.runs.leases import Leases, unleased
 from replicate.training.checkpoint import seconds_spent
 
-_OURS = frozenset({"partial", "locks", "damaged"})
+_OURS = frozenset({"partial", "locks", "damaged", "logs", "sweeps", "data"})
 _STAGE = re.compile(r"[a-z][a-z0-9_-]*")
 _KEY = re.compile(r"[0-9a-f]{32}")
 # `damaged/` holds folders under these names only; `remove` and `_move_aside` give them.

@@ -18,6 +18,7 @@ from replicate.commands.auto import about_nets, budget_of, seeds_at_once, with_c
 from replicate.commands.dry import as_trees, as_values
 from replicate.commands.engine import OPTIONS, engine_of
 from replicate.commands.flags import PROFILE, add_json, add_offline, add_visualdl, seeds_of
+from replicate.common.cores import cores
 from replicate.common.errors import UserError, shown
 from replicate.common.paths import REPORT, store_root
 from replicate.common.progress import warn
@@ -105,9 +106,10 @@ def run(args: argparse.Namespace) -> int:
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
     tables, names = load_tables(), tuple(args.rows)
     if name == AUTO and about_nets(tables, names):
-        args.processes = args.processes or seeds_at_once(profile.device)
+        if not args.engine:
+            args.processes = args.processes or seeds_at_once(profile.device)
         keep, whole = not (args.dry_run or args.plan), not (names or args.seeds or args.until_decided)
-        runner, chosen = with_choice(runner, args.budget, args.seeds, args.processes, keep, whole)
+        runner, chosen = with_choice(runner, args.budget, args.seeds, args.processes or cores(), keep, whole)
         profile, names = runner.profile, names or chosen
     engine = engine_of(partial(_said, args), None if name == AUTO else args.budget)
     if args.until_decided:

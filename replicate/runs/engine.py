@@ -68,10 +68,9 @@ def open_executor(engine: Engine, runner: Runner) -> Executor:
     variables = {"OMP_NUM_THREADS": str(stage_threads())} if on_cpu else {}
     if engine.name == "ray":
         return _on_ray(engine, runner, on_cpu, variables)
-    store = runner.store
     gpus = [] if on_cpu else _gpus(runner.profile.device)
     most = engine.processes or (int(len(gpus) / engine.gpus_per_stage) if gpus else cores())
-    crew = Processes(hired(runner), store, store.root / "logs", most, gpus, variables)
+    crew = Processes(hired(runner), runner.store, most, gpus, variables)
     return Pool(runner, crew, engine.limits)
 
 

@@ -10,6 +10,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,33 +33,30 @@ class Process:
 
     Args:
         hired: what it is told first.
-        log: takes what it prints between stages.
         gpu: the GPU that it has, as CUDA_VISIBLE_DEVICES names it; None for none.
         variables: of its environment, beside this process's own.
     """
 
-    def __init__(self, hired: Message, log: Path, gpu: str | None, variables: Mapping[str, str]) -> None:
+    def __init__(self, hired: Message, gpu: str | None, variables: Mapping[str, str]) -> None:
         self.place = platform.node()
         self.gpu = gpu is not None
         self.device = gpu
         root = str(Path(replicate.__file__).parents[1])
         paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as file:
-            # A session of its own: what a terminal sends to all of its processes is the driver's to pass on.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "replicate.runs.worker"],
-                env={**os.environ, **variables, "PYTHONPATH": paths},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                start_new_session=True,
-            )
+        # What it prints before its first stage; nobody sees the file, and it goes with the process.
+        self._printed = tempfile.TemporaryFile()
+        # A session of its own: what a terminal sends to all of its processes is the driver's to pass on.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "replicate.runs.worker"],
+            env={**os.environ, **variables, "PYTHONPATH": paths},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._printed,
+            start_new_session=True,
+        )
         assert self._process.stdin
         assert self._process.stdout
-        self._log, self._rest = log, b""
-        # Whether somebody was told to look at the log.
-        self._said = False
+        self._rest = b""
         self.file = self._process.stdout
         self.send(hired)
 
@@ -100,15 +98,15 @@ class Process:
         self.kill()
         self._process.wait()
         self.file.close()
-        if not self._said:
-            self._log.unlink(missing_ok=True)
+        self._printed.close()
 
     def _end(self) -> str:
         code = self._process.wait()
         if code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        self._said = True
-        return f"exit code {code}, see {self._log}"
+        self._printed.seek(0)
+        lines = self._printed.read().decode("utf-8", "replace").strip().splitlines()
+        return f"exit code {code}" + (f": {lines[-1]}" if lines else "")
 
 
 class Processes:
@@ -117,7 +115,6 @@ class Processes:
     Args:
         hired: gives what each is told first; what is its own is added.
         store: the driver's, which all share.
-        logs: the folder of what they print.
         most: how many of either kind.
         gpus: those that there are to use; several workers share one where there are fewer than `most`.
         variables: of their environment.
@@ -127,18 +124,16 @@ class Processes:
         self,
         hired: Callable[[], Message],
         store: Store,
-        logs: Path,
         most: int,
         gpus: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.size = most
         self.places = frozenset({platform.node()})
-        self._hired, self._store, self._logs, self._gpus = hired, store, logs, gpus
+        self._hired, self._store, self._gpus = hired, store, gpus
         self._variables = variables or {}
         self._workers: list[Process] = []
         self._selector = selectors.DefaultSelector()
-        self._hires = 0
         # Held for as long as there are workers: each looks whether it can see that.
         self._stack, self._lock = contextlib.ExitStack(), ""
 
@@ -151,12 +146,10 @@ class Processes:
         device = min(self._gpus, key=taken.count) if gpu else None
         # Beside a GPU, what wants none sees none.
         seen = {"CUDA_VISIBLE_DEVICES": device or ""} if self._gpus else {}
-        self._hires += 1
-        log = self._logs / f"worker-{os.getpid()}-{self._hires}.log"
         if not self._lock:
             self._lock = self._stack.enter_context(held_lock(self._store.root))
         hired = {**self._hired(), "gpu": gpu, "lock": self._lock}
-        worker = Process(hired, log, device, {**self._variables, **seen})
+        worker = Process(hired, device, {**self._variables, **seen})
         self._workers.append(worker)
         self._selector.register(worker.file, selectors.EVENT_READ, worker)
         return worker

@@ -22,6 +22,7 @@ def held_lock(root: Path) -> Iterator[str]:
     path = root / "locks" / f"test-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         own_folder(root / "locks")
+        _remove_old(root / "locks")
         with locked(path) as lock:
             try:
                 yield str(path)
@@ -29,6 +30,13 @@ def held_lock(root: Path) -> Iterator[str]:
                 lock.remove()
     except OSError as error:
         raise UserError(f"the run store can't be written: {error.strerror}", path=root) from error
+
+
+def _remove_old(folder: Path) -> None:
+    """What killed drivers have left."""
+    for path in folder.glob("test-*"):
+        with contextlib.suppress(OSError, UserError), locked(path) as lock:
+            lock.remove()
 
 
 def lock_fault(path: str) -> str:

@@ -55,8 +55,7 @@ class Agent:
         if data is not None:
             own = {"store": str(self._store.root), "data": str(unpack_data(self._store.root, data)), "lock": ""}
         seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        log = self._store.root / "logs" / f"worker-{os.getpid()}.log"
-        self._process = Process({**hired, **own}, log, seen if hired["gpu"] else None, variables)
+        self._process = Process({**hired, **own}, seen if hired["gpu"] else None, variables)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._process.file, selectors.EVENT_READ)
 
@@ -185,7 +184,9 @@ class Cluster:
         alike = Counter(one.place for one in self._workers if one.gpu == gpu)
         free = {place: self._room(place, gpu) - alike[place] for place in places}
         place = max(sorted(free), key=lambda one: free[one], default="")
-        if not place or free[place] < 1 or (self._most and alike.total() >= self._most):
+        # Beside GPUs, what wants none needs no more workers than they have.
+        most = self._most or (None if gpu or self._gpus_per_stage is None else self.size)
+        if not place or free[place] < 1 or (most and alike.total() >= most):
             return None
         if self._data is None and not self._lock:
             self._lock = self._stack.enter_context(held_lock(self._store.root))

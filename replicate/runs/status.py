@@ -51,6 +51,8 @@ class Status:
     def __init__(self, root: Path) -> None:
         self._path = root / FOLDER / f"{platform.node()}-{os.getpid()}.json"
         self._written = -_EVERY
+        # What killed runs have left goes.
+        status_of(root)
 
     def write(self, seen: Seen) -> None:
         """Write how far it is, unless that was a moment ago."""

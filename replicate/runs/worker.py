@@ -95,7 +95,11 @@ def _runner(hired: Message, answer: Answer) -> Runner:
 
 def _made(runner: Runner, message: Message, patience: float) -> dict[str, Any]:
     """What has become of a stage; what is printed meanwhile goes to its log."""
-    _print_into(runner.store.root / message["log"], anew=bool(message["anew"]))
+    log = runner.store.root / message["log"]
+    try:
+        _print_into(log, anew=bool(message["anew"]))
+    except OSError as error:
+        return {"status": "fault", "reason": str(UserError(f"can't be written: {error.strerror}", path=log))}
     try:
         stage = stage_from(message["stage"])
         _wait_for(stage, runner, patience)

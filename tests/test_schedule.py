@@ -15,7 +15,9 @@ from replicate.runs.messages import as_message, profile_from, stage_from
 from replicate.runs.plan import Sources, Stage, plan
 from replicate.runs.sameness import differences
 from replicate.runs.schedule import Board, longest_paths, makespan, span, work
+from replicate.runs.status import Seen, Status, status_of, told
 from replicate.runs.troubles import MOST_QUICK, QUICK, Troubles
+from replicate.runs.view import View
 from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
 
@@ -153,3 +155,43 @@ def test_what_fails_at_once_is_tried_elsewhere_once() -> None:
     assert troubles.own(job) == failed
     assert troubles.own(JOBS[1]) is None
     assert troubles.because(JOBS[1]) == failed
+
+
+RUNNING = {"stage": "base · seed 1 · finetune", "step": 12, "of": 40, "seconds": 65, "place": "there"}
+SEEN = Seen("smoke", 42, 30, 1, 125.0, [RUNNING])
+
+
+def test_what_a_log_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is ahead, each stage with the time left, and what it came to; quiet, nothing."""
+    view = View(quiet=False)
+    view.begin(42, 217, 33_478, 18_100, 2)
+    view.show(SEEN)
+    view.made(JOBS[0], 15.2)
+    view.end()
+    first, one, last = capsys.readouterr().err.splitlines()
+    assert first == "replicate: 42 of 217 stages to make: 9 h 17 min of work, some 5 h 1 min with 2 workers"
+    assert one == "row · seed 1 · root: made in 15 s (1 of 42, 2 min 5 s left)"
+    assert last.startswith("replicate: 1 stage made in 0 s: 15 s of work, ")
+    quiet = View(quiet=True)
+    quiet.begin(42, 217, 1, 1, 2)
+    quiet.made(JOBS[0], 1)
+    quiet.end()
+    assert capsys.readouterr().err == ""
+
+
+def test_status_is_that_of_runs_that_are_there(tmp_path: Path) -> None:
+    """In lines; the file of a process that is gone goes, and what is no status is left alone."""
+    status = Status(tmp_path)
+    status.write(SEEN)
+    (found,) = status_of(tmp_path)
+    first, second = told([found])
+    assert first.startswith("smoke on ")
+    assert first.endswith(": 12 of 42 stages done, 1 failed, 2 min 5 s left")
+    assert second == "  base · seed 1 · finetune step 12/40, 1 min 5 s, on there"
+    assert next(told([{**found, "at": found["at"] - 300}])).endswith("; not heard of for 5 min")
+    (tmp_path / "sweeps" / "gone.json").write_text(json.dumps({**found, "pid": 2**22 + 1}), encoding="utf-8")
+    (tmp_path / "sweeps" / "broken.json").write_text("{", encoding="utf-8")
+    assert status_of(tmp_path) == [found]
+    assert not (tmp_path / "sweeps" / "gone.json").exists()
+    status.end()
+    assert status_of(tmp_path) == []

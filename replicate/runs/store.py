@@ -205,7 +205,8 @@ class Store:
             try:
                 summary = plain(build(partial))
             except Exception as error:
-                if getattr(error, "errno", None) in _FULL or "No space left on device" in str(error):
+                # What safetensors and Paddle meet on the disk is an error of their own kind.
+                if getattr(error, "errno", None) in _FULL or any(os.strerror(one) in str(error) for one in _FULL):
                     raise self._unwritable(error) from error
                 raise
             seconds = before + time.perf_counter() - started

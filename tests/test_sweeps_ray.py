@@ -53,8 +53,53 @@ def test_without_ray_it_says_how_to_get_it(tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
+class Network:
+    """Hosts on one machine: each a network namespace at a bridge, where this user may make them, else none at all."""
+
+    def __init__(self, *names: str) -> None:
+        number = random.SystemRandom().randrange(256 * 256)
+        self.bridge = f"rb{number}"
+        net = f"10.{number // 256}.{number % 256}"
+        self.addresses = {name: f"{net}.{at}" for at, name in enumerate(("head", *names), 1)}
+        self.made = shutil.which("ip") is not None and self._ip(f"link add {self.bridge} type bridge")
+        if not self.made:
+            return
+        assert self._ip(f"addr add {self.addresses['head']}/24 dev {self.bridge}")
+        assert self._ip(f"link set {self.bridge} up")
+        for at, name in enumerate(names):
+            space = self._space(name)
+            assert self._ip(f"netns add {space}")
+            assert self._ip(f"link add {self.bridge}v{at} type veth peer name eth0 netns {space}")
+            assert self._ip(f"link set {self.bridge}v{at} master {self.bridge} up")
+            assert self._ip(f"-n {space} addr add {self.addresses[name]}/24 dev eth0")
+            assert self._ip(f"-n {space} link set eth0 up")
+            assert self._ip(f"-n {space} link set lo up")
+
+    def _space(self, name: str) -> str:
+        return f"{self.bridge}-{name}"
+
+    def _ip(self, words: str) -> bool:
+        return subprocess.run(["ip", *words.split()], capture_output=True).returncode == 0
+
+    def address(self, name: str) -> str:
+        """Of a host."""
+        return self.addresses[name] if self.made else "127.0.0.1"
+
+    def within(self, name: str, folder: str) -> list[str]:
+        """What comes before a command that runs on a host, with a folder of its own in place of a common one."""
+        own = ["sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', folder]
+        return ["ip", "netns", "exec", self._space(name), *own] if self.made and name != "head" else []
+
+    def close(self) -> None:
+        """They are gone."""
+        if self.made:
+            for name in self.addresses:
+                self._ip(f"netns del {self._space(name)}")
+            self._ip(f"link del {self.bridge}")
+
+
 class Nodes:
-    """A Ray cluster on this machine's loopback, whose nodes have stores of their own.
+    """A Ray cluster on this machine, whose nodes have stores of their own.
 
     Args:
         work: where the stores are.
@@ -68,6 +113,7 @@ class Nodes:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.network = Network(*names)
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         head = ["--head", f"--port={self.port}", f"--temp-dir={self.folder}", "--include-dashboard=false"]
         self._start("head", "--num-cpus=0", *head)
@@ -77,7 +123,7 @@ class Nodes:
     @property
     def address(self) -> str:
         """Of the head."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self.network.address('head')}:{self.port}"
 
     def store(self, name: str) -> Path:
         """Of a node."""
@@ -88,7 +134,8 @@ class Nodes:
         self._start(name, "--num-cpus=1", f"--address={self.address}", **variables)
 
     def _start(self, name: str, *words: str, **variables: str) -> None:
-        common = ["--node-ip-address=127.0.0.1", "--disable-usage-stats", f"--object-store-memory={100 << 20}"]
+        common = [f"--node-ip-address={self.network.address(name)}", "--disable-usage-stats"]
+        common.append(f"--object-store-memory={100 << 20}")
         environment = {
             **os.environ,
             "REPLICATE_STORE": str(self.store(name)),
@@ -101,7 +148,7 @@ class Nodes:
         }
         ray = [sys.executable, "-c", "import sys; from ray.scripts.scripts import main; sys.exit(main())", "start"]
         self.running[name] = subprocess.Popen(
-            [*ray, *words, *common, "--block"],
+            [*self.network.within(name, self.folder), *ray, *words, *common, "--block"],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -117,7 +164,8 @@ class Nodes:
         end = time.monotonic() + 120
         while time.monotonic() < end:
             done = subprocess.run([sys.executable, "-c", code, self.address], capture_output=True, text=True)
-            if done.stdout.strip().isdigit() and int(done.stdout) >= count:
+            # More of them while one that was killed isn't missed yet.
+            if done.stdout.strip().isdigit() and int(done.stdout) == count:
                 return
         raise AssertionError(f"Ray did not start: {done.stderr}")
 
@@ -145,6 +193,7 @@ class Nodes:
         """All of them."""
         for name in [*self.running]:
             self.kill(name)
+        self.network.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -25,6 +25,7 @@ from replicate.inference.export import export
 from replicate.inference.runtime import RUNTIMES, Runtime, open_runtime
 from replicate.nets.folder import WEIGHTS
 from replicate.nets.student_net import StudentConfig, student_flops
+from replicate.timing.operations import Encoder, head
 from replicate.timing.random_net import SHAPES, encoder_flops, random_model
 
 # PaddleNLP without a flag set, freed memory handed back: with as many threads as the others have, and as installed,
@@ -69,6 +70,13 @@ class Subject:
         if "student" in self.architecture:
             return student_flops(self.architecture, batch, length)
         return encoder_flops(self.architecture, Fraction(self.width), batch, length)
+
+    def operations(self, batch: int, length: int) -> int:
+        """Those that labels can't do without: of the last layer what [CLS] takes, and the head."""
+        if "student" in self.architecture:
+            return student_flops(self.architecture, batch, length)
+        encoder = Encoder.of(self.architecture, Fraction(self.width))
+        return encoder.forward(batch, length, answered=1) + head(batch, encoder.hidden, len(LABELS))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from replicate.timing.contestants import (
     opened,
     shape_name,
 )
+from replicate.timing.operations import Encoder
+from replicate.timing.products import Probe, probes
 from replicate.timing.race import race
 from replicate.timing.random_net import SHAPES
 
@@ -199,6 +201,7 @@ class Field:
                 bytes=ready.bytes,
                 flops=subject.flops(heat.batch, heat.length),
                 environment=ready.environment,
+                operations=subject.operations(heat.batch, heat.length),
             )
             found[label] = (contestant, ready)
         if not found and first:
@@ -234,7 +237,10 @@ def compare(heat: Heat, field: Field, race: Drive = race, tell: Callable[[int], 
     """
     entered, left_out = field.enter(heat)
     calls = {label: ready.call(heat.batch, heat.length) for label, (_, ready) in entered.items()}
-    seconds = race(calls, heat.rounds, heat.warmups, pause=PAUSE, tell=tell)
+    limits = _limits(heat, field, dict.fromkeys(contestant.precision for contestant, _ in entered.values()))
+    calls.update({one.limit.label: one.call for one in limits})
+    found = race(calls, heat.rounds, heat.warmups, pause=PAUSE, tell=tell)
+    seconds = {label: tuple(round(one, 7) for one in samples) for label, samples in found.items()}
     shapes = dict.fromkeys(field.subject(heat.architecture, entrant.model).shape for entrant in heat.entrants)
     return Race(
         shape=" and ".join(shapes if len(shapes) < 3 else [next(iter(shapes)), f"{len(shapes) - 1} other shapes"]),
@@ -245,6 +251,15 @@ def compare(heat: Heat, field: Field, race: Drive = race, tell: Callable[[int], 
         warmups=heat.warmups,
         pause=PAUSE,
         contestants=tuple(contestant for contestant, _ in entered.values()),
-        seconds={label: tuple(round(one, 7) for one in samples) for label, samples in seconds.items()},
+        seconds={label: seconds[label] for label in entered},
         left_out=left_out,
+        limits=tuple(one.limit for one in limits),
+        limit_seconds={one.limit.label: seconds[one.limit.label] for one in limits},
     )
+
+
+def _limits(heat: Heat, field: Field, precisions: Iterable[str]) -> list[Probe]:
+    """Matrix products of the shapes of the heat's whole net; none on a GPU, and none for a student that is no ERNIE."""
+    if field.device != "cpu" or "student" in heat.architecture:
+        return []
+    return probes(Encoder.of(heat.architecture).products(heat.batch, heat.length), tuple(precisions), field.threads)

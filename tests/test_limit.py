@@ -1,0 +1,153 @@
+"""Operations that a stage can't do without, the machine's rate of matrix products, and shares of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from replicate.common.errors import UserError
+from replicate.records.timing import Limit, Step, StepRace
+from replicate.records.timing_file import read_timing, write_timing
+from replicate.timing.limit import rate_of, share_of
+from replicate.timing.operations import Encoder, Product, head, trained
+from replicate.timing.products import LEAST, probes
+from replicate.timing.random_net import SHAPES
+from replicate.timing.summary import rows_of, step_rows
+from tests.synthetic_timing import example, race
+
+NET = {"hidden_size": 8, "num_hidden_layers": 3, "intermediate_size": 20}
+BASE = Encoder.of(SHAPES["base"])
+LIMITS = (
+    Limit("products paddle fp32", "paddle", "fp32", 10**9),
+    Limit("products onnxruntime fp32", "onnxruntime", "fp32", 10**9),
+    Limit("products onnxruntime int8", "onnxruntime", "int8", 10**9),
+)
+RATES = {"products paddle fp32": 0.02, "products onnxruntime fp32": 0.01, "products onnxruntime int8": 0.0025}
+
+
+def counted(encoder: Encoder, batch: int, length: int, answered: int) -> int:
+    """The operations, product by product, of an encoder whose last layer answers for so many tokens."""
+    total = 0
+    for layer in range(encoder.layers):
+        rows = batch * (answered if layer == encoder.layers - 1 else length)
+        maps = [(batch * length, encoder.hidden, encoder.inner)] * 2 + [(rows, encoder.hidden, encoder.inner)]
+        maps += [(rows, encoder.inner, encoder.hidden), (rows, encoder.hidden, encoder.neurons)]
+        maps += [(rows, encoder.neurons, encoder.hidden), (rows, encoder.inner, length), (rows, length, encoder.inner)]
+        total += sum(Product(*one).operations for one in maps)
+    return total
+
+
+@pytest.mark.parametrize("width", ["1", "1/2"])
+@pytest.mark.parametrize(("batch", "length", "answered"), [(1, 1, 1), (2, 5, 1), (3, 7, 4), (2, 5, 5)])
+def test_operations_are_those_of_the_products(width: str, batch: int, length: int, answered: int) -> None:
+    """The sum of all matrix products, of which the last layer has only what is asked of it."""
+    encoder = Encoder.of(NET, Fraction(width))
+    assert encoder.forward(batch, length, answered) == counted(encoder, batch, length, answered)
+    assert encoder.forward(batch, length) == counted(encoder, batch, length, length)
+
+
+def test_a_step_takes_three_forwards() -> None:
+    """The gradients of a map take two products, each as large as its own."""
+    forward, both = (BASE.products(8, 32, backward) for backward in (False, True))
+    assert sum(one.operations for one in both) == trained(sum(one.operations for one in forward))
+    assert set(both[len(forward) :]) == {Product(256, 768, 768), Product(768, 256, 768)} | {
+        Product(256, 3072, 768),
+        Product(768, 256, 3072),
+        Product(256, 768, 3072),
+        Product(3072, 256, 768),
+    }
+
+
+def test_classifier_of_base_in_known_numbers() -> None:
+    """7 % of Base's operations are what the last layer computes for tokens but [CLS]."""
+    assert BASE.forward(32, 32) == 175_154_135_040
+    assert BASE.forward(32, 32, answered=1) / BASE.forward(32, 32) == pytest.approx(0.93, abs=0.003)
+    assert head(32, 768, 11) == 2 * 32 * (768 * 768 + 768 * 11)
+
+
+def test_share_is_of_the_fastest_products_in_the_same_rounds() -> None:
+    """Each round's rate over that round's rate of the fastest library; another precision has another limit."""
+    one = race(32, {"dygraph fp32 1": 2.0, "onnxruntime int8 1": 0.5})
+    seconds = {
+        name: tuple(value * factor for factor in (0.98, 0.99, 1, 1, 1, 1.01, 1.02)) for name, value in RATES.items()
+    }
+    one = replace(one, limits=LIMITS, limit_seconds=seconds)
+    found = rate_of(one, "fp32")
+    assert found
+    assert found.limit.library == "onnxruntime"
+    assert found.rate == pytest.approx(1e11)
+    assert rate_of(one, "bf16") is None
+    share = share_of(one, "dygraph fp32 1", 10**11, "fp32")
+    assert share
+    assert [share.ratio.low, share.ratio.median, share.ratio.high] == pytest.approx([0.5] * 3)
+    whole = replace(one, contestants=tuple(replace(each, operations=10**11) for each in one.contestants))
+    assert [row["of the limit"][0] for row in rows_of(whole)] == [0.5, 0.5]
+    assert [row["of the limit"] for row in rows_of(one)] == [None, None]
+    assert all("of the limit" not in row for row in rows_of(race(32, {"dygraph fp32 1": 2.0})))
+
+
+def steps() -> StepRace:
+    """Two steps, one of which reaches half of the limit."""
+    contestants = tuple(Step(name, name, "3 x 8", "1", 10**9, "") for name in ("finetune", "prune"))
+    return StepRace(
+        shape="3 x 8",
+        batch=8,
+        length=32,
+        rounds=2,
+        warmups=1,
+        pause=0.25,
+        contestants=contestants,
+        seconds={"finetune": (0.02, 0.02), "prune": (0.1, 0.1)},
+        limits=LIMITS[:2],
+        limit_seconds={name: (RATES[name],) * 2 for name in list(RATES)[:2]},
+    )
+
+
+def test_steps_are_rows_and_stay_in_their_record(tmp_path: Path) -> None:
+    """A race of steps is written and read back, and each step has its share."""
+    record = example(race(32, {"dygraph fp32 1": 2.0}), steps=(steps(),))
+    assert read_timing(write_timing(record, tmp_path)) == record
+    assert [(row["step"], row["ms"], row["of the limit"][0]) for row in step_rows(steps())] == [
+        ("finetune", 20.0, 0.5),
+        ("prune", 100.0, 0.1),
+    ]
+    whole = steps()
+    for broken in (replace(whole, limits=(), limit_seconds={}), replace(whole, limit_seconds={})):
+        with pytest.raises(UserError, match=r"steps\[0\]"):
+            write_timing(replace(record, steps=(broken,)), tmp_path)
+
+
+def test_record_of_schema_2_is_read(tmp_path: Path) -> None:
+    """It has no limits, no steps and no useful operations."""
+    record = example(race(32, {"dygraph fp32 1": 2.0}))
+    path = write_timing(record, tmp_path)
+    value = json.loads(path.read_text(encoding="utf-8"))
+    del value["steps"]
+    for one in value["comparisons"]:
+        del one["limits"], one["limit_seconds"]
+    for one in (each for key in ("comparisons", "datasets", "services") for each in value[key]):
+        for contestant in one["contestants"]:
+            del contestant["operations"]
+    path.write_text(json.dumps({**value, "schema": 2}), encoding="utf-8")
+    assert read_timing(path) == record
+
+
+def test_probes_compute_what_they_are_counted_for() -> None:
+    """Every library that this machine has multiplies, often enough to be timed; what is not asked for is left out."""
+    products = Encoder.of(NET).products(2, 4, backward=True)
+    found = probes(products, ("fp32", "int8"), 1)
+    assert [(one.limit.library, one.limit.precision) for one in found] == [
+        ("paddle", "fp32"),
+        ("onednn", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+    ]
+    assert all(0 < one.limit.operations < LEAST for one in found)
+    base = probes(BASE.products(1, 32)[:1], ("fp32", "bf16"), 1)
+    for one in base:
+        assert one.limit.operations >= LEAST
+        one.call()

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from replicate.common.errors import UserError
+from replicate.findings.limits import near_limits
 from replicate.records.timing import Limit, Step, StepRace
 from replicate.records.timing_file import read_timing, write_timing
+from replicate.report.sections.limits import limits
 from replicate.timing.limit import rate_of, share_of
 from replicate.timing.operations import Encoder, Product, head, trained
 from replicate.timing.products import LEAST, probes
 from replicate.timing.random_net import SHAPES
 from replicate.timing.summary import rows_of, step_rows
+from tests.shown import lines, words
 from tests.synthetic_timing import example, race
 
 NET = {"hidden_size": 8, "num_hidden_layers": 3, "intermediate_size": 20}
@@ -119,6 +122,30 @@ def test_steps_are_rows_and_stay_in_their_record(tmp_path: Path) -> None:
     for broken in (replace(whole, limits=(), limit_seconds={}), replace(whole, limit_seconds={})):
         with pytest.raises(UserError, match=r"steps\[0\]"):
             write_timing(replace(record, steps=(broken,)), tmp_path)
+
+
+def test_report_has_one_table_of_all_stages() -> None:
+    """Steps, and of each precision the fastest whole net; an unstable one is marked, and without records it says so."""
+    medians = {"dygraph fp32 1": 2.0, "onnxruntime fp32 1": 1.0, "onnxruntime fp32 1/2": 0.5, "onnxruntime int8 1": 0.4}
+    timed = race(32, medians)
+    timed = replace(
+        timed,
+        contestants=tuple(replace(one, operations=10**10) for one in timed.contestants),
+        limits=LIMITS,
+        limit_seconds={name: (value,) * 7 for name, value in RATES.items()},
+    )
+    shaky = replace(steps(), seconds={"finetune": (0.02, 0.02), "prune": (0.1, 0.2)})
+    found = near_limits([example(timed, steps=(shaky,)), example(race(32, medians))])
+    assert [one.what for one in found] == [
+        "training step",
+        "pruning step",
+        "inference, fp32 in onnxruntime",
+        "inference, int8 in onnxruntime",
+    ]
+    assert [round(one.share.ratio.median, 4) for one in found] == [0.5, 0.075, 0.1, 0.0625]
+    cells = [one.cells["share of the limit"] for one in lines(limits(found), "share of the limit")]
+    assert cells[:2] == ["0.50 (0.50 to 0.50, 50%)", "0.07 (0.05 to 0.10, 50%), unstable"]
+    assert "not-run" in words(limits(()))
 
 
 def test_record_of_schema_2_is_read(tmp_path: Path) -> None:

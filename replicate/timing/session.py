@@ -11,7 +11,7 @@ from pathlib import Path
 from replicate.common.paths import store_root
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import TIMING
-from replicate.records.timing import DatasetRace, Race, ServiceRace, TimingRecord
+from replicate.records.timing import DatasetRace, Race, ServiceRace, StepRace, TimingRecord
 from replicate.records.timing_file import write_timing
 from replicate.timing.contestants import Models, Subject
 from replicate.timing.grid import Field, field_of
@@ -43,6 +43,7 @@ def record_of(
     comparisons: Sequence[Race] = (),
     datasets: Sequence[DatasetRace] = (),
     services: Sequence[ServiceRace] = (),
+    steps: Sequence[StepRace] = (),
 ) -> TimingRecord:
     """What was timed here, with where and when."""
     head, dirty = commit()
@@ -60,6 +61,7 @@ def record_of(
         comparisons=tuple(comparisons),
         datasets=tuple(datasets),
         services=tuple(services),
+        steps=tuple(steps),
     )
 
 

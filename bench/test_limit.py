@@ -1,0 +1,134 @@
+"""How near training is to what matrix products alone reach here: steps of each stage, in turn with such products.
+
+`--timing quick` (the default) shows that it runs, with two layers; `--timing full` is on the published Base and on the
+net of the profile `small`, and with `--accept` keeps the record in `measured/timing/`. Inference has its shares in
+`test_inference.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.terminal import TerminalReporter
+
+from bench.steps import STAGES, ready
+from replicate.commands.session import accept_timing
+from replicate.nets import upstream
+from replicate.records.facts import device_facts, now
+from replicate.records.timing import StepRace, TimingRecord
+from replicate.tables.profile import load_profile
+from replicate.timing.contestants import shape_name
+from replicate.timing.grid import PAUSE, SMALL
+from replicate.timing.operations import Encoder
+from replicate.timing.products import probes
+from replicate.timing.race import race
+from replicate.timing.random_net import SHAPES
+from replicate.timing.session import keep_record, record_of
+from replicate.timing.summary import shown, step_rows
+
+pytestmark = pytest.mark.speed
+
+LENGTH = 32
+# As many as the vocabulary of that profile's nets, to a few hundred.
+VOCABULARY = 3000
+
+
+@dataclass(frozen=True)
+class Size:
+    """One race: the net, texts a step, rounds that count and warm-ups."""
+
+    net: str
+    batch: int
+    rounds: int
+    warmups: int = 1
+
+
+SIZES = {
+    "quick": (Size("quick", 8, 3),),
+    "full": (Size("base", 8, 9), Size("base", 32, 7), Size("small", 8, 15, 3), Size("small", 32, 15, 3)),
+}
+
+
+@cache
+def architecture(net: str) -> Mapping[str, Any]:
+    """The fields of a net's configuration."""
+    if net == "quick":
+        return SMALL
+    if net == "base":
+        return SHAPES["base"]
+    return {**load_profile("small").options["pretrain"]["architecture"], "vocab_size": VOCABULARY}
+
+
+@dataclass(eq=False)
+class Limits:
+    """The races of this session; told when pytest ends."""
+
+    timing: str
+    threads: int
+    started: str = field(default_factory=now)
+    races: list[StepRace] = field(default_factory=list)
+    path: Path | None = None
+
+    def record(self) -> TimingRecord:
+        """The races so far."""
+        name = f"{'' if self.timing == 'full' else 'quick-'}steps-cpu-{self.threads}"
+        command = ("pytest", "-m", "speed", "bench/test_limit.py", "--timing", self.timing)
+        return record_of(name, self.started, command, "cpu", self.threads, steps=self.races)
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """Milliseconds and shares of every step, and where the record is."""
+        from tabulate import tabulate
+
+        terminalreporter.section(f"replicate: how near the limit, {self.threads} threads")
+        rows = [{key: shown(one) for key, one in row.items()} for each in self.races for row in step_rows(each)]
+        terminalreporter.write_line(tabulate(rows, headers="keys", disable_numparse=True))
+        terminalreporter.write_line(f"random weights: speed does not depend on the values; record in {self.path}")
+
+
+@pytest.fixture(scope="module")
+def limits(pytestconfig: pytest.Config) -> Iterator[Limits]:
+    """The session's races."""
+    upstream.prepare()
+    found = Limits(pytestconfig.getoption("--timing"), int(device_facts("cpu")["threads"]))
+    pytestconfig.pluginmanager.register(found, "replicate-limits")
+    yield found
+    if found.races and pytestconfig.getoption("--accept") and found.timing == "full":
+        found.path = accept_timing(found.record())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One case a race."""
+    sizes = SIZES[metafunc.config.getoption("--timing")]
+    metafunc.parametrize("size", sizes, ids=[f"{one.net}-{one.batch}x{LENGTH}" for one in sizes])
+
+
+def test_steps(size: Size, limits: Limits) -> None:
+    """Every stage's step and every library's products give their seconds in turn."""
+    net = architecture(size.net)
+    made = [ready(stage, net, size.batch, LENGTH) for stage in STAGES]
+    products = probes(Encoder.of(net).products(size.batch, LENGTH, backward=True), ("fp32",), limits.threads)
+    calls = {one.step.label: one.call for one in made} | {one.limit.label: one.call for one in products}
+    found = race(calls, size.rounds, size.warmups, pause=PAUSE)
+    seconds = {label: tuple(round(one, 7) for one in samples) for label, samples in found.items()}
+    limits.races.append(
+        StepRace(
+            shape=shape_name(net),
+            batch=size.batch,
+            length=LENGTH,
+            rounds=size.rounds,
+            warmups=size.warmups,
+            pause=PAUSE,
+            contestants=tuple(one.step for one in made),
+            seconds={one.step.label: seconds[one.step.label] for one in made},
+            limits=tuple(one.limit for one in products),
+            limit_seconds={one.limit.label: seconds[one.limit.label] for one in products},
+        )
+    )
+    # What is timed so far is not lost with what comes.
+    limits.path = keep_record(limits.record())
+    upstream.give_memory_back()

@@ -1,7 +1,7 @@
 """Where the time of a training step goes, operator by operator, and how much of it is matrix products.
 
-Usage: python -m bench.profile_step NET BATCH STAGE [STEPS], where NET is `base`, `small` or `quick` and STAGE `finetune`,
-`prune` or `pretrain`; texts have 32 tokens. With OMP_NUM_THREADS=1 nothing hides behind another thread.
+Usage: python -m bench.profile_step NET BATCH STAGE [STEPS], where NET is `base`, `small` or `quick` and STAGE
+`finetune`, `prune` or `pretrain`; texts have 32 tokens. With OMP_NUM_THREADS=1 nothing hides behind another thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 from replicate.nets import upstream
 
 PRODUCTS = ("matmul", "MatmulGradNode")
-# What is told of one operator's kernels is in its own line.
 OPERATOR = "TracerEventType.Operator", "TracerEventType.OperatorInner"
 
 

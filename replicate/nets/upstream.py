@@ -68,7 +68,7 @@ def prepare() -> None:
 
 
 def _mkl_defaults() -> dict[str, str]:
-    # Paddle 2.6 carries MKL 2019, which takes its slowest path on a CPU that is not Intel's unless it is told which one:
+    # Paddle 2.6 carries MKL 2019, which takes its slowest path on a CPU that is not Intel's unless it is told another:
     # matrix products are 3 to 4 times as fast with that of AVX2, and twice that with that of AVX-512.
     try:
         described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

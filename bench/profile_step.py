@@ -24,8 +24,7 @@ def main() -> None:
     from paddle import profiler
     from tabulate import tabulate
 
-    from bench.steps import ready
-    from bench.test_limit import LENGTH, architecture
+    from bench.steps import LENGTH, architecture, ready
 
     step = ready(stage, architecture(net), batch, LENGTH)
     step.call()

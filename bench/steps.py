@@ -20,12 +20,17 @@ from replicate.records.timing import Step
 from replicate.stages.pretrain import DROPOUTS, IGNORED, PretrainOptions, mask_tokens
 from replicate.stages.prune.native import batches_of, distillation, pruned_shape, student_of
 from replicate.stages.prune.options import PruneOptions
+from replicate.tables.profile import load_profile
 from replicate.timing.contestants import shape_name, token_ids
+from replicate.timing.grid import SMALL
 from replicate.timing.operations import Encoder, head, trained
+from replicate.timing.random_net import SHAPES
 from replicate.training.loop import Training
 from replicate.training.optimisation import adamw
 
-LABELS, WIDTH = 11, "1/2"
+LENGTH, LABELS, WIDTH = 32, 11, "1/2"
+# Of the nets of the profile `small`, to a few hundred.
+VOCABULARY = 3000
 # Token ids below are special ones, as in every vocabulary made here.
 SPECIAL, MASK = 5, 3
 # Never reached: the schedule only has to have an end.
@@ -40,18 +45,27 @@ class Ready:
     call: Callable[[], None]
 
 
-def ready(stage: str, architecture: Mapping[str, Any], batch: int, length: int) -> Ready:
+def architecture(net: str) -> Mapping[str, Any]:
+    """The fields of a net's configuration: `base`, the one of the profile `small`, or a `quick` one of two layers."""
+    if net == "quick":
+        return SMALL
+    if net == "base":
+        return SHAPES["base"]
+    return {**load_profile("small").options["pretrain"]["architecture"], "vocab_size": VOCABULARY}
+
+
+def ready(stage: str, net: Mapping[str, Any], batch: int, length: int) -> Ready:
     """The step of a stage.
 
     Args:
         stage: `finetune`, `prune` (to half the width, by the native engine) or `pretrain`.
-        architecture: `ErnieConfig` fields, with `vocab_size`.
+        net: `ErnieConfig` fields, with `vocab_size`.
         batch: texts a step.
         length: tokens of each.
     """
     upstream.quiet()
     seed_everything(1)
-    network, loss_of, operations = _STAGES[stage](dict(architecture), batch, length)
+    network, loss_of, operations = _STAGES[stage](dict(net), batch, length)
     network.train()
     training = Training(network, adamw(network, 1e-5, STEPS, 0.1, 0.01))
 
@@ -60,57 +74,57 @@ def ready(stage: str, architecture: Mapping[str, Any], batch: int, length: int) 
         float(training.loss)
 
     width = WIDTH if stage == "prune" else "1"
-    step = Step(stage, stage, shape_name(architecture), width, operations, "this package's flags")
+    step = Step(stage, stage, shape_name(net), width, operations, "this package's flags")
     return Ready(step, once)
 
 
-def _classifier(architecture: dict[str, Any]) -> Any:
+def _classifier(fields: dict[str, Any]) -> Any:
     from paddlenlp.transformers import ErnieForSequenceClassification
 
-    fields = dict(architecture)
-    return ErnieForSequenceClassification(build_config(fields, fields.pop("vocab_size"), LABELS))
+    own = dict(fields)
+    return ErnieForSequenceClassification(build_config(own, own.pop("vocab_size"), LABELS))
 
 
-def _finetune(architecture: dict[str, Any], batch: int, length: int) -> tuple[Any, Callable[[], Any], int]:
+def _finetune(fields: dict[str, Any], batch: int, length: int) -> tuple[Any, Callable[[], Any], int]:
     import paddle
     import paddle.nn.functional as F
 
-    network = _classifier(architecture)
-    ids, labels = _batch(architecture, batch, length)
-    encoder = Encoder.of(architecture)
+    network = _classifier(fields)
+    ids, labels = _batch(fields, batch, length)
+    encoder = Encoder.of(fields)
     operations = trained(encoder.forward(batch, length, answered=1) + head(batch, encoder.hidden, LABELS))
     return network, lambda: F.cross_entropy(network(paddle.to_tensor(ids)), paddle.to_tensor(labels)), operations
 
 
-def _prune(architecture: dict[str, Any], batch: int, length: int) -> tuple[Any, Callable[[], Any], int]:
+def _prune(fields: dict[str, Any], batch: int, length: int) -> tuple[Any, Callable[[], Any], int]:
     import paddle
 
-    teacher = _classifier(architecture)
-    ids, labels = _batch(architecture, batch, length)
+    teacher = _classifier(fields)
+    ids, labels = _batch(fields, batch, length)
     shape = pruned_shape(teacher, PruneOptions(width=WIDTH))
     student = student_of(teacher, shape, "parent", batches_of(list(ids), labels, batch, 0))
     loss = distillation(teacher, shape.layers)
-    whole, half = Encoder.of(architecture), Encoder.of(architecture, Fraction(WIDTH))
+    whole, half = Encoder.of(fields), Encoder.of(fields, Fraction(WIDTH))
     answer = head(batch, whole.hidden, LABELS)
     operations = whole.forward(batch, length) + answer + trained(half.forward(batch, length) + answer)
     return student, lambda: loss(student, paddle.to_tensor(ids), paddle.to_tensor(labels)), operations
 
 
-def _pretrain(architecture: dict[str, Any], batch: int, length: int) -> tuple[Any, Callable[[], Any], int]:
+def _pretrain(fields: dict[str, Any], batch: int, length: int) -> tuple[Any, Callable[[], Any], int]:
     import paddle
     import paddle.nn.functional as F
     from paddlenlp.transformers import ErnieForMaskedLM
 
     options = PretrainOptions({})
-    fields = {**architecture, **dict.fromkeys(DROPOUTS, options.dropout)}
-    size = fields.pop("vocab_size")
-    network = ErnieForMaskedLM(build_config(fields, size))
-    ids = np.maximum(_batch(architecture, batch, length)[0], SPECIAL)
+    own = {**fields, **dict.fromkeys(DROPOUTS, options.dropout)}
+    size = own.pop("vocab_size")
+    network = ErnieForMaskedLM(build_config(own, size))
+    ids = np.maximum(_batch(fields, batch, length)[0], SPECIAL)
     rng = np.random.default_rng(0)
     masked, targets = mask_tokens(ids, size, range(SPECIAL), MASK, options.mask_probability, rng)
     positions = np.flatnonzero(targets.reshape(-1) != IGNORED)
     wanted = targets.reshape(-1)[positions]
-    encoder = Encoder.of(architecture)
+    encoder = Encoder.of(fields)
     operations = trained(encoder.forward(batch, length) + head(len(positions), encoder.hidden, size))
 
     def loss() -> Any:
@@ -120,8 +134,8 @@ def _pretrain(architecture: dict[str, Any], batch: int, length: int) -> tuple[An
     return network, loss, operations
 
 
-def _batch(architecture: Mapping[str, Any], batch: int, length: int) -> tuple[Any, Any]:
-    ids = token_ids(int(architecture["vocab_size"]), batch, length)
+def _batch(fields: Mapping[str, Any], batch: int, length: int) -> tuple[Any, Any]:
+    ids = token_ids(int(fields["vocab_size"]), batch, length)
     return ids, np.fromiter(itertools.islice(itertools.cycle(range(LABELS)), batch), dtype=np.int64)
 
 

@@ -7,35 +7,27 @@ net of the profile `small`, and with `--accept` keeps the record in `measured/ti
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from bench.steps import STAGES, ready
+from bench.steps import LENGTH, STAGES, architecture, ready
 from replicate.commands.session import accept_timing
 from replicate.nets import upstream
 from replicate.records.facts import device_facts, now
 from replicate.records.timing import StepRace, TimingRecord
-from replicate.tables.profile import load_profile
 from replicate.timing.contestants import shape_name
-from replicate.timing.grid import PAUSE, SMALL
+from replicate.timing.grid import PAUSE
 from replicate.timing.operations import Encoder
 from replicate.timing.products import probes
 from replicate.timing.race import race
-from replicate.timing.random_net import SHAPES
 from replicate.timing.session import keep_record, record_of
 from replicate.timing.summary import shown, step_rows
 
 pytestmark = pytest.mark.speed
-
-LENGTH = 32
-# As many as the vocabulary of that profile's nets, to a few hundred.
-VOCABULARY = 3000
 
 
 @dataclass(frozen=True)
@@ -52,16 +44,6 @@ SIZES = {
     "quick": (Size("quick", 8, 3),),
     "full": (Size("base", 8, 9), Size("base", 32, 7), Size("small", 8, 15, 3), Size("small", 32, 15, 3)),
 }
-
-
-@cache
-def architecture(net: str) -> Mapping[str, Any]:
-    """The fields of a net's configuration."""
-    if net == "quick":
-        return SMALL
-    if net == "base":
-        return SHAPES["base"]
-    return {**load_profile("small").options["pretrain"]["architecture"], "vocab_size": VOCABULARY}
 
 
 @dataclass(eq=False)

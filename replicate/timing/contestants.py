@@ -1,4 +1,4 @@
-"""Who can be timed: models in the runtimes of this package, PaddleNLP's dynamic graph by default, and PyTorch."""
+"""Who can be timed: models in the runtimes of this package, PaddleNLP's dynamic graph by default, PyTorch, OpenVINO."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.paths import ROOT
 from replicate.inference.export import export
+from replicate.inference.exported import GRAPHS
 from replicate.inference.runtime import RUNTIMES, Runtime, open_runtime
 from replicate.nets.folder import WEIGHTS
 from replicate.nets.student_net import StudentConfig, student_flops
@@ -30,12 +31,12 @@ from replicate.timing.random_net import SHAPES, encoder_flops, random_model
 
 # PaddleNLP without a flag set, freed memory handed back: with as many threads as the others have, and as installed,
 # where nobody has set OMP_NUM_THREADS and Paddle takes one thread.
-DEFAULT, INSTALLED, PYTORCH = "dygraph-default", "dygraph-as-installed", "pytorch"
-TORCH_PYTHON = "REPLICATE_TORCH_PYTHON"
-PEER = ROOT / "bench" / "peer_torch.py"
+DEFAULT, INSTALLED, PYTORCH, OPENVINO = "dygraph-default", "dygraph-as-installed", "pytorch", "openvino"
+TORCH_PYTHON, OPENVINO_PYTHON = "REPLICATE_TORCH_PYTHON", "REPLICATE_OPENVINO_PYTHON"
+PEER, OPENVINO_PEER = ROOT / "bench" / "peer_torch.py", ROOT / "bench" / "peer_openvino.py"
 # What upstream.prepare() sets beside the number of threads.
 _SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE")
-_KINDS = {"paddle-inference": "paddle", "onnxruntime": "onnx"}
+_KINDS = {"paddle-inference": "paddle", "onnxruntime": "onnx", OPENVINO: "onnx"}
 _ENVIRONMENTS = {"dygraph": "this package's flags", "paddle-inference": "static graph", "onnxruntime": "ONNX graph"}
 _DESCRIPTION: Mapping[str, Callable[[Any], Any]] = {"parameters": int, "bytes": int, "environment": str}
 # As many as KUAKE-QIC has.
@@ -171,6 +172,9 @@ def make(subject: Subject, entrant: Entrant, models: Models) -> Path:
         UserError: there is no such export.
     """
     kind, int8 = _KINDS.get(entrant.runtime), entrant.precision == "int8"
+    if entrant.runtime == OPENVINO:
+        # It makes its own int8 of the graph in fp32.
+        int8 = False
     if kind is None and int8:
         raise UserError(f"{entrant.runtime} has no int8")
     return models.exported(subject, kind, int8) if kind else subject.folder
@@ -188,7 +192,7 @@ def opened(subject: Subject, entrant: Entrant, models: Models, device: str, thre
         # Nets hold cycles, and the next ones need the room.
         gc.collect()
     else:
-        with _child(subject, entrant, device, threads) as child:
+        with _child(subject, entrant, models, device, threads) as child:
             yield child
 
 
@@ -213,7 +217,7 @@ def token_ids(vocabulary: int, batch: int, length: int) -> NDArray[np.int64]:
 
 
 @contextlib.contextmanager
-def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Iterator[Opened]:
+def _child(subject: Subject, entrant: Entrant, models: Models, device: str, threads: int) -> Iterator[Opened]:
     environment = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
     environment["OMP_NUM_THREADS"] = str(threads)
     if entrant.runtime == INSTALLED:
@@ -224,12 +228,7 @@ def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Ite
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         environment["GLOG_minloglevel"] = "2"
     else:
-        python = os.environ.get(TORCH_PYTHON, "")
-        if not python:
-            raise UserError(f"{TORCH_PYTHON} is not set", hint="name the Python of an environment with PyTorch")
-        if not PEER.is_file():
-            raise UserError("is part of a checkout only", path=PEER)
-        command = [python, str(PEER), str(subject.folder / "config.json"), str(threads)]
+        command = [*_peer(subject, entrant, models), str(threads)]
         environment.pop("PYTHONPATH", None)
     command += [device, entrant.precision]
     with Child.start(command, environment) as child:
@@ -239,6 +238,20 @@ def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Ite
             child.description["environment"],
             lambda batch, length: lambda: child.seconds(batch, length),
         )
+
+
+def _peer(subject: Subject, entrant: Entrant, models: Models) -> list[str]:
+    """The program of another package, in its own environment, and what it reads."""
+    openvino = entrant.runtime == OPENVINO
+    variable, program = (OPENVINO_PYTHON, OPENVINO_PEER) if openvino else (TORCH_PYTHON, PEER)
+    python = os.environ.get(variable, "")
+    if not python:
+        package = "OpenVINO" if openvino else "PyTorch"
+        raise UserError(f"{variable} is not set", hint=f"name the Python of an environment with {package}")
+    if not program.is_file():
+        raise UserError("is part of a checkout only", path=program)
+    folder = make(subject, entrant, models)
+    return [python, str(program), str(folder / (GRAPHS["onnx"][0] if openvino else "config.json"))]
 
 
 @dataclass

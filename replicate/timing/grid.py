@@ -15,6 +15,7 @@ from replicate.records.timing import Contestant, Race
 from replicate.timing.contestants import (
     DEFAULT,
     INSTALLED,
+    OPENVINO,
     PYTORCH,
     Entrant,
     Models,
@@ -74,14 +75,15 @@ def cross(runtimes: Sequence[str], precisions: Sequence[str], models: Sequence[s
 
 PRUNED = ("1", "2/3", "1/2")
 TABLE = ("1", "3/4", "2/3", "1/2")
-_PEERS = (Entrant(DEFAULT), Entrant(INSTALLED), *cross((PYTORCH,), ("fp32",), PRUNED))
+_OPENVINO = (*cross((OPENVINO,), ("fp32",), ("1", "1/2")), *cross((OPENVINO,), ("int8",), ("1", "1/2")))
+_PEERS = (Entrant(DEFAULT), Entrant(INSTALLED), *cross((PYTORCH,), ("fp32",), PRUNED), *_OPENVINO)
 _STATIC = cross(("paddle-inference", "onnxruntime"), ("fp32",), PRUNED)
 _INT8 = cross(("onnxruntime",), ("int8",), PRUNED)
 # Half precision on a CPU is for those that have instructions for it; elsewhere it is left out, with that reason.
 _LOW = cross(("paddle-inference",), ("bf16", "int8"), PRUNED)
 _EVERYONE = (*_STATIC, *cross(("dygraph",), ("fp32",), PRUNED), *_INT8, *_PEERS)
 # At 32 × 128 a round of everyone takes more than a minute, so those that can't be the best are left at home.
-_FASTEST = (*cross(("paddle-inference",), ("fp32",), PRUNED), *_INT8, Entrant(PYTORCH))
+_FASTEST = (*cross(("paddle-inference",), ("fp32",), PRUNED), *_INT8, Entrant(PYTORCH), *_OPENVINO)
 _MEDIUM = (
     *cross(("paddle-inference",), ("fp32",), TABLE),
     *cross(("onnxruntime",), ("int8",), TABLE),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -85,7 +86,11 @@ def _on_ray(engine: Engine, runner: Runner, on_cpu: bool, variables: Mapping[str
     folder = connect(engine.address, engine.processes, len(gpus))
 
     def data() -> Mapping[str, bytes]:
-        return packed_data(runner.dataset, runner.unlabelled if reads_text(runner) else ())
+        # Stages that come later may read the text, where nobody does yet.
+        lines: tuple[str, ...] = ()
+        with suppress(UserError):
+            lines = runner.unlabelled
+        return packed_data(runner.dataset, lines)
 
     share = None if on_cpu else engine.gpus_per_stage
     ships = data if engine.artefacts == "ship" else None

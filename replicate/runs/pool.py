@@ -307,7 +307,8 @@ class Pool:
                     if message["told"] == "gone":
                         waiting.discard(id(worker))
                     elif message["told"] == "ended" and id(worker) in busy:
-                        busy[id(worker)].saved = bool(message.get("saved"))
+                        # What was made meanwhile is not begun again either.
+                        busy[id(worker)].saved = message["status"] == "made" or bool(message.get("saved"))
         finally:
             # Also where a second signal has come: then nobody is waited for.
             for seat in self._seats:

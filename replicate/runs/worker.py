@@ -88,8 +88,9 @@ def _runner(hired: Message, answer: Answer) -> Runner:
     if hired.get("data"):
         # They came with it: this machine may have none, or others under the same name.
         folder = Path(hired["data"])
+        lines = folder / LINES
         runner.dataset = load_dataset(str(folder))
-        runner.unlabelled = read_lines(folder / LINES) if hired["reads_text"] else ()
+        runner.unlabelled = read_lines(lines) if lines.stat().st_size else ()
     return runner
 
 

@@ -28,7 +28,7 @@ SEEDS = ",".join(map(str, range(1, 13)))
 # By engine, the share of the time of one process that two workers may take.
 GOALS = {"local": 0.56, "ray": 0.60}
 # Of one stage on the machine where the goals were set.
-EPOCHS = 6
+EPOCHS = 12
 # What a clock, a host or a checkout's state decides.
 TIMINGS = ("started", "finished", "seconds", "commit", "dirty", "origin", "command")
 

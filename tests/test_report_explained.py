@@ -133,6 +133,15 @@ def test_verdict_on_looking_where_the_parent_looks(ranks: tuple[float, ...], sta
     assert [len(table.lines) for table in tables] == [2, 1]
 
 
+def test_a_control_has_no_verdict() -> None:
+    """It stands in the table, as what it is."""
+    (found,) = compute_looked_at([explained((0.8, 0.82, 0.79))], {("t", "prune")})
+    assert found.verdicts == ()
+    assert [one.row for one in found.controls] == ["prune"]
+    text = markdown(Site((page("looked", "Looked", "Looked", section_looked_at([found])),)))["docs/report/looked.md"]
+    assert line(text, "`prune` | 0.803").endswith("| control |")
+
+
 def test_the_page_says_where_sufficiency_is_missed() -> None:
     """How many runs are above 0 and why, in one sentence; none where no run is."""
     record = explained((0.8, 0.7))

@@ -113,8 +113,11 @@ def _missed(finding: LookedAtFinding) -> list[Block]:
 def _kept(finding: LookedAtFinding) -> list[Block]:
     head = ("row", "rank, parent", "rank, other seed", "top 20 %, parent", "by chance", "same label", "gain", "verdict")
     lines = []
-    said = [(one, bounds(verdict.interval), f"**{verdict.status}**") for one, verdict in finding.verdicts]
-    for one, gain, word in [*said, *((one, "", "control") for one in finding.controls)]:
+    told: list[tuple[LookedAt, Cell | str, str]] = [
+        *((one, bounds(verdict.interval), f"**{verdict.status}**") for one, verdict in finding.verdicts),
+        *((one, "", "control") for one in finding.controls),
+    ]
+    for one, gain, word in told:
         cells = (
             _cell(one, lambda run: run.parent.rank if run.parent else None),
             _cell(one, lambda run: run.peer.rank if run.peer else None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +85,10 @@ def run(name: str, home: Path, whole: bool) -> tuple[Profile, Mapping[str, Resul
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_row_runs(name: str, tmp_path: Path) -> None:
     """With small nets: each row ends well, starts from the checkpoint that its name stands for, and is reported."""
+    started = time.process_time()
     profile, tables, records = run(name, tmp_path, whole=False)
+    # Every change waits for this: a busy machine takes longer, but hardly more time of its processor.
+    assert time.process_time() - started < 120
     findings = compute(gather(tables, records, {profile.id: replace(profile, dataset="kuake-qic")}))
     pages = [section_published(one) for one in findings.published if one.table.id in profile.tables]
     assert len(pages) == len(profile.tables)

@@ -23,8 +23,7 @@ from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.findings.rounds import Study, narrowed, studies_of
 from replicate.runs.accept import Decision
-from replicate.runs.ask import seeds_of as asked_seeds
-from replicate.runs.ask import selected
+from replicate.runs.ask import asks_of, by_seed, selected
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.tables.file import load_tables
@@ -240,7 +239,8 @@ def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterat
         studies = _asked(request.session.items, studies_of(bench.session.tables, profile))
         bench.follow(studies, pytestconfig.getoption("--max-seeds"), processes)
     else:
-        run_ahead(_by_seed(_rows_of(request.session.items), bench.session), profile, processes)
+        rows = ((bench.session.tables[row.table], row.id) for row in _rows_of(request.session.items))
+        run_ahead(by_seed(asks_of(rows, profile)), profile, processes)
     yield bench
     bench.finish(pytestconfig.getoption("--accept"), pytestconfig.getoption("--accept-changed"))
 
@@ -253,25 +253,15 @@ def _added(tables: Mapping[str, ResultsTable], profile: Profile) -> Iterator[tup
                 yield study.table, claim
 
 
-def _by_seed(names: Sequence[str], session: Session) -> dict[int, list[str]]:
-    """The rows that each seed of the profile is run with, by their full ids."""
-    found: dict[int, list[str]] = {seed: [] for seed in session.profile.seeds}
-    for name in names:
-        table, _, row = name.partition("/")
-        for seed in asked_seeds(session.tables[table], row, session.profile):
-            found[seed].append(name)
-    return found
-
-
-def _rows_of(items: Sequence[pytest.Item]) -> list[str]:
-    """The rows that the collected cases will ask for, by their full ids."""
-    found: dict[str, None] = {}
+def _rows_of(items: Sequence[pytest.Item]) -> list[Row]:
+    """The rows that the collected cases will ask for."""
+    found: dict[str, Row] = {}
     for params in map(_params, items):
         if isinstance(row := params.get("row"), Row):
-            found[row.full_id] = None
+            found[row.full_id] = row
         if isinstance(claim := params.get("claim"), Claim) and isinstance(table := params.get("table"), ResultsTable):
-            found |= {table.row(name).full_id: None for name in (claim.row, claim.against)}
-    return [*found]
+            found |= {row.full_id: row for row in map(table.row, (claim.row, claim.against))}
+    return [*found.values()]
 
 
 def _asked(items: Sequence[pytest.Item], studies: Sequence[Study]) -> tuple[Study, ...]:

@@ -33,6 +33,14 @@ def test_every_seed_is_in_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert kept(tmp_path) == [True, True, True]
 
 
+def test_a_seed_without_rows_runs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of some rows not every seed is run, and a process that is told no row would take all of them."""
+    monkeypatch.setenv("REPLICATE_STORE", str(tmp_path))
+    run_ahead({4: [ROW], 5: [], 6: [ROW]}, SMOKE, processes=2, offline=True)
+    assert kept(tmp_path) == [True, False, True]
+    assert {one.name for one in tmp_path.iterdir() if one.is_dir()}.isdisjoint({"finetune", "pretrain"})
+
+
 def test_how_far_they_are_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

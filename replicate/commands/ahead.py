@@ -43,7 +43,9 @@ def run_ahead(
         done: how many rows and seeds have run by now; told without `quiet`.
         quiet: show no progress.
     """
-    if processes < 2 or len(asked) < 2 or not any(asked.values()):
+    # Without a name `run` takes every row of the profile.
+    asked = {seed: rows for seed, rows in asked.items() if rows}
+    if processes < 2 or len(asked) < 2:
         return
     threads = threads_of(processes)
     words = ["--profile", profile.id, "--device", profile.device, "--quiet"]

@@ -26,7 +26,7 @@ from replicate.common.progress import warn
 from replicate.corpus.checkup import told
 from replicate.findings.own_data import OwnAudit, own_checkup
 from replicate.records.run import Record, place_of
-from replicate.runs.ask import Ask, selected
+from replicate.runs.ask import Ask, asks_of, by_seed, selected
 from replicate.runs.ask import seeds_of as seeds_asked
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
@@ -129,9 +129,9 @@ def run(args: argparse.Namespace) -> int:
 
     audit = told_audit(runner)
     session = Session(runner, tables)
-    asks = [Ask(table, row, seed) for table, row in rows for seed in seeds_asked(table, row, profile)]
+    asks = asks_of(rows, profile)
     run_ahead(
-        {seed: [ask.full_id for ask in asks if ask.seed == seed] for seed in profile.seeds},
+        by_seed(asks),
         profile,
         args.processes,
         args.offline,

@@ -25,7 +25,7 @@ from replicate.records.strata import of_plan
 from replicate.records.timing import TimingRecord
 from replicate.report import build as report
 from replicate.runs.accept import Candidate, Decision, accept, decide
-from replicate.runs.ask import Ask, seeds_of
+from replicate.runs.ask import asks_of
 from replicate.runs.executor import Executor
 from replicate.runs.local import Local
 from replicate.runs.runner import Runner
@@ -76,11 +76,7 @@ class Session:
     def run(self, rows: Iterable[Row]) -> None:
         """Run those of the rows that were not run yet, with every seed of the profile."""
         missing = {row.full_id: row for row in rows if row.full_id not in self.results}
-        asks = [
-            Ask(self.tables[row.table], row.id, seed)
-            for row in missing.values()
-            for seed in seeds_of(self.tables[row.table], row.id, self.profile)
-        ]
+        asks = asks_of(((self.tables[row.table], row.id) for row in missing.values()), self.profile)
         records = [*self.runner.drive(asks, self.executor)]
         for name, row in missing.items():
             self.results[name] = row_result(records, row, self.profile.id)

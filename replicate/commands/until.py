@@ -19,7 +19,7 @@ from replicate.records.plans import Kept, path_of, write_plans
 from replicate.records.run import Record, check_fellows, read_records
 from replicate.records.strata import of_plan
 from replicate.report.words import interval, number, on_nets
-from replicate.runs.ask import Ask
+from replicate.runs.ask import Ask, by_seed
 from replicate.runs.runner import Runner
 from replicate.verdicts.plan import Claim
 
@@ -103,7 +103,7 @@ def until_decided(
             break
         if not runner.quiet:
             warn([_round(asks, sum(len(open_claims(study, found[study.table.id])) for study in studies))])
-        run_ahead(_by_seed(asks), runner.profile, processes, offline)
+        run_ahead(by_seed(asks), runner.profile, processes, offline)
         for record in runner.drive(asks, session.executor):
             records[record.place] = record
         first = False
@@ -279,13 +279,6 @@ def _decided(study: Study, runner: Runner, records: Iterable[Record], kept: Mapp
     before = kept[study.table.id].plan if study.table.id in kept else None
     found = decided(study.table, runner.profile, records, before)
     assert found is not None, "a study has a plan"
-    return found
-
-
-def _by_seed(asks: Iterable[Ask]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    for ask in asks:
-        found.setdefault(ask.seed, []).append(ask.full_id)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from replicate.common.errors import UserError
@@ -42,6 +42,19 @@ def seeds_of(table: ResultsTable, row_id: str, profile: Profile) -> tuple[int, .
     members = max(row.members for row in table.lineage(row_id))
     there = set(profile.seeds)
     return tuple(seed for seed in profile.seeds if there.issuperset(member_seeds(seed, members, profile.nets)))
+
+
+def asks_of(rows: Iterable[tuple[ResultsTable, str]], profile: Profile) -> list[Ask]:
+    """Every row with each of the seeds that the profile runs it with."""
+    return [Ask(table, row, seed) for table, row in rows for seed in seeds_of(table, row, profile)]
+
+
+def by_seed(asks: Iterable[Ask]) -> dict[int, list[str]]:
+    """The full ids of the rows that are asked for, by seed."""
+    found: dict[int, list[str]] = {}
+    for ask in asks:
+        found.setdefault(ask.seed, []).append(ask.full_id)
+    return found
 
 
 def selected(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 class _Marks(dict[int, str | None]):
@@ -21,3 +25,8 @@ def fold(text: str) -> str:
     """A text in small letters of one width (NFKC), without marks and blanks; one that has nothing else stays whole."""
     plain = unicodedata.normalize("NFKC", text).lower()
     return plain.translate(_MARKS) or plain.strip()
+
+
+def groups_of(texts: Iterable[str]) -> NDArray[np.int64]:
+    """A number for each text, [texts]: the same for those that count as one."""
+    return np.unique([fold(text) for text in texts], return_inverse=True)[1]

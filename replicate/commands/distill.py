@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 
 from replicate.commands.flags import Flag, Offer, add_options, add_training, options_in
@@ -56,11 +55,7 @@ def run(args: argparse.Namespace) -> int:
     set_device(args.device)
     if len({Path(path).resolve() for path in args.teacher}) < len(args.teacher):
         raise UserError("a teacher is named twice", hint="name each once")
-    with ExitStack() as stack:
-        for path in args.teacher:
-            stack.enter_context(leased(path))
-        folder = stack.enter_context(resumable_folder(args.output_dir))
-        stack.enter_context(divergence())
+    with leased(*args.teacher), resumable_folder(args.output_dir) as folder, divergence():
         teachers = {path: load_classifier(path) for path in args.teacher}
         for path, one in teachers.items():
             if one.labels != dataset.labels:

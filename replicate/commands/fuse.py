@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 
 from replicate.commands.flags import Offer, add_device, add_options, options_in
@@ -41,10 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from replicate.stages.fuse.fuse import fuse
 
     set_device(args.device)
-    with ExitStack() as stack:
-        for path in args.models:
-            stack.enter_context(leased(path))
-        folder = stack.enter_context(finished_folder(args.save_dir))
+    with leased(*args.models), finished_folder(args.save_dir) as folder:
         members = {str(path): load_classifier(path) for path in args.models}
         labels = next(iter(members.values())).labels
         fused = fuse(members, settings, read_split(args.held, labels) if args.held else None)

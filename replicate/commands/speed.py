@@ -66,9 +66,7 @@ def _nets(runner: Runner) -> Iterator[tuple[int, Subject]]:
     of_data = [
         one
         for one in read_records(runner.records)
-        if one.status == "ok"
-        and one.profile == runner.profile.id
-        and all(one.digests.get(part) == digests[part] for part in ("train", "dev", "labels"))
+        if one.status == "ok" and one.profile == runner.profile.id and one.is_of(digests)
     ]
     seen: set[int] = set()
     for one in sorted(of_data, key=lambda one: one.stages[-1]["stage"] != "finetune"):

@@ -16,6 +16,8 @@ _BOM = "\ufeff"
 _BLOCK = 1 << 20
 # Of a data set that is trained or scored on.
 MOST_LABELS = 1000
+# Of a data set, by the names of its digests: what a record of it has to agree in, and what every stage may read.
+DATA = ("train", "dev", "labels")
 _BLANKS = "take it away, or it is another label than the one without"
 
 

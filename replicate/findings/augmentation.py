@@ -10,9 +10,9 @@ from typing import Any, Literal
 from replicate.common.errors import UserError
 from replicate.findings.compared import AllCompared, Compared
 from replicate.findings.evidence import Evidence
-from replicate.findings.judged import NOT_RUN, Judged
+from replicate.findings.judged import Judged
 from replicate.findings.recipes import TrainingSet, controls_of, training_of
-from replicate.findings.rows import Difference
+from replicate.findings.rows import Difference, verdict_on
 from replicate.findings.training_sets import METRIC, Arm, arm_from
 from replicate.tables.profile import Profile
 from replicate.tables.table import Conclusion, ResultsTable, Setting
@@ -49,7 +49,7 @@ class Contrast:
     @property
     def judged(self) -> Judged:
         """The verdict on the difference."""
-        return self.difference.judged if self.difference and self.difference.judged else NOT_RUN
+        return verdict_on(self.difference)
 
     @property
     def word(self) -> Effect:

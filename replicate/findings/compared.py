@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from replicate.findings.decided import Decided
-from replicate.findings.judged import NO_PAIRS, NOT_RUN, Judged, answer_of, planned
+from replicate.findings.judged import NO_PAIRS, Judged, answer_of, planned
 from replicate.findings.pairs import ACCURACY, Pair, pairs_of
-from replicate.findings.rows import Difference, RowResult, difference_of
+from replicate.findings.rows import Difference, RowResult, difference_of, verdict_on
 from replicate.findings.study import judge_study
 from replicate.tables.profile import Profile
 from replicate.tables.table import Claim, ResultsTable, Setting
@@ -146,7 +146,7 @@ def _claim(
     if decided and claim.id in decided.verdicts:
         deciding = decided.verdicts[claim.id].claim.metric
     one = differences.get((claim.row, claim.against, deciding))
-    judged = one.judged if one and one.judged else NOT_RUN
+    judged = verdict_on(one)
     if decided and claim.id in decided.verdicts:
         held: str = answer_of(decided, claim.id)
     else:

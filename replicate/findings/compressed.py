@@ -8,9 +8,9 @@ from statistics import median
 
 from replicate.findings.compared import Compared
 from replicate.findings.evidence import Evidence
-from replicate.findings.judged import NOT_RUN, Judged
+from replicate.findings.judged import Judged
 from replicate.findings.pairs import ACCURACY, KINDS, parent_of
-from replicate.findings.rows import Difference, RowResult
+from replicate.findings.rows import Difference, RowResult, verdict_on
 from replicate.inference.runtime import RUNTIMES
 from replicate.records.timing import Contestant, Race, TimingRecord
 from replicate.tables.profile import Profile
@@ -100,7 +100,7 @@ class Compressed:
     @property
     def judged(self) -> Judged:
         """The verdict on the difference."""
-        return self.difference.judged if self.difference and self.difference.judged else NOT_RUN
+        return verdict_on(self.difference)
 
     @property
     def is_kept(self) -> bool:

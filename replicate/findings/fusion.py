@@ -13,9 +13,9 @@ import numpy as np
 from replicate.findings.compared import AllCompared, Compared
 from replicate.findings.compressed import Latency, latency_of, parameters
 from replicate.findings.evidence import Evidence
-from replicate.findings.judged import NOT_RUN, Judged
+from replicate.findings.judged import Judged
 from replicate.findings.pairs import ACCURACY, compared_parent
-from replicate.findings.rows import Difference, RowResult
+from replicate.findings.rows import Difference, RowResult, verdict_on
 from replicate.records.run import Record
 from replicate.scores.fusion import most_votes
 from replicate.scores.packing import unpack_bits, unpack_predictions
@@ -70,7 +70,7 @@ class Fused:
     @property
     def judged(self) -> Judged:
         """The verdict on the difference."""
-        return self.difference.judged if self.difference and self.difference.judged else NOT_RUN
+        return verdict_on(self.difference)
 
     @property
     def gain(self) -> float:

@@ -82,7 +82,7 @@ def own_evidence(
         timings: of nets that were trained on the data.
     """
     digests = dataset.digests
-    own = [one for one in records if all(one.digests.get(part) == digests[part] for part in ("train", "dev", "labels"))]
+    own = [one for one in records if one.is_of(digests)]
     known = {(table.id, row.id) for table in tables.values() for row in table.rows}
     own = [record for record in own if (record.table, record.row) in known and record.profile in profiles]
     # The article's F1 is of its own class; of other data it would be that of whatever label is the second.

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from replicate.findings.judged import Judged
+from replicate.findings.judged import NOT_RUN, Judged
 from replicate.records.run import Record, check_fellows
 from replicate.records.selection import RULES, score_of
 from replicate.scores.metrics import Ratio, accuracy_ratio, scores
@@ -110,6 +110,11 @@ class Difference:
     by_seed: Mapping[int, float]
     seeds: tuple[int, ...]
     judged: Judged | None = None
+
+
+def verdict_on(one: Difference | None) -> Judged:
+    """The verdict on a difference; `NOT_RUN` where there is none, or nobody asked for one."""
+    return one.judged if one and one.judged else NOT_RUN
 
 
 def row_result(records: Iterable[Record], row: Row, profile: str) -> RowResult:

@@ -10,6 +10,7 @@ from typing import Any
 from replicate.common.errors import UserError
 from replicate.common.files import plain, read_json, to_json, write_text
 from replicate.common.paths import MEASURED
+from replicate.corpus.formats import DATA
 from replicate.records.check import check_record
 from replicate.records.migrations import SCHEMA, migrate
 
@@ -70,6 +71,10 @@ class Record:
     def place(self) -> str:
         """Where it belongs below `measured/`: `<profile>/<table>/<row>/seed-<n>.json`."""
         return place_of(self.profile, self.table, self.row, self.seed)
+
+    def is_of(self, digests: Mapping[str, str]) -> bool:
+        """Whether it is of exactly the data with these digests."""
+        return all(self.digests.get(part) == digests[part] for part in DATA)
 
     @property
     def seconds(self) -> float:

@@ -60,18 +60,20 @@ class Leases:
 
 
 @contextmanager
-def leased(folder: str | Path) -> Iterator[None]:
-    """Keeps what may be an artefact, named by its folder, from deletion while the context lasts.
+def leased(*folders: str | Path) -> Iterator[None]:
+    """Keeps what may be artefacts, named by their folders, from deletion while the context lasts.
 
     Any other folder is left as it is; one that is being deleted is refused by whoever reads it.
     """
-    leases = Leases()
-    with suppress(OSError):
-        leases.take(Path(folder) / MANIFEST)
+    leases, manifests = Leases(), [Path(folder) / MANIFEST for folder in folders]
+    for manifest in manifests:
+        with suppress(OSError):
+            leases.take(manifest)
     try:
         yield
     finally:
-        leases.drop(Path(folder) / MANIFEST)
+        for manifest in manifests:
+            leases.drop(manifest)
 
 
 @contextmanager

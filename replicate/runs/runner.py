@@ -14,7 +14,7 @@ from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.common.progress import Progress
 from replicate.corpus import BUILT_IN, generated, load_dataset
-from replicate.corpus.formats import Dataset
+from replicate.corpus.formats import DATA, Dataset
 from replicate.corpus.unlabelled import UNLABELLED, own_lines, unlabelled_lines
 from replicate.nets import upstream
 from replicate.nets.named import content_of, fetch_named, named
@@ -325,7 +325,7 @@ class Runner:
         """Where records are before somebody accepts them into `measured/`; other data has a folder of its own."""
         if self.on_article:
             return self.store.root / "records"
-        parts = "".join(self.dataset.digests[part] for part in ("train", "dev", "labels"))
+        parts = "".join(self.dataset.digests[part] for part in DATA)
         digest = hashlib.sha256(parts.encode()).hexdigest()
         return self.store.root / "records-of" / f"{self.dataset.name}-{digest[:8]}"
 

@@ -11,13 +11,10 @@ from typing import Any, Literal, TypeVar, get_origin, get_type_hints
 
 from replicate.common.errors import UserError
 from replicate.common.progress import Progress
-from replicate.corpus.formats import Dataset, Split, read_split
+from replicate.corpus.formats import DATA, Dataset, Split, read_split
 
 Options = TypeVar("Options")
 Gives = Literal["examples", "net", "scores", "note"]
-# Parts of the data that a stage reads unless it says otherwise: `unlabelled` is the profile's unlabelled text,
-# `queries` the data set's own.
-DATA = ("train", "dev", "labels")
 
 
 @dataclass(frozen=True)

@@ -97,12 +97,11 @@ def relabel(inputs: Inputs) -> dict[str, Any]:
 def _doubted(split: Split, classes: int) -> NDArray[np.int64]:
     """The lines that an audit doubts, in its order."""
     from replicate.audit.confident import doubts
-    from replicate.audit.folding import fold
+    from replicate.audit.folding import groups_of
     from replicate.audit.linear import out_of_fold
 
     labels = np.asarray(split.labels, dtype=np.int64)
-    _, groups = np.unique([fold(text) for text in split.texts], return_inverse=True)
-    return doubts(out_of_fold(split.texts, labels, classes, groups), labels).order()
+    return doubts(out_of_fold(split.texts, labels, classes, groups_of(split.texts)), labels).order()
 
 
 def _random(inputs: Inputs, count: int) -> NDArray[np.int64]:

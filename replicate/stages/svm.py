@@ -67,12 +67,11 @@ def margins(train: Split, texts: Sequence[str], labels: int, seed: int) -> NDArr
 
 def scale_of(train: Split, labels: int, seed: int) -> float:
     """The factor that makes margins probabilities, from those of training texts by models that have not seen them."""
-    from replicate.audit.folding import fold
+    from replicate.audit.folding import groups_of
     from replicate.audit.linear import FOLDS, folds_of
 
-    _, groups = np.unique([fold(text) for text in train.texts], return_inverse=True)
     gold = np.asarray(train.labels, dtype=np.int64)
-    folds = folds_of(gold, groups)
+    folds = folds_of(gold, groups_of(train.texts))
     told, seen = np.zeros((len(gold), labels)), np.zeros(len(gold), dtype=bool)
     for number in range(FOLDS):
         inside, outside = np.flatnonzero(folds == number), np.flatnonzero(folds != number)

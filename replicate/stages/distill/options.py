@@ -9,8 +9,9 @@ from types import MappingProxyType
 from replicate.augment.registry import packages_of
 from replicate.common.checks import check_choices, check_not_negative, check_positive, check_schedule
 from replicate.common.errors import UserError
+from replicate.corpus.formats import DATA
 from replicate.nets.student_net import STUDENTS, shape_of
-from replicate.stages.kind import DATA, MODEL, TRAIN, Kind
+from replicate.stages.kind import MODEL, TRAIN, Kind
 from replicate.training.options import BATCHING, SELECT
 
 STARTS = ("random", "teacher")

@@ -157,12 +157,12 @@ def prune_paddlenlp(
     )
     progress.start(steps)
     whole = False
-    if options.engine == "paddlenlp-2022":
-        with upstream.saved_once(), upstream.pruning_of_2022() as found:
-            trainer.compress(custom_evaluate=custom_evaluate)
-        whole = found.last == 1
-    else:
-        with upstream.saved_once():
+    with upstream.saved_once():
+        if options.engine == "paddlenlp-2022":
+            with upstream.pruning_of_2022() as found:
+                trainer.compress(custom_evaluate=custom_evaluate)
+            whole = found.last == 1
+        else:
             trainer.compress(custom_evaluate=custom_evaluate)
 
     exported = trainer.model

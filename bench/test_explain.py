@@ -23,6 +23,7 @@ from replicate.inference.runtime import open_runtime
 from replicate.nets.classifier import load_classifier
 from replicate.nets.device import seed_everything
 from replicate.nets.folder import save_model
+from tests.goals import hold
 from tests.mislabelled import found_of
 
 pytestmark = pytest.mark.speed
@@ -37,12 +38,7 @@ TEXTS = 30
 
 def tell(what: str, seconds: float, goal: float, request: pytest.FixtureRequest) -> None:
     """Print how long something took, and hold it against its goal."""
-    told = f"{what}: {seconds:.3g} s, goal {goal:g}"
-    with request.getfixturevalue("capsys").disabled():
-        print(f"\n{told}")
-    assert seconds <= 4 * goal, told
-    if seconds > goal:
-        (pytest.fail if request.config.getoption("strict", False) else pytest.xfail)(told)
+    hold(f"{what}: {seconds:.3g} s, goal {goal:g}", goal / seconds, request)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,14 @@ session.MEASURED = Path(os.environ["ELSEWHERE"], "measured")
 build.write = Path(os.environ["ELSEWHERE"], "written").touch
 """
 ROW = "ernie3_kuake_qic/svm"
-FAST = ("test_augment.py", "test_compression.py", "test_inference.py", "test_memory.py", "test_serve.py")
+FAST = (
+    "test_augment.py",
+    "test_compression.py",
+    "test_explain.py",
+    "test_inference.py",
+    "test_memory.py",
+    "test_serve.py",
+)
 
 
 def bench(store: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:

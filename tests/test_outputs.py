@@ -134,6 +134,9 @@ def test_a_page_is_written_again(place: Path) -> None:
     check_page(place / "new.html")
     check_page(None)
     check_new(place / "new" / "fix.tsv")
+    with pytest.raises(UserError, match="can't be read"):
+        # A file by its kind, whose beginning nobody may read.
+        check_page(Path("/proc/self/mem"))
     with pytest.raises(UserError, match="already exists"):
         check_new(place / "page.html")
 

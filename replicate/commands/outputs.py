@@ -14,8 +14,11 @@ def check_page(path: Path | None) -> None:
     """Refuse what is no page: a page is written again, and nothing else is written over (UserError)."""
     if path is None or not _is_there(path):
         return
-    with path.open("rb") as file:
-        page = file.read(len(_PAGE)).lower()
+    try:
+        with path.open("rb") as file:
+            page = file.read(len(_PAGE)).lower()
+    except OSError as error:
+        raise UserError(f"can't be read: {error.strerror}", path=path, hint="name a new file") from error
     if page != _PAGE:
         raise UserError("already exists, and is no page", path=path, hint="name a new file, or a page to write again")
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import weakref
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,8 +156,40 @@ found = {name: os.environ[name] for name in upstream.DETERMINISTIC}
 
 @pytest.mark.skipif("MKL_DEBUG_CPU_TYPE" not in upstream._mkl_defaults(), reason="not an AMD CPU with AVX2")
 def test_upstream_mkl_still_takes_this_cpu_for_a_generic_one() -> None:
-    """Paddle's MKL chooses code path 0, the slowest, and with what prepare() sets 5, that of AVX2."""
-    assert [fresh(start + MKL_CPU) for start in ("", PREPARED)] == [0, 5]
+    """Paddle's MKL chooses code path 0, the slowest, and with what prepare() sets that of AVX2 or AVX-512."""
+    wanted = int(upstream._mkl_defaults()["MKL_DEBUG_CPU_TYPE"])
+    assert [fresh(start + MKL_CPU) for start in ("", PREPARED)] == [0, wanted]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "path"),
+    [
+        ("AuthenticAMD", "sse2 avx avx2", "5"),
+        ("AuthenticAMD", "avx2 avx512f avx512cd avx512bw avx512dq avx512vl", "7"),
+        ("AuthenticAMD", "avx2 avx512f avx512cd", "5"),
+        ("AuthenticAMD", "sse2 avx", None),
+        ("GenuineIntel", "avx2 avx512f avx512cd avx512bw avx512dq avx512vl", None),
+    ],
+)
+def test_mkl_is_told_what_an_amd_has(
+    vendor: str, flags: str, path: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path of AVX-512 needs all that MKL computes with there; an Intel is left to MKL."""
+    described = f"vendor_id\t: {vendor}\nflags\t\t: fpu {flags}\nbugs\t\t: none\n"
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: described)
+    assert upstream._mkl_defaults().get("MKL_DEBUG_CPU_TYPE") == path
+
+
+def test_products_are_right_on_the_path_that_is_chosen() -> None:
+    """To what float32 can hold, for sizes that fill no register too."""
+    upstream.quiet()
+    import paddle
+
+    rng = np.random.default_rng(0)
+    for m, k, n in ((1, 1, 1), (3, 7, 5), (33, 193, 65), (256, 768, 100)):
+        a, b = rng.standard_normal((m, k), dtype=np.float32), rng.standard_normal((k, n), dtype=np.float32)
+        found = paddle.matmul(paddle.to_tensor(a), paddle.to_tensor(b)).numpy()
+        np.testing.assert_allclose(found, a.astype(np.float64) @ b.astype(np.float64), atol=1e-5 * k**0.5)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="about glibc's malloc")

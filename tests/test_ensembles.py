@@ -135,8 +135,8 @@ def test_what_it_is_not_for(saved: tuple[Classifier, Path], dataset: Dataset, tm
         ({"members": [{"student": "gru"}] * 2}, "missing"),
         ({"vocab_size": 10**9}, "a member knows fewer tokens"),
         ({"max_position_embeddings": 10**9}, "a member reads fewer tokens"),
-        ({"num_labels": 2}, "not those of a classifier"),
-        ({"pad_token_id": -1}, "pad_token_id is -1"),
+        ({"num_labels": 2}, "num_labels is 2, and there are"),
+        ({"pad_token_id": -1}, "pad_token_id is '-1'"),
         ({"speed": 1}, "unexpected keyword argument 'speed'"),
     ],
 )

@@ -138,9 +138,9 @@ def test_student_is_trained_on(finetuned: Made, dataset: Dataset, tmp_path: Path
         ({"student": "gru"}, "student is 'gru'"),
         ({"student": "ernie"}, "student is 'ernie'"),
         ({"shape": {"embedding_size": 24}}, "the shape of a cnn has"),
-        ({"vocab_size": 0}, "whole numbers above 0"),
+        ({"vocab_size": 0}, "vocab_size is '0'; it must be a whole number above 0"),
         ({"vocab_size": 7}, "but the net has 7"),
-        ({"pad_token_id": -1}, "pad_token_id is -1"),
+        ({"pad_token_id": -1}, "pad_token_id is '-1'"),
         ({"speed": 1}, "unexpected keyword argument 'speed'"),
     ],
 )

@@ -89,6 +89,21 @@ def bare(name: str) -> str:
     return name.removeprefix(_PREFIX)
 
 
+def check_sizes(config: Any) -> None:
+    """Refuse what no classifier can have: `vocab_size`, `num_labels`, `max_position_embeddings` and `pad_token_id`.
+
+    Raises:
+        ValueError: one of them has such a value; it is named.
+    """
+    for name in ("vocab_size", "num_labels", "max_position_embeddings"):
+        value = getattr(config, name)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} is {str(value)[:40]!r}; it must be a whole number above 0")
+    pad = config.pad_token_id
+    if type(pad) is not int or not 0 <= pad < config.vocab_size:
+        raise ValueError(f"pad_token_id is {str(pad)[:40]!r}; it must be a token's number, of {config.vocab_size}")
+
+
 def _linear(name: str, inputs: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{name}.weight", (inputs, outputs)
     yield f"{name}.bias", (outputs,)

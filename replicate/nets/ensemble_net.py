@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from replicate.nets import upstream
-from replicate.nets.configuration import ernie_fields
+from replicate.nets.configuration import check_sizes, ernie_fields
 from replicate.nets.single import asked_for, network_of
 from replicate.nets.student_net import StudentConfig
 from replicate.scores.fusion import FLOOR, TIE
@@ -70,11 +70,9 @@ class EnsembleConfig:
         numbers = isinstance(weights, list) and all(type(one) in (int, float) and one >= 0 for one in weights)
         if not numbers or len(weights) != len(config.members) or not math.isclose(sum(weights), 1, abs_tol=1e-6):
             raise ValueError("weights are not one for each member, at least 0, and 1 in all")
-        sizes = (config.vocab_size, config.num_labels, config.max_position_embeddings)
-        if not all(type(one) is int and one > 0 for one in sizes) or config.num_labels != len(labels):
-            raise ValueError("vocab_size, num_labels and max_position_embeddings are not those of a classifier")
-        if type(config.pad_token_id) is not int or not 0 <= config.pad_token_id < config.vocab_size:
-            raise ValueError(f"pad_token_id is {config.pad_token_id!r}")
+        check_sizes(config)
+        if config.num_labels != len(labels):
+            raise ValueError(f"num_labels is {config.num_labels}, and there are {len(labels)} labels")
         for one in (single for _, single in config.singles()):
             if one.vocab_size < config.vocab_size or one.pad_token_id != config.pad_token_id:
                 raise ValueError("a member knows fewer tokens, or pads with another one")

@@ -10,6 +10,7 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.nets import upstream
+from replicate.nets.configuration import check_sizes
 
 ERNIE = "ernie"
 
@@ -76,11 +77,7 @@ class StudentConfig:
         config = cls(**own)
         if config.student not in STUDENTS or config.student == ERNIE:
             raise ValueError(f"student is {config.student!r}")
-        numbers = (config.vocab_size, config.num_labels, config.max_position_embeddings)
-        if not all(type(number) is int and number > 0 for number in numbers):
-            raise ValueError("vocab_size, num_labels and max_position_embeddings are whole numbers above 0")
-        if type(config.pad_token_id) is not int or not 0 <= config.pad_token_id < config.vocab_size:
-            raise ValueError(f"pad_token_id is {config.pad_token_id!r}")
+        check_sizes(config)
         if set(config.shape) != set(DEFAULT_SHAPES[config.student]):
             raise ValueError(f"the shape of a {config.student} has {', '.join(DEFAULT_SHAPES[config.student])}")
         shape_of(config.student, config.shape)

@@ -1,1 +1,1 @@
-"""Counts, the scores that follow from them, and how they are packed into text. NumPy only."""
+"""Counts, the scores that follow from them, and how they are packed into text. NumPy and SciPy only."""

@@ -1,16 +1,15 @@
-"""Margins of a linear model as probabilities. NumPy only."""
+"""Margins of a linear model as probabilities."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
 
 from replicate.scores.evaluation import softmax
 
 # Between these the best factor is looked for; margins of an SVM need some 4.
 SCALES = (1e-2, 1e2)
-_GOLDEN = (np.sqrt(5) - 1) / 2
-_ROUNDS = 60
 
 
 def as_probabilities(margins: ArrayLike, scale: float) -> NDArray[np.float64]:
@@ -31,12 +30,6 @@ def fit_scale(margins: ArrayLike, labels: ArrayLike) -> float:
         of_label = as_probabilities(values, scale)[np.arange(len(gold)), gold]
         return float(-np.log(np.maximum(of_label, np.finfo(float).tiny)).mean())
 
-    # Golden section on the logarithm: the loss has one minimum.
-    low, high = np.log(SCALES)
-    for _ in range(_ROUNDS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        if loss(float(np.exp(left))) <= loss(float(np.exp(right))):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
+    # The loss has one minimum; the search goes over the factor's logarithm.
+    found = minimize_scalar(lambda power: loss(float(np.exp(power))), bounds=np.log(SCALES), method="bounded")
+    return float(np.exp(found.x))

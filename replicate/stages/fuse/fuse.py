@@ -6,7 +6,7 @@ no model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from replicate.nets.logits import network_logits, probabilities
 from replicate.nets.tokens import encode
 from replicate.scores.evaluation import evaluate
 from replicate.scores.fusion import disagreement, fit_weights, mean, most_votes, vote
-from replicate.stages.fuse.options import WEIGHED, FuseOptions
+from replicate.stages.fuse.options import FuseOptions
 from replicate.stages.kind import Inputs
 from replicate.stages.sets import held_out
 from replicate.stages.svm import DEV, HELD
@@ -62,24 +62,37 @@ def fuse(members: Mapping[str, Classifier], options: FuseOptions, held: Split | 
             check_length(member.network, options.max_seq_length)
         except UserError as error:
             raise UserError(str(error), path=name) from None
-    if options.how in WEIGHED and not held:
-        raise _unheld(options.how)
-    equal = (1 / len(members),) * len(members)
+    if options.how == "greedy":
+        return _greedy(members, _needed(held, options.how), options.max_seq_length)
+
+    def told(lines: Split) -> list[NDArray[np.float64]]:
+        return [probabilities_of(member, lines, options.max_seq_length) for member in members.values()]
+
+    shares = _shares(options.how, len(members), told, held)
     if options.how == "first":
-        return Fused(next(iter(members.values())), (1.0, *(0.0 for _ in equal[1:])))
+        return Fused(next(iter(members.values())), shares)
     if options.how == "soup":
-        return Fused(soup(members), equal)
-    if options.how == "greedy" and held:
-        return _greedy(members, held, options.max_seq_length)
-    if options.how == "stack" and held:
-        told = [probabilities_of(member, held, options.max_seq_length) for member in members.values()]
-        equal = tuple(fit_weights(told, held.labels).tolist())
-    return Fused(build_ensemble(members, "vote" if options.how == "vote" else "mean", equal), equal)
+        return Fused(soup(members), shares)
+    return Fused(build_ensemble(members, "vote" if options.how == "vote" else "mean", shares), shares)
 
 
-def _unheld(how: str) -> UserError:
-    hint = "let `holdout` stand before what trains them; of one's own models, name such lines with --held"
-    return UserError(f"{how} needs lines that no member was trained on", hint=hint)
+def _shares(
+    how: str, members: int, told: Callable[[Split], Sequence[NDArray[np.float64]]], held: Split | None
+) -> tuple[float, ...]:
+    """Weight of each member; `told` gives what they say of lines that none was trained on, which `stack` asks for."""
+    if how == "first":
+        return (1.0,) + (0.0,) * (members - 1)
+    if how == "stack":
+        lines = _needed(held, how)
+        return tuple(fit_weights(told(lines), lines.labels).tolist())
+    return (1 / members,) * members
+
+
+def _needed(held: Split | None, how: str) -> Split:
+    if not held:
+        hint = "let `holdout` stand before what trains them; of one's own models, name such lines with --held"
+        raise UserError(f"{how} needs lines that no member was trained on", hint=hint)
+    return held
 
 
 def probabilities_of(classifier: Classifier, split: Split, max_seq_length: int) -> NDArray[np.float64]:
@@ -185,14 +198,11 @@ def _scores_alone(
         raise UserError("1 to fuse", hint="name 2 or more")
     if options.how in _SOUPS:
         raise UserError(f"{options.how}: a member is no net", hint="mean and vote take any")
-    shares = np.full(len(told), 1 / len(told))
-    if options.how == "first":
-        shares = np.eye(len(told))[0]
-    if options.how == "stack":
-        if not held:
-            raise _unheld(options.how)
-        seen = [_told(folder, nets.get(str(folder)), held, HELD, options.max_seq_length) for folder in folders]
-        shares = fit_weights(seen, held.labels)
+
+    def seen(lines: Split) -> list[NDArray[np.float64]]:
+        return [_told(folder, nets.get(str(folder)), lines, HELD, options.max_seq_length) for folder in folders]
+
+    shares = _shares(options.how, len(told), seen, held)
     found = (vote if options.how == "vote" else mean)(told, shares)
     evaluation = evaluate(found.clip(0, 1), dataset.dev, len(dataset.labels))
-    return {"shares": shares.tolist(), "parameters": 0, "evaluation": evaluation}
+    return {"shares": [*shares], "parameters": 0, "evaluation": evaluation}

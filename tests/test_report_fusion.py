@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from replicate.findings.compression import compute_compression
-from replicate.findings.compute import compare_all
+from replicate.findings.compute import compare_all, compute
 from replicate.findings.evidence import Evidence, gather
 from replicate.findings.fusion import Fused, FusedTable, compute_fusion, votes_of
 from replicate.findings.pairs import pairs_of
 from replicate.records.run import Record
 from replicate.records.timing import TimingRecord
 from replicate.report.blocks import Block
+from replicate.report.sections.advice import section_advice
 from replicate.report.sections.fusion import section_fusion
 from replicate.tables.table import ResultsTable
 from tests.shown import line, lines, pictures, words
-from tests.synthetic import PAPER, SAME, SMALL, STUDY, UP, record, study_runs, study_tables
+from tests.synthetic import PAPER, SAME, SMALL, STUDY, UP, WIDE, record, study_runs, study_tables
 from tests.synthetic_timing import example, race
 
 
@@ -167,6 +168,34 @@ def test_figures_are_those_of_the_records(tables: dict[str, ResultsTable]) -> No
     assert "that gains most over its members: mean, +0.0650 for the cost of 3 nets" in words(blocks)
     one = line(blocks, row="one", **{"made by": "one of 3"})
     assert (one.cells["over its members"], one.cells["times as fast"]) == ("", "")
+
+
+def twice(records: Sequence[Record]) -> list[Record]:
+    """The same scores under six more seeds."""
+    return [*records, *(replace(one, seed=one.seed + 6) for one in records)]
+
+
+def advised(tables: Mapping[str, ResultsTable], *records: Sequence[Record]) -> str:
+    """What the front page says of fusion."""
+    profile = replace(PROFILE, seeds=tuple(range(1, 13)))
+    given = gather(tables, [one for some in records for one in some], {"paper": PAPER, "small": profile})
+    return line(section_advice(compute(given).advice), **{"": "Fuse?"}).cells["answer"]
+
+
+def test_advice_names_gains_with_their_cost(tables: dict[str, ResultsTable]) -> None:
+    """A word rests on ten pairs; an ensemble that gains costs its members, and a soup that gains is one net."""
+    assert advised(tables) == "not-run"
+    assert advised(tables, fused("one", SAME), fused("mean", UP)).startswith("Not known yet: ")
+    one, up = twice(fused("one", SAME)), twice(fused("mean", UP))
+    told = advised(tables, one, up, twice(fused("soup", SAME)))
+    assert told.startswith("Where its time may be spent: it gains. Over the row that each is compared with: mean +0.0")
+    assert told.endswith(", above, at the cost of 3 nets.")
+    told = advised(tables, one, up, twice(fused("soup", LIKE_UP)))
+    assert told.startswith("Yes: one net may have the gain.")
+    assert "; soup +0.0" in told
+    assert told.endswith(", above, at the cost of 1 net.")
+    assert advised(tables, one, twice(fused("mean", SAME))).startswith("No: none gains. ")
+    assert advised(tables, one, twice(fused("mean", WIDE))).startswith("Undecided: none is shown to gain. ")
 
 
 def test_speed_stands_beside_that_of_one_net(tables: dict[str, ResultsTable]) -> None:

@@ -1,4 +1,4 @@
-"""What the other findings say to do: whether to augment, prune, distil or compute less precisely."""
+"""What the other findings say to do: whether to augment, prune, distil, fuse or compute less precisely."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from replicate.findings.augmentation import Ablation, AugmentationFinding
 from replicate.findings.compression import CompressionFinding, KindAnswer
+from replicate.findings.fusion import FusedTable, FusionFinding
 from replicate.findings.inference import InferenceFinding, Padding
 from replicate.findings.judged import Judged
 from replicate.findings.pairs import KINDS
@@ -73,12 +74,14 @@ class Advice:
     Attributes:
         augment: under each profile the study that tries most ways.
         smaller: by kind of smaller net, the answers with the ids of their profiles.
+        fused: fused rows beside one net, under each profile.
         lower: of each timing record that has both speed and accuracy of a lower precision.
         precision: of each timing record that timed a pruned and a less precise net.
     """
 
     augment: tuple[Ablation, ...]
     smaller: tuple[tuple[str, tuple[tuple[str, KindAnswer], ...]], ...]
+    fused: tuple[FusedTable, ...]
     lower: tuple[Answered, ...]
     precision: tuple[Precision, ...]
 
@@ -87,9 +90,10 @@ def advise(
     profiles: Collection[str],
     augmentation: AugmentationFinding,
     compression: CompressionFinding,
+    fusion: FusionFinding | None,
     inference: InferenceFinding | None,
 ) -> Advice:
-    """The advice that findings under these profiles give."""
+    """The advice that findings under these profiles give; None stands for what was not looked at."""
     most: dict[str, Ablation] = {}
     for one in augmentation.ablations:
         if one.profile.id in profiles and one.ways:
@@ -111,6 +115,9 @@ def advise(
         augment=_run(most.values(), lambda one: one.answer != "not-run"),
         smaller=tuple(
             (kind, _run(found, lambda one: one[1].lead != "not-run")) for kind, found in answers.items() if found
+        ),
+        fused=_run(
+            (one for one in (fusion.tables if fusion else ()) if one.profile.id in profiles), lambda one: one.is_run
         ),
         lower=tuple(
             answered

@@ -79,8 +79,8 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
         (profile, compared[main.id, profile.id]) for profile in evidence.profiles if evidence.same_data(main, profile)
     ]
     compression, inference = compute_compression(evidence, compared), compute_inference(evidence)
-    augmentation = compute_augmentation(evidence, compared)
-    advice = advise([profile.id for profile, _ in columns], augmentation, compression, inference)
+    augmentation, fusion = compute_augmentation(evidence, compared), compute_fusion(evidence, compared)
+    advice = advise([profile.id for profile, _ in columns], augmentation, compression, fusion, inference)
     on_data = [one for (_, profile), one in compared.items() if profile in {column.id for column, _ in columns}]
     tested = best[main.id].profile
     answer = answer_of(
@@ -96,7 +96,7 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
         published=published,
         apart=apart,
         compression=compression,
-        fusion=compute_fusion(evidence, compared),
+        fusion=fusion,
         inference=inference,
         augmentation=augmentation,
         advice=advice,

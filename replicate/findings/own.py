@@ -123,7 +123,7 @@ def compute_own(
     standings = tuple(standing(evidence, profile, checkup.commonest) for profile in evidence.profiles)
     # What a net gains says nothing where nobody would take the net.
     worth = [one.profile.id for one in standings if one.advises]
-    advice = advise(worth, augmentation, compression, None)
+    advice = advise(worth, augmentation, compression, None, None)
     answer = OwnAnswer(
         facts=evidence.main.dataset,
         records=len(evidence.records),

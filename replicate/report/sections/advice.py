@@ -1,4 +1,4 @@
-"""What to do, in one table: whether to augment, prune, distil or compute less precisely."""
+"""What to do, in one table: whether to augment, prune, distil, fuse or compute less precisely."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from replicate.findings.advice import Advice, Answered, Precision, is_enough
 from replicate.findings.answer import Answer
 from replicate.findings.compressed import Compressed
+from replicate.findings.fusion import Fused
 from replicate.findings.judged import Judged
 from replicate.report.blocks import Block, Heading, Line, Link, Prose, Table, Text
-from replicate.report.sections import augmentation, compression
-from replicate.report.words import interval, joined, listed, named, number
+from replicate.report.sections import augmentation, compression, fusion
+from replicate.report.words import interval, joined, listed, named, number, plural
 from replicate.tables.auto import AUTO
 from replicate.timing.summary import shown_ratio
 
@@ -22,6 +23,8 @@ _AUGMENT = {
     "no difference": "**No:** it makes no difference, for more steps",
     "above": "**Yes:** it raises accuracy",
 }
+# Fused rows that the front page names.
+MOST_FUSED = 3
 _QUESTIONS = {"pruned": "Prune?", "distilled": "Distil?"}
 _THAN_PRUNING = {
     "more": "More speed than pruning",
@@ -37,7 +40,7 @@ def section_advice(finding: Advice, answer: Answer | None = None) -> list[Block]
         finding: what the records say to do.
         answer: of the main table; with it, words rest on plans or ten seeds, and without it on any.
     """
-    lines = [*_augment(finding, answer), *_smaller(finding, answer), *_precision(finding)]
+    lines = [*_augment(finding, answer), *_smaller(finding, answer), *_fused(finding), *_precision(finding)]
     if not lines:
         return []
     told: list[Line] = []
@@ -107,6 +110,41 @@ def _sure(rows: Sequence[Compressed]) -> Prose:
         ((named(one.result), f" {_figures(one.judged)}, {one.judged.word}{_speed(one)}") for one in sure),
     )
     return (f"{lead}. Over the net that was made smaller: ", told, ".")
+
+
+def _fused(finding: Advice) -> Iterable[_Entry]:
+    for study in finding.fused:
+        name = study.profile.id
+        own = [one for one in study.rows if one.against]
+        words = _fusing([one for one in own if is_enough(one.judged)]) if study.is_run else NOT_RUN
+        yield "Fuse?", words, Link(f"`{name}`", f"#{fusion.heading_id(study)}"), (name,)
+
+
+def _fusing(sure: Sequence[Fused]) -> Prose:
+    """What may be said of fused rows, from words that rest on enough: gains, the largest first, and their cost."""
+    if not sure:
+        return _EXPLORATORY
+    gaining = sorted((one for one in sure if one.judged.word == "above"), key=lambda one: -one.judged.difference)
+    if not gaining:
+        is_open = any(one.judged.word == "undecided" for one in sure)
+        lead = "**Undecided:** none is shown to gain" if is_open else "**No:** none gains"
+    elif all(one.asks_all for one in gaining):
+        lead = "**Where its time may be spent:** it gains"
+    else:
+        lead = "**Yes:** one net may have the gain"
+    shown = gaining[:MOST_FUSED] or sorted(sure, key=lambda one: -one.judged.difference)[:MOST_FUSED]
+    told = joined(
+        "; ",
+        (
+            (named(one.result), f" {_figures(one.judged)}, {one.judged.word}, at the cost of {_nets(one)}")
+            for one in shown
+        ),
+    )
+    return (f"{lead}. Over the row that each is compared with: ", told, ".")
+
+
+def _nets(one: Fused) -> str:
+    return plural(one.members if one.asks_all else 1, "net")
 
 
 def _speed(one: Compressed) -> str:

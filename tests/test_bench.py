@@ -29,6 +29,7 @@ FAST = (
     "test_compression.py",
     "test_explain.py",
     "test_inference.py",
+    "test_limit.py",
     "test_memory.py",
     "test_serve.py",
 )

@@ -27,7 +27,7 @@ from replicate.nets.students import build_student
 from replicate.nets.tokens import encode
 from replicate.scores.fusion import disagreement, fit_weights, mean, most_votes, vote
 from replicate.stages.prune.options import PruneOptions
-from replicate.timing.contestants import describe
+from replicate.timing.subject import describe
 from tests.agreement import check_agreement
 from tests.tiny import STUDENT_SHAPES, Made, run_finetune, run_prune, write_masked_model
 
@@ -107,6 +107,7 @@ def test_it_is_timed_with_the_work_of_all(saved: tuple[Classifier, Path], family
     subject = describe(saved[1])
     assert (subject.shape, subject.width) == (f"ensemble of {len(family)}", "1")
     assert subject.flops(2, 17) == sum(describe(one).flops(2, 17) for one in family) > 0
+    assert subject.operations(2, 17) == sum(describe(one).operations(2, 17) for one in family) > 0
     assert Fraction(describe(family[2]).width) < 1
 
 

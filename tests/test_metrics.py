@@ -75,6 +75,24 @@ def test_per_class_scores_agree_with_scikit_learn() -> None:
     assert [one.support for one in found] == expected[3].tolist()
 
 
+@pytest.mark.parametrize("classes", [metrics.MOST_WHOLE, metrics.MOST_WHOLE + 1, 1000])
+def test_a_matrix_of_many_classes_is_kept_by_its_cells(classes: int) -> None:
+    """What is kept grows with the examples and not with the pairs of classes, and gives matrix and scores back."""
+    rng = np.random.default_rng(classes)
+    gold, predicted = rng.integers(0, classes, size=(2, 200))
+    counts = metrics.count(gold, predicted, classes)
+    kept = counts["confusion"]
+    whole = metrics.confusion(gold, predicted, classes)
+    assert np.array_equal(metrics.matrix_of(kept), whole)
+    assert metrics.scores(counts) == metrics.scores({**counts, "confusion": whole.tolist()})
+    if classes == metrics.MOST_WHOLE:
+        assert kept == whole.tolist()
+        return
+    cells = [kept[name] for name in metrics.CELLS]
+    assert {len(one) for one in cells} == {np.count_nonzero(whole)} <= set(range(201))
+    assert all(type(number) is int for one in cells for number in one)
+
+
 def test_a_probability_of_one_half_is_negative() -> None:
     """The tie where upstream's precision and recall disagree with each other goes the way of its recall."""
     assert metrics.binary_counts([0.5, 0.5, 0.6], [1, 0, 1]) == {"tp": 1, "fp": 0, "fn": 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -53,6 +54,34 @@ def test_many_sign_flips_are_drawn() -> None:
     assert first.p_sign_flip == second.p_sign_flip
     assert first.p_sign_flip == pytest.approx(scipy_stats.ttest_rel(a, b).pvalue, abs=0.01)
     assert first.seed == 5
+
+
+class Told:
+    """A generator that notes the shapes that it is asked for."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, int]] = []
+        self.rng = np.random.default_rng(3)
+
+    def integers(self, *limits: int, size: tuple[int, int], dtype: type) -> Any:
+        """As `Generator.integers`."""
+        self.shapes.append(size)
+        return self.rng.integers(*limits, size=size, dtype=dtype)
+
+
+@pytest.mark.parametrize("n", [7, 8, 10, 13])
+def test_drawn_patterns_take_no_more_memory_at_once(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    """They are drawn block by block, as many as before and the same ones."""
+    monkeypatch.setattr(pairs, "EXACT_SIGN_FLIPS", 6)
+    values = np.random.default_rng(n).normal(0.2, 1, n)
+    found = []
+    for block in (16, 64):
+        monkeypatch.setattr(pairs, "SIGN_BLOCK", block)
+        told = Told()
+        found.append((pairs.sign_flip(values, cast(np.random.Generator, told)), told.rng.random()))
+        assert max(rows for rows, _ in told.shapes) == min(block, 63)
+        assert sum(rows for rows, _ in told.shapes) == 63
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(13, 0), (12, 5), (5, 12), (7, 7), (0, 0), (40, 20)])

@@ -22,6 +22,7 @@ from replicate.commands import list as listings
 from replicate.commands.main import main
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
+from replicate.corpus.formats import MOST_LABELS
 from replicate.records import facts, migrations
 from replicate.records.run import (
     Record,
@@ -33,7 +34,7 @@ from replicate.records.run import (
     write_record,
 )
 from replicate.scores import packing
-from replicate.scores.metrics import count
+from replicate.scores.metrics import CELLS, confusion, count, matrix_of
 from replicate.stages.registry import KINDS
 
 GOLD = np.array([0, 0, 1, 1, 1, 2, 2, 2, 2, 2])
@@ -202,6 +203,58 @@ def test_bad_record_is_refused(tmp_path: Path, change: Any, key: str) -> None:
     spoil(path, change)
     with pytest.raises(UserError, match=rf"seed-3\.json: {key}"):
         read_record(path)
+
+
+MANY = tuple(f"class {number}" for number in range(300))
+
+
+def of_many(labels: tuple[str, ...] = MANY, seed: int = 3) -> Record:
+    """A record of the ten examples and as many labels."""
+    counts = count(GOLD, PREDICTED, len(labels))
+    return example(labels=labels, counts=counts, confidence="", probabilities="", seed=seed)
+
+
+def test_a_record_of_many_classes_grows_with_its_examples(tmp_path: Path) -> None:
+    """It is read back the same, from few lines, and so is one with the whole matrix, as they were written before."""
+    path = write_record(of_many(), tmp_path)
+    assert read_record(path).counts == of_many().counts
+    few = write_record(of_many(MANY[:3], seed=4), tmp_path)
+    names = len(json.dumps(MANY, indent=1)) - len(json.dumps(MANY[:3], indent=1))
+    assert path.stat().st_size < few.stat().st_size + 2 * names
+    spoil(path, lambda value: value["counts"].update(confusion=confusion(GOLD, PREDICTED, len(MANY)).tolist()))
+    back = read_record(path)
+    assert np.array_equal(matrix_of(back.counts["confusion"]), matrix_of(of_many().counts["confusion"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda cells: cells.update(classes=299), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells.update(classes=300.0), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells.update(extra=1), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells.pop("true"), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells.update(true="0"), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells["true"].append(0), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells["true"].__setitem__(0, 300), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells["predicted"].__setitem__(0, -1), "counts.confusion: not 300 by 300"),
+        (lambda cells: cells["counts"].__setitem__(0, True), "counts.confusion: not 300 by 300"),
+        (lambda cells: [cells[name].append(cells[name][0]) for name in CELLS], "counts.confusion: not 300 by 300"),
+        (lambda cells: cells["counts"].__setitem__(0, 2), "counts.examples: is 10"),
+    ],
+)
+def test_bad_cells_are_refused(tmp_path: Path, change: Any, key: str) -> None:
+    """Cells out of the matrix, twice, or not all of one kind."""
+    path = write_record(of_many(), tmp_path)
+    spoil(path, lambda value: change(value["counts"]["confusion"]))
+    with pytest.raises(UserError, match=rf"seed-3\.json: {key}"):
+        read_record(path)
+
+
+def test_more_classes_than_data_may_have_make_no_matrix(tmp_path: Path) -> None:
+    """A small file must not ask for gigabytes."""
+    labels = tuple(f"class {number}" for number in range(MOST_LABELS + 1))
+    with pytest.raises(UserError, match=r"counts\.confusion: not 1001 by 1001"):
+        write_record(of_many(labels), tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"{\n", b"\xff", b"[]", b"null", b"[" * 100_000])

@@ -269,17 +269,17 @@ def test_records_stand_by_themselves() -> None:
     finding = computed(measured(), other)
     assert [one.record.name for one in finding.records] == ["a-gpu", "cpu-2"]
     parts = [one.id for one in headings(section_inference(finding)) if one.level == 2]
-    assert parts == ["inference-a-gpu", "inference-cpu-2"]
+    assert parts == ["inference-a-gpu", "inference-cpu-2", "inference-limit"]
     both = words(section(other, measured()))
     for record in (other, measured()):
-        assert words(section(record)[2:]) in both
+        assert words(section(record)[2:-2]) in both
         assert timing_finding(record) in finding.records
 
 
 def test_headings_have_ids_of_their_own() -> None:
     """Records have the same parts, and a link finds each."""
     found = [one.id for one in headings(section(measured(), replace(measured(), name="other")))]
-    assert len(found) == len(set(found)) == 10
+    assert len(found) == len(set(found)) == 11
     assert {"inference-cpu-2-goals", "inference-other-goals"} <= set(found)
 
 
@@ -348,6 +348,10 @@ def test_the_service_under_load() -> None:
     assert cells["over the first"].startswith("2.00 (")
     told = f"{one.clients} clients, {one.requests} requests a round, {one.rounds} rounds, texts of {one.length} tokens"
     assert told in words(blocks)
-    assert [heading.id for heading in headings(blocks)] == ["inference-cpu-2", "inference-cpu-2-service"]
+    assert [heading.id for heading in headings(blocks)] == [
+        "inference-cpu-2",
+        "inference-cpu-2-service",
+        "inference-limit",
+    ]
     assert "Not known" not in words(blocks)
     assert lines(section(replace(measured(), services=())), "requests/s") == []

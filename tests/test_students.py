@@ -23,7 +23,7 @@ from replicate.nets.logits import network_logits
 from replicate.nets.student_net import DEFAULT_SHAPES, STUDENTS, StudentConfig, shape_of, student_flops
 from replicate.nets.students import build_student, start_from_teacher
 from replicate.nets.tokens import encode
-from replicate.timing.contestants import describe
+from replicate.timing.subject import describe
 from tests.agreement import check_agreement
 from tests.tiny import STUDENT_SHAPES, Made, run_finetune
 

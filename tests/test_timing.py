@@ -176,7 +176,7 @@ LABEL = "dygraph fp32 1"
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (set_to("schema", value=1), "schema: is 1, this version reads 2"),
+        (set_to("schema", value=1), "schema: is 1, this version reads 3"),
         (set_to("extra", value=1), "extra: unknown key"),
         (lambda found: found.pop("threads"), "threads: missing"),
         (set_to("threads", value=True), "threads: not a whole number"),

@@ -20,10 +20,18 @@ from replicate.corpus.formats import Dataset
 from replicate.records.timing import BATCHINGS
 from replicate.records.timing_file import read_timing
 from replicate.timing import contestants
-from replicate.timing.contestants import TORCH_PYTHON, Child, Entrant, Models, describe, opened, shape_name
+from replicate.timing.contestants import (
+    OPENVINO_PYTHON,
+    TORCH_PYTHON,
+    Child,
+    Entrant,
+    Models,
+    opened,
+)
 from replicate.timing.dataset import batches_of, label_texts, padded_share
 from replicate.timing.grid import SMALL, Heat, compare, cross, field_of, grid
 from replicate.timing.random_net import SHAPES, encoder_flops
+from replicate.timing.subject import describe, shape_name
 from tests.command_line import ran
 from tests.tiny import ARCHITECTURE, Made
 
@@ -196,6 +204,25 @@ def test_peer_answers_with_its_seconds(peer: Path, finetuned: Made, models: Mode
         assert child.call(1, 1)() == 1
         with pytest.raises(UserError, match=r"ended: out of memory$"):
             child.call(1, 1)()
+
+
+def test_openvino_reads_the_graph_in_fp32(
+    finetuned: Made, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its program is given the ONNX graph, of which it makes its own int8; without its Python it is left out."""
+    told = 'import json, sys; print(json.dumps({"parameters": 1, "bytes": 1, "environment": " ".join(sys.argv[1:])}))'
+    path = tmp_path / "peer.py"
+    path.write_text(told, encoding="utf-8")
+    monkeypatch.setattr(contestants, "OPENVINO_PEER", path)
+    subject, entrant = describe(finetuned.folder), Entrant("openvino", "int8")
+    monkeypatch.delenv(OPENVINO_PYTHON, raising=False)
+    with pytest.raises(UserError, match=f"{OPENVINO_PYTHON} is not set"), opened(subject, entrant, models, "cpu", 2):
+        pass
+    monkeypatch.setenv(OPENVINO_PYTHON, sys.executable)
+    with opened(subject, entrant, models, "cpu", 2) as child:
+        graph, *words = child.environment.split(" ")
+        assert words == ["2", "cpu", "int8"]
+        assert Path(graph) == models.exported(subject, "onnx", False) / "model.onnx"
 
 
 @pytest.mark.parametrize("program", ["raise SystemExit('no torch here')", "print('hello', flush=True)"])

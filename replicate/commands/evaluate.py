@@ -16,7 +16,7 @@ from replicate.corpus.raw import Reading, read_raw
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller
 from replicate.inference.runtime import RUNTIMES, open_runtime
 from replicate.runs.leases import leased
-from replicate.scores.metrics import ClassScores, count, per_class, scores
+from replicate.scores.metrics import ClassScores, count, matrix_of, per_class, scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def _labelled(path: Path, labels: Sequence[str], encoding: str | None) -> tuple[
 
 
 def _tell(args: argparse.Namespace, labels: Sequence[str], counts: dict[str, Any]) -> None:
-    whole, classes = scores(counts), per_class(counts["confusion"])
+    whole, classes = scores(counts), per_class(matrix_of(counts["confusion"]))
     figures = {"examples": counts["examples"], "accuracy": whole["accuracy"], "macro_f1": whole["macro_f1"]}
     if args.positive is not None:
         one = classes[labels.index(args.positive)]

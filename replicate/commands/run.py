@@ -31,7 +31,7 @@ from replicate.runs.ask import seeds_of as seeds_asked
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
-from replicate.scores.metrics import per_class, scores
+from replicate.scores.metrics import matrix_of, per_class, scores
 from replicate.tables.auto import AUTO, BUDGET, minutes
 from replicate.tables.file import load_tables
 from replicate.tables.profile import load_profile
@@ -251,7 +251,7 @@ def _result(record: Record, article: bool, positive: str | None) -> dict[str, An
     told = zip(HEAD, (record.row, record.seed, record.status, *figures, f"{record.seconds:.0f}"), strict=True)
     line = {name: value for name, value in told if article or name != CLASS_1}
     if positive is not None:
-        one = per_class(record.counts["confusion"])[record.labels.index(positive)] if record.counts else None
+        one = per_class(matrix_of(record.counts["confusion"]))[record.labels.index(positive)] if record.counts else None
         for name in ("precision", "recall", "f1"):
             line[f"{name.replace('f', 'F')} ({shown(positive)})"] = f"{getattr(one, name):.4f}" if one else "-"
     return line

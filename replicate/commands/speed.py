@@ -14,9 +14,9 @@ from replicate.records.facts import now
 from replicate.records.run import TIMING, read_records
 from replicate.records.timing_file import read_timing, write_timing
 from replicate.runs.runner import Runner
-from replicate.timing.contestants import Subject, describe
 from replicate.timing.grid import Heat, compare, cross
 from replicate.timing.session import field_for, record_of
+from replicate.timing.subject import Subject, describe
 
 # Both are faster than the dynamic net, which one depends on the net.
 RUNTIMES = ("paddle-inference", "onnxruntime")

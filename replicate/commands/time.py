@@ -21,13 +21,14 @@ from replicate.nets.shape import kept_shape, parse_width
 from replicate.records.facts import now
 from replicate.records.timing import DatasetRace, Race, TimingRecord
 from replicate.records.timing_file import check_name
-from replicate.timing.contestants import DEFAULT, INSTALLED, PYTORCH, Subject, describe
+from replicate.timing.contestants import DEFAULT, INSTALLED, OPENVINO, PYTORCH
 from replicate.timing.dataset import MAX_LENGTH, compare_dataset
 from replicate.timing.grid import GRIDS, Heat, compare, cross, grid
 from replicate.timing.random_net import SHAPES
 from replicate.timing.session import field_for, keep_record, record_of
+from replicate.timing.subject import Subject, describe
 
-ALL_RUNTIMES = (*RUNTIMES, DEFAULT, INSTALLED, PYTORCH)
+ALL_RUNTIMES = (*RUNTIMES, DEFAULT, INSTALLED, PYTORCH, OPENVINO)
 DATASET_BATCH = 32
 ROUNDS = 9
 # Without models.

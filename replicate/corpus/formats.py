@@ -149,7 +149,7 @@ def read_dataset(folder: Path) -> Dataset:
     labels = read_labels(folder / "label.txt")
     if len(labels) > MOST_LABELS:
         what = f"{len(labels)} labels; a data set may have {MOST_LABELS}"
-        hint = "every evaluation keeps a count for each pair of them"
+        hint = "every evaluation makes a matrix of them"
         raise UserError(what, path=folder / "label.txt", line=MOST_LABELS + 1, hint=hint)
     data, test = folder / "data.txt", folder / "test.txt"
     return Dataset(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from replicate.findings.evidence import Evidence
+from replicate.findings.limits import NearLimit, near_limits
 from replicate.findings.raced import PrunedNets, TimedRace, ratio_of, timed_race
 from replicate.records.timing import BATCHINGS, Contestant, DatasetRace, Race, ServiceRace, TimingRecord
 from replicate.tables.table import LATENCY, Provenance, ResultsTable
@@ -123,16 +124,18 @@ class TimingFinding:
 
 @dataclass(frozen=True)
 class InferenceFinding:
-    """What sources print of the speed of smaller nets, and what each record says."""
+    """What sources print of the speed of smaller nets, what each record says, and how near the limit all stages are."""
 
     published: tuple[PublishedSpeed, ...]
     records: tuple[TimingFinding, ...]
+    limits: tuple[NearLimit, ...] = ()
 
 
 def compute_inference(evidence: Evidence) -> InferenceFinding:
     """What pruning buys at inference."""
     published = tuple(one for table in evidence.tables if (one := _published(table)))
-    return InferenceFinding(published, tuple(timing_finding(record) for record in evidence.timings))
+    findings = tuple(timing_finding(record) for record in evidence.timings)
+    return InferenceFinding(published, findings, near_limits(evidence.timings))
 
 
 def timing_finding(record: TimingRecord) -> TimingFinding:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from replicate.findings.rows import RowResult
 from replicate.records.run import Record
-from replicate.scores.metrics import ClassScores, per_class
+from replicate.scores.metrics import ClassScores, matrix_of, per_class
 from replicate.scores.packing import unpack_bits, unpack_confidence
 
 BINS = 10
@@ -156,14 +156,18 @@ def confusion(result: RowResult) -> Confusion | None:
     records = [record for record in result.records if record.counts]
     if not records or any(record.labels != records[0].labels for record in records):
         return None
-    counts = np.mean([np.asarray(record.counts["confusion"], dtype=np.float64) for record in records], axis=0)
+    total: NDArray[np.float64] = np.zeros((len(records[0].labels),) * 2)
+    of_seed = {}
+    for record in records:
+        matrix = matrix_of(record.counts["confusion"])
+        total += matrix
+        of_seed[record.seed] = per_class(matrix)
+    counts = total / len(records)
     wrong = counts - np.diag(np.diag(counts))
-    most = sorted(
-        ((float(value), true, taken) for (true, taken), value in np.ndenumerate(wrong) if value), reverse=True
-    )[:3]
-    of_seed = {record.seed: per_class(record.counts["confusion"]) for record in records}
+    cells = np.argwhere(wrong).tolist()
+    most = sorted(((float(wrong[true, taken]), true, taken) for true, taken in cells), reverse=True)
     classes = [{seed: scores[at] for seed, scores in of_seed.items()} for at, _ in enumerate(records[0].labels)]
-    return Confusion(result, tuple(records[0].labels), counts, tuple(most), tuple(classes))
+    return Confusion(result, tuple(records[0].labels), counts, tuple(most[:3]), tuple(classes))
 
 
 def _history(record: Record) -> list[tuple[int, float, float]]:

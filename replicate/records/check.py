@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate.common.errors import UserError
+from replicate.corpus.formats import MOST_LABELS
 from replicate.records.migrations import SCHEMA
-from replicate.scores.metrics import POSITIVE
+from replicate.scores.metrics import CELLS, POSITIVE, matrix_of
 from replicate.scores.packing import LEVELS, unpack_bits, unpack_confidence, unpack_predictions, unpack_probabilities
 
 COUNTS = frozenset({"examples", "confusion", "tp", "fp", "fn"})
+_MOST_EXAMPLES = 2**31
 STATUSES = ("ok", "diverged", "error")
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -77,11 +79,9 @@ def _check_counts(value: Mapping[str, Any], require: Callable[[bool, str, str], 
     classes, counts = len(value["labels"]), value["counts"]
     require(set(counts) == COUNTS, "counts", f"needs {', '.join(sorted(COUNTS))}")
     confusion = counts["confusion"]
-    rows = confusion if isinstance(confusion, list) and len(confusion) == classes else [None]
-    square = all(isinstance(row, list) and len(row) == classes for row in rows)
-    whole = square and all(type(item) is int and 0 <= item < 2**31 for row in confusion for item in row)
-    require(whole, "counts.confusion", f"not {classes} by {classes} counts")
-    matrix = np.array(confusion, dtype=np.int64).reshape(classes, classes)
+    sound = _are_cells(confusion, classes) if isinstance(confusion, dict) else _is_whole(confusion, classes)
+    require(sound, "counts.confusion", f"not {classes} by {classes} counts")
+    matrix = matrix_of(confusion).reshape(classes, classes)
     examples = int(matrix.sum())
     require(counts["examples"] == examples, "counts.examples", f"is {counts['examples']}, the confusion has {examples}")
     # Class 1 counts where its probability is above one half, so fewer may be positive than the confusion says.
@@ -110,6 +110,29 @@ def _check_counts(value: Mapping[str, Any], require: Callable[[bool, str, str], 
             _check_probabilities(probability, predicted, confidence, tp + fp, require)
     except (ValueError, OverflowError) as error:
         require(False, key, str(error))
+
+
+def _is_whole(confusion: Any, classes: int) -> bool:
+    rows = confusion if isinstance(confusion, list) and len(confusion) == classes else [None]
+    square = all(isinstance(row, list) and len(row) == classes for row in rows)
+    return square and all(type(item) is int and 0 <= item < _MOST_EXAMPLES for row in rows for item in row)
+
+
+def _are_cells(confusion: Mapping[str, Any], classes: int) -> bool:
+    """As `metrics.kept_matrix` writes them; of more classes than data may have, no matrix would fit into memory."""
+    if set(confusion) != {"classes", *CELLS} or classes > MOST_LABELS or type(confusion["classes"]) is not int:
+        return False
+    columns = [confusion[name] for name in CELLS]
+    if confusion["classes"] != classes or not all(isinstance(one, list) for one in columns):
+        return False
+    within = all(
+        type(item) is int and 0 <= item < most
+        for one, most in zip(columns, (classes, classes, _MOST_EXAMPLES), strict=True)
+        for item in one
+    )
+    true, predicted, counted = columns
+    once = len(set(zip(true, predicted, strict=False))) == len(true) == len(predicted) == len(counted)
+    return within and once
 
 
 def _check_probabilities(

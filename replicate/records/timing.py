@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 WEIGHTS = ("random", "trained")
@@ -18,7 +18,8 @@ class Contestant:
     Attributes:
         label: what its seconds are filed under; unique in its race.
         model: a published shape (`ernie-3.0-base`) or the name of a model folder.
-        runtime: one of `runtime.RUNTIMES`, `dygraph-default`, `dygraph-as-installed` or `pytorch`.
+        runtime: one of `runtime.RUNTIMES`, `dygraph-default`, `dygraph-as-installed`, `pytorch` or
+            `openvino`.
         precision: one of `runtime.PRECISIONS`.
         width: share of heads and hidden units that pruning left: `1`, `2/3`.
         parameters: number of scalars.
@@ -26,6 +27,8 @@ class Contestant:
         flops: of the whole encoder's matrix products in one call; 0 where calls differ. Exported graphs leave out what
             the last layer computes for tokens but the first: 7 % of a Base, at any width.
         environment: what it ran in: `default flags`, `PyTorch 2.13.0 …`.
+        operations: of one call, those that its answer can't do without: of the last layer what [CLS] takes. 0 where
+            calls differ, and in records of schema 2.
     """
 
     label: str
@@ -37,6 +40,24 @@ class Contestant:
     bytes: int
     flops: int
     environment: str
+    operations: int = 0
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Matrix products alone, of the shapes of a net's linear maps, by one library.
+
+    Attributes:
+        label: what its seconds are filed under; unique in its race.
+        library: `paddle`, `onnxruntime` or `onednn`.
+        precision: one of `runtime.PRECISIONS`.
+        operations: of one call.
+    """
+
+    label: str
+    library: str
+    precision: str
+    operations: int
 
 
 @dataclass(frozen=True)
@@ -54,6 +75,8 @@ class Race:
         contestants: in the order in which they were asked for.
         seconds: of each contestant, one a round.
         left_out: contestants that could not take part, with the reason.
+        limits: matrix products that took turns with them; none in records of schema 2.
+        limit_seconds: of each of these, one a round.
     """
 
     shape: str
@@ -66,6 +89,8 @@ class Race:
     contestants: tuple[Contestant, ...]
     seconds: Mapping[str, tuple[float, ...]]
     left_out: Mapping[str, str]
+    limits: tuple[Limit, ...] = ()
+    limit_seconds: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def base_of(self, contestant: Contestant) -> Contestant | None:
         """The first contestant of the same runtime and precision: what a pruned one is read beside."""
@@ -145,6 +170,56 @@ class ServiceRace:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step of a stage that trains.
+
+    Attributes:
+        label: what its seconds are filed under; unique in its race.
+        stage: `finetune`, `prune` or `pretrain`.
+        model: a published shape (`ernie-3.0-base`), or layers and hidden size.
+        width: of the net that is trained.
+        operations: those that the step can't do without.
+        environment: what it ran in.
+    """
+
+    label: str
+    stage: str
+    model: str
+    width: str
+    operations: int
+    environment: str
+
+
+@dataclass(frozen=True)
+class StepRace:
+    """Steps of training that took turns on token ids of one size, with matrix products alone; all in fp32.
+
+    Attributes:
+        shape: published shape of the nets, or their layers and hidden size.
+        batch: texts a step.
+        length: tokens of each, none of them padding.
+        rounds: in each of which every step ran once.
+        warmups: rounds before them that are not kept.
+        pause: idle seconds before each call.
+        contestants: the steps.
+        seconds: of each of them, one a round.
+        limits: the matrix products.
+        limit_seconds: of each of these, one a round.
+    """
+
+    shape: str
+    batch: int
+    length: int
+    rounds: int
+    warmups: int
+    pause: float
+    contestants: tuple[Step, ...]
+    seconds: Mapping[str, tuple[float, ...]]
+    limits: tuple[Limit, ...]
+    limit_seconds: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class TimingRecord:
     """Everything timed by one command on one machine; nothing in it is compared with another record."""
 
@@ -161,3 +236,4 @@ class TimingRecord:
     comparisons: tuple[Race, ...]
     datasets: tuple[DatasetRace, ...]
     services: tuple[ServiceRace, ...] = ()
+    steps: tuple[StepRace, ...] = ()

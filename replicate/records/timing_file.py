@@ -18,12 +18,21 @@ from replicate.records.timing import (
     WEIGHTS,
     Contestant,
     DatasetRace,
+    Limit,
     Race,
     ServiceRace,
+    Step,
+    StepRace,
     TimingRecord,
 )
 
-SCHEMA = 2
+SCHEMA = 3
+# What schema 2 did not hold, by where it stands now.
+_SINCE_2: Mapping[str, Mapping[str, Any]] = {
+    "": {"steps": []},
+    "comparisons": {"limits": [], "limit_seconds": {}},
+    "contestants": {"operations": 0},
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -88,12 +97,16 @@ _WORDS: dict[type | tuple[type, ...], str] = {
     list: "a list",
 }
 _COMMON = {"rounds": int, "warmups": int, "pause": (int, float), "contestants": list, "seconds": dict}
+_LIMITS = {"limits": list, "limit_seconds": dict}
 _TYPES: dict[type, dict[str, Any]] = {
     Contestant: {
         **dict.fromkeys(("label", "model", "runtime", "precision", "width", "environment"), str),
-        **dict.fromkeys(("parameters", "bytes", "flops"), int),
+        **dict.fromkeys(("parameters", "bytes", "flops", "operations"), int),
     },
-    Race: {"shape": str, "weights": str, "batch": int, "length": int, **_COMMON, "left_out": dict},
+    Limit: {**dict.fromkeys(("label", "library", "precision"), str), "operations": int},
+    Step: {**dict.fromkeys(("label", "stage", "model", "width", "environment"), str), "operations": int},
+    Race: {"shape": str, "weights": str, "batch": int, "length": int, **_COMMON, "left_out": dict, **_LIMITS},
+    StepRace: {"shape": str, "batch": int, "length": int, **_COMMON, **_LIMITS},
     DatasetRace: {
         **{"dataset": str, "digest": str, "weights": str, "texts": int, "batch": int, "max_length": int},
         **_COMMON,
@@ -113,7 +126,7 @@ _TYPES: dict[type, dict[str, Any]] = {
         "dirty": bool,
         "threads": int,
         **dict.fromkeys(("machine", "device", "versions"), dict),
-        **dict.fromkeys(("command", "comparisons", "datasets", "services"), list),
+        **dict.fromkeys(("command", "comparisons", "datasets", "services", "steps"), list),
     },
 }
 
@@ -156,6 +169,11 @@ class _Place:
             build(_Place(self.path, f"{prefix}[{number}]", item)) for number, item in enumerate(self.value[key])
         )
 
+    def labelled(self, key: str, items: Sequence[Any], seconds: Mapping[str, Any], samples: str = "seconds") -> None:
+        labels = [one.label for one in items]
+        self.require(len(set(labels)) == len(labels), key, "a label stands twice")
+        self.require(set(labels) == set(seconds), samples, f"not those of the {key}")
+
     def samples(self, key: str, item: Any, rounds: int) -> tuple[float, ...]:
         whole = isinstance(item, list) and len(item) == rounds
         positive = whole and all(type(one) in (int, float) and math.isfinite(one) and one > 0 for one in item)
@@ -164,7 +182,7 @@ class _Place:
 
 
 def _record(value: Any, path: Path) -> TimingRecord:
-    place = _Place(path, "", value)
+    place = _Place(path, "", _with_what_came(value))
     found = place.checked(TimingRecord)
     place.require(found["schema"] == SCHEMA, "schema", f"is {found['schema']}, this version reads {SCHEMA}")
     place.require(_NAME.fullmatch(found["name"]) is not None, "name", "not an identifier")
@@ -172,9 +190,30 @@ def _record(value: Any, path: Path) -> TimingRecord:
     place.texts("command", found["command"])
     place.texts("versions", found["versions"].values())
     del found["schema"]
-    kinds = {"comparisons": _comparison, "datasets": _dataset, "services": _service}
+    kinds = {"comparisons": _comparison, "datasets": _dataset, "services": _service, "steps": _steps}
     parts = {key: place.each(key, build) for key, build in kinds.items()}
     return TimingRecord(**{**found, **parts, "command": tuple(found["command"])})
+
+
+def _with_what_came(value: Any) -> Any:
+    """A record of schema 2 as one of today; anything else as it is."""
+    if not isinstance(value, dict) or value.get("schema") != 2:
+        return value
+    since = {**_SINCE_2[""], **value, "schema": SCHEMA}
+    for key in ("comparisons", "datasets", "services"):
+        races = since.get(key)
+        since[key] = [_race_with(key, race) for race in races] if isinstance(races, list) else races
+    return since
+
+
+def _race_with(key: str, race: Any) -> Any:
+    if not isinstance(race, dict):
+        return race
+    found = {**race, **_SINCE_2.get(key, {})}
+    if isinstance(contestants := race.get("contestants"), list):
+        new = _SINCE_2["contestants"]
+        found["contestants"] = [{**one, **new} if isinstance(one, dict) else one for one in contestants]
+    return found
 
 
 def _contestants(place: _Place, found: Mapping[str, Any]) -> tuple[Contestant, ...]:
@@ -182,9 +221,7 @@ def _contestants(place: _Place, found: Mapping[str, Any]) -> tuple[Contestant, .
     place.require(bool(found["contestants"]), "contestants", "none")
     place.require(found["weights"] in WEIGHTS, "weights", f"none of {', '.join(WEIGHTS)}")
     contestants = place.each("contestants", lambda one: Contestant(**one.checked(Contestant)))
-    labels = [one.label for one in contestants]
-    place.require(len(set(labels)) == len(labels), "contestants", "a label stands twice")
-    place.require(set(labels) == set(found["seconds"]), "seconds", "not those of the contestants")
+    place.labelled("contestants", contestants, found["seconds"])
     return contestants
 
 
@@ -193,17 +230,34 @@ def _comparison(place: _Place) -> Race:
     contestants = _contestants(place, found)
     place.require(min(found["batch"], found["length"]) > 0, "batch, length", "not positive")
     place.texts("left_out", found["left_out"].values())
-    return Race(**{**found, "contestants": contestants, "seconds": _seconds(place, found, contestants)})
+    limits = _limits(place, found)
+    return Race(**{**found, **limits, "contestants": contestants, "seconds": _seconds(place, found, contestants)})
+
+
+def _limits(place: _Place, found: Mapping[str, Any]) -> dict[str, Any]:
+    limits = place.each("limits", lambda one: Limit(**one.checked(Limit)))
+    place.require(all(one.operations for one in limits), "limits", "one has no operations")
+    place.labelled("limits", limits, found["limit_seconds"], "limit_seconds")
+    return {"limits": limits, "limit_seconds": _seconds(place, found, limits, "limit_seconds")}
 
 
 def _seconds(
-    place: _Place, found: Mapping[str, Any], contestants: Sequence[Contestant]
+    place: _Place, found: Mapping[str, Any], contestants: Sequence[Contestant | Limit | Step], key: str = "seconds"
 ) -> dict[str, tuple[float, ...]]:
     """One number a round of each contestant, in their order, whatever the file's."""
     return {
-        one.label: place.samples(f"seconds.{one.label}", found["seconds"][one.label], found["rounds"])
-        for one in contestants
+        one.label: place.samples(f"{key}.{one.label}", found[key][one.label], found["rounds"]) for one in contestants
     }
+
+
+def _steps(place: _Place) -> StepRace:
+    found = place.checked(StepRace)
+    place.require(min(found["batch"], found["length"], found["rounds"]) > 0, "batch, length, rounds", "not positive")
+    steps = place.each("contestants", lambda one: Step(**one.checked(Step)))
+    place.require(bool(steps) and bool(found["limits"]), "contestants, limits", "none")
+    place.labelled("contestants", steps, found["seconds"])
+    seconds = _seconds(place, found, steps)
+    return StepRace(**{**found, **_limits(place, found), "contestants": steps, "seconds": seconds})
 
 
 def _service(place: _Place) -> ServiceRace:

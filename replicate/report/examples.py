@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from replicate.corpus.formats import Dataset
 from replicate.records.run import Record
+from replicate.scores.metrics import matrix_of
 from replicate.scores.packing import unpack_bits, unpack_predictions
 
 UNKNOWN = -1
@@ -56,7 +57,7 @@ def page_data(records: Iterable[Record], shown: Iterable[Shown] = ()) -> dict[st
 
 def cells_of(record: Record) -> list[list[int]]:
     """True class, predicted class and count of each cell of the confusion matrix that has one: most have none."""
-    matrix = np.asarray(record.counts["confusion"], dtype=np.int64)
+    matrix = matrix_of(record.counts["confusion"])
     return [[int(true), int(taken), int(matrix[true, taken])] for true, taken in np.argwhere(matrix)]
 
 

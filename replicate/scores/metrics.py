@@ -6,7 +6,7 @@ which is made for binary tasks and calls class 1 predicted where its softmax pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 METRICS = ("accuracy", "precision", "recall", "f1", "average", "macro_f1")
 POSITIVE = 1
+# Of more classes records keep the cells of a confusion matrix that hold examples, or it would outgrow all the rest.
+MOST_WHOLE = 40
+CELLS = ("true", "predicted", "counts")
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def positive_counts(predicted_positive: ArrayLike, gold: ArrayLike) -> dict[str,
 
 
 def count(gold: ArrayLike, predicted: ArrayLike, classes: int, probability: ArrayLike | None = None) -> dict[str, Any]:
-    """The counts of a run record: `examples`, `confusion` (nested lists), `tp`, `fp`, `fn`.
+    """The counts of a run record: `examples`, `confusion` (as `kept_matrix` gives it), `tp`, `fp`, `fn`.
 
     Args:
         gold: class indices, shape (examples,).
@@ -93,7 +96,29 @@ def count(gold: ArrayLike, predicted: ArrayLike, classes: int, probability: Arra
     matrix = confusion(gold, predicted, classes)
     positive = np.asarray(predicted) == POSITIVE
     binary = positive_counts(positive, gold) if probability is None else binary_counts(probability, gold)
-    return {"examples": int(matrix.sum()), "confusion": matrix.tolist(), **binary}
+    return {"examples": int(matrix.sum()), "confusion": kept_matrix(matrix), **binary}
+
+
+def kept_matrix(matrix: NDArray[np.int64]) -> list[list[int]] | dict[str, Any]:
+    """A confusion matrix as records keep it: nested lists, of many classes the cells with a count alone.
+
+    Cells are `classes`, their number, and beside each other `true`, `predicted` and `counts`, line by line.
+    """
+    if len(matrix) <= MOST_WHOLE:
+        return list(matrix.tolist())
+    true, predicted = np.nonzero(matrix)
+    cells = (true.tolist(), predicted.tolist(), matrix[true, predicted].tolist())
+    return {"classes": len(matrix), **dict(zip(CELLS, cells, strict=True))}
+
+
+def matrix_of(kept: Sequence[Sequence[int]] | Mapping[str, Any]) -> NDArray[np.int64]:
+    """The confusion matrix [gold, predicted] that a record keeps, whole or by its cells."""
+    if not isinstance(kept, Mapping):
+        return np.asarray(kept, dtype=np.int64)
+    true, predicted, counts = (np.asarray(kept[name], dtype=np.int64) for name in CELLS)
+    matrix = np.zeros((kept["classes"], kept["classes"]), dtype=np.int64)
+    matrix[true, predicted] = counts
+    return matrix
 
 
 def article_scores(*, correct: int, examples: int, tp: int, fp: int, fn: int) -> dict[str, float]:
@@ -118,7 +143,7 @@ def scores(counts: Mapping[str, Any]) -> dict[str, float]:
 
     Macro-F1 averages over the classes that occur among the labels or the predictions, as scikit-learn's does.
     """
-    matrix = np.asarray(counts["confusion"], dtype=np.int64)
+    matrix = matrix_of(counts["confusion"])
     correct, examples = int(np.trace(matrix)), int(counts["examples"])
     binary = {name: int(counts[name]) for name in ("tp", "fp", "fn")}
     occurs = (matrix.sum(axis=0) + matrix.sum(axis=1)) > 0

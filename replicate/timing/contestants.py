@@ -1,4 +1,4 @@
-"""Who can be timed: models in the runtimes of this package, PaddleNLP's dynamic graph by default, and PyTorch."""
+"""Who can be timed: models in the runtimes of this package, PaddleNLP's dynamic graph by default, PyTorch, OpenVINO."""
 
 from __future__ import annotations
 
@@ -19,27 +19,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate.common.errors import UserError
-from replicate.common.files import read_json
 from replicate.common.paths import ROOT
 from replicate.inference.export import export
+from replicate.inference.exported import GRAPHS
 from replicate.inference.runtime import RUNTIMES, Runtime, open_runtime
-from replicate.nets.ensemble_net import EnsembleConfig
-from replicate.nets.folder import WEIGHTS, read_model_labels
-from replicate.nets.student_net import StudentConfig, student_flops
-from replicate.timing.random_net import SHAPES, encoder_flops, random_model
+from replicate.timing.random_net import random_model
+from replicate.timing.subject import LABELS, Subject, shape_name
 
 # PaddleNLP without a flag set, freed memory handed back: with as many threads as the others have, and as installed,
 # where nobody has set OMP_NUM_THREADS and Paddle takes one thread.
-DEFAULT, INSTALLED, PYTORCH = "dygraph-default", "dygraph-as-installed", "pytorch"
-TORCH_PYTHON = "REPLICATE_TORCH_PYTHON"
-PEER = ROOT / "bench" / "peer_torch.py"
+DEFAULT, INSTALLED, PYTORCH, OPENVINO = "dygraph-default", "dygraph-as-installed", "pytorch", "openvino"
+TORCH_PYTHON, OPENVINO_PYTHON = "REPLICATE_TORCH_PYTHON", "REPLICATE_OPENVINO_PYTHON"
+PEER, OPENVINO_PEER = ROOT / "bench" / "peer_torch.py", ROOT / "bench" / "peer_openvino.py"
 # What upstream.prepare() sets beside the number of threads.
 _SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE")
-_KINDS = {"paddle-inference": "paddle", "onnxruntime": "onnx"}
+_KINDS = {"paddle-inference": "paddle", "onnxruntime": "onnx", OPENVINO: "onnx"}
 _ENVIRONMENTS = {"dygraph": "this package's flags", "paddle-inference": "static graph", "onnxruntime": "ONNX graph"}
 _DESCRIPTION: Mapping[str, Callable[[Any], Any]] = {"parameters": int, "bytes": int, "environment": str}
-# As many as KUAKE-QIC has.
-LABELS = tuple(f"label {number}" for number in range(11))
 
 
 @dataclass(frozen=True)
@@ -55,24 +51,6 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model folder and what is said of it: its name, shape and width, and whether its weights are `trained`."""
-
-    name: str
-    folder: Path
-    shape: str
-    width: str
-    weights: str
-    architecture: Mapping[str, Any]
-
-    def flops(self, batch: int, length: int) -> int:
-        """Of the encoder's matrix products on a batch; of all of them for a student that is no ERNIE."""
-        if "ensemble" in self.architecture:
-            return sum(_flops(one, _width(one), batch, length) for one in self.architecture["members"])
-        return _flops(self.architecture, Fraction(self.width), batch, length)
-
-
-@dataclass(frozen=True)
 class Opened:
     """A contestant that is ready: what it is made of, and calls on token ids of one size.
 
@@ -84,60 +62,6 @@ class Opened:
     environment: str
     call: Callable[[int, int], Callable[[], float | None]]
     runtime: Runtime | None = None
-
-
-def describe(folder: Path, name: str = "") -> Subject:
-    """A model folder as a subject; UserError where its config.json is none of a classifier."""
-    path = folder / "config.json"
-    if not (folder / WEIGHTS).is_file():
-        raise UserError(
-            f"not a model folder: {WEIGHTS} is missing", path=folder, hint="name what finetune or prune wrote"
-        )
-    config = read_json(path)
-    if isinstance(config, dict) and "student" in config:
-        try:
-            StudentConfig.from_dict(config)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"not the configuration of a student ({error})", path=path) from error
-        return Subject(name or folder.name, folder, shape_name(config), "1", "trained", config)
-    if isinstance(config, dict) and "ensemble" in config:
-        try:
-            EnsembleConfig.from_dict(config, read_model_labels(folder))
-        except (TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"not the configuration of an ensemble ({error})", path=path) from error
-        return Subject(name or folder.name, folder, shape_name(config), "1", "trained", config)
-    try:
-        width = _width(config)
-        encoder_flops(config, width, 1, 1)
-    except (TypeError, KeyError, AttributeError, ValueError, ZeroDivisionError) as error:
-        raise UserError("not the configuration of an ERNIE classifier", path=path) from error
-    return Subject(name or folder.name, folder, shape_name(config), str(width), "trained", config)
-
-
-def _width(config: Mapping[str, Any]) -> Fraction:
-    """Share of heads that a net has; 1 for a student."""
-    if "student" in config:
-        return Fraction(1)
-    heads, *_ = (int(config[key]) for key in ("num_attention_heads", "num_hidden_layers", "hidden_size"))
-    return Fraction(config.get("kept_heads") or heads, heads)
-
-
-def _flops(config: Mapping[str, Any], width: Fraction, batch: int, length: int) -> int:
-    if "student" in config:
-        return student_flops(config, batch, length)
-    return encoder_flops(config, width, batch, length)
-
-
-def shape_name(architecture: Mapping[str, Any]) -> str:
-    """`ernie-3.0-base` for a published shape, the kind of a student, `ensemble of 3`, else layers and hidden size."""
-    if "student" in architecture:
-        return str(architecture["student"])
-    if "ensemble" in architecture:
-        return f"ensemble of {len(architecture['members'])}"
-    for name, known in SHAPES.items():
-        if all(architecture.get(key) == value for key, value in known.items()):
-            return f"ernie-3.0-{name}"
-    return f"{architecture['num_hidden_layers']} x {architecture['hidden_size']}"
 
 
 @dataclass
@@ -183,6 +107,9 @@ def make(subject: Subject, entrant: Entrant, models: Models) -> Path:
         UserError: there is no such export.
     """
     kind, int8 = _KINDS.get(entrant.runtime), entrant.precision == "int8"
+    if entrant.runtime == OPENVINO:
+        # It makes its own int8 of the graph in fp32.
+        int8 = False
     if kind is None and int8:
         raise UserError(f"{entrant.runtime} has no int8")
     return models.exported(subject, kind, int8) if kind else subject.folder
@@ -200,7 +127,7 @@ def opened(subject: Subject, entrant: Entrant, models: Models, device: str, thre
         # Nets hold cycles, and the next ones need the room.
         gc.collect()
     else:
-        with _child(subject, entrant, device, threads) as child:
+        with _child(subject, entrant, models, device, threads) as child:
             yield child
 
 
@@ -225,7 +152,7 @@ def token_ids(vocabulary: int, batch: int, length: int) -> NDArray[np.int64]:
 
 
 @contextlib.contextmanager
-def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Iterator[Opened]:
+def _child(subject: Subject, entrant: Entrant, models: Models, device: str, threads: int) -> Iterator[Opened]:
     environment = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
     environment["OMP_NUM_THREADS"] = str(threads)
     if entrant.runtime == INSTALLED:
@@ -236,12 +163,7 @@ def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Ite
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         environment["GLOG_minloglevel"] = "2"
     else:
-        python = os.environ.get(TORCH_PYTHON, "")
-        if not python:
-            raise UserError(f"{TORCH_PYTHON} is not set", hint="name the Python of an environment with PyTorch")
-        if not PEER.is_file():
-            raise UserError("is part of a checkout only", path=PEER)
-        command = [python, str(PEER), str(subject.folder / "config.json"), str(threads)]
+        command = [*_peer(subject, entrant, models), str(threads)]
         environment.pop("PYTHONPATH", None)
     command += [device, entrant.precision]
     with Child.start(command, environment) as child:
@@ -251,6 +173,20 @@ def _child(subject: Subject, entrant: Entrant, device: str, threads: int) -> Ite
             child.description["environment"],
             lambda batch, length: lambda: child.seconds(batch, length),
         )
+
+
+def _peer(subject: Subject, entrant: Entrant, models: Models) -> list[str]:
+    """The program of another package, in its own environment, and what it reads."""
+    openvino = entrant.runtime == OPENVINO
+    variable, program = (OPENVINO_PYTHON, OPENVINO_PEER) if openvino else (TORCH_PYTHON, PEER)
+    python = os.environ.get(variable, "")
+    if not python:
+        package = "OpenVINO" if openvino else "PyTorch"
+        raise UserError(f"{variable} is not set", hint=f"name the Python of an environment with {package}")
+    if not program.is_file():
+        raise UserError("is part of a checkout only", path=program)
+    folder = make(subject, entrant, models)
+    return [python, str(program), str(folder / (GRAPHS["onnx"][0] if openvino else "config.json"))]
 
 
 @dataclass

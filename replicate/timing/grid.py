@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,19 @@ from replicate.records.timing import Contestant, Race
 from replicate.timing.contestants import (
     DEFAULT,
     INSTALLED,
+    OPENVINO,
     PYTORCH,
     Entrant,
     Models,
     Opened,
-    Subject,
     make,
     opened,
-    shape_name,
 )
+from replicate.timing.operations import Encoder
+from replicate.timing.products import Probe, probes
 from replicate.timing.race import race
 from replicate.timing.random_net import SHAPES
+from replicate.timing.subject import Subject, shape_name
 
 # Idle before each call: MKL's threads spin on for 0.2 s after they have finished, on the cores of the next contestant.
 PAUSE = 0.25
@@ -72,14 +74,15 @@ def cross(runtimes: Sequence[str], precisions: Sequence[str], models: Sequence[s
 
 PRUNED = ("1", "2/3", "1/2")
 TABLE = ("1", "3/4", "2/3", "1/2")
-_PEERS = (Entrant(DEFAULT), Entrant(INSTALLED), *cross((PYTORCH,), ("fp32",), PRUNED))
+_OPENVINO = (*cross((OPENVINO,), ("fp32",), ("1", "1/2")), *cross((OPENVINO,), ("int8",), ("1", "1/2")))
+_PEERS = (Entrant(DEFAULT), Entrant(INSTALLED), *cross((PYTORCH,), ("fp32",), PRUNED), *_OPENVINO)
 _STATIC = cross(("paddle-inference", "onnxruntime"), ("fp32",), PRUNED)
 _INT8 = cross(("onnxruntime",), ("int8",), PRUNED)
 # Half precision on a CPU is for those that have instructions for it; elsewhere it is left out, with that reason.
 _LOW = cross(("paddle-inference",), ("bf16", "int8"), PRUNED)
 _EVERYONE = (*_STATIC, *cross(("dygraph",), ("fp32",), PRUNED), *_INT8, *_PEERS)
 # At 32 × 128 a round of everyone takes more than a minute, so those that can't be the best are left at home.
-_FASTEST = (*cross(("paddle-inference",), ("fp32",), PRUNED), *_INT8, Entrant(PYTORCH))
+_FASTEST = (*cross(("paddle-inference",), ("fp32",), PRUNED), *_INT8, Entrant(PYTORCH), *_OPENVINO)
 _MEDIUM = (
     *cross(("paddle-inference",), ("fp32",), TABLE),
     *cross(("onnxruntime",), ("int8",), TABLE),
@@ -199,6 +202,7 @@ class Field:
                 bytes=ready.bytes,
                 flops=subject.flops(heat.batch, heat.length),
                 environment=ready.environment,
+                operations=subject.operations(heat.batch, heat.length),
             )
             found[label] = (contestant, ready)
         if not found and first:
@@ -234,7 +238,10 @@ def compare(heat: Heat, field: Field, race: Drive = race, tell: Callable[[int], 
     """
     entered, left_out = field.enter(heat)
     calls = {label: ready.call(heat.batch, heat.length) for label, (_, ready) in entered.items()}
-    seconds = race(calls, heat.rounds, heat.warmups, pause=PAUSE, tell=tell)
+    limits = _limits(heat, field, dict.fromkeys(contestant.precision for contestant, _ in entered.values()))
+    calls.update({one.limit.label: one.call for one in limits})
+    found = race(calls, heat.rounds, heat.warmups, pause=PAUSE, tell=tell)
+    seconds = {label: tuple(round(one, 7) for one in samples) for label, samples in found.items()}
     shapes = dict.fromkeys(field.subject(heat.architecture, entrant.model).shape for entrant in heat.entrants)
     return Race(
         shape=" and ".join(shapes if len(shapes) < 3 else [next(iter(shapes)), f"{len(shapes) - 1} other shapes"]),
@@ -245,6 +252,20 @@ def compare(heat: Heat, field: Field, race: Drive = race, tell: Callable[[int], 
         warmups=heat.warmups,
         pause=PAUSE,
         contestants=tuple(contestant for contestant, _ in entered.values()),
-        seconds={label: tuple(round(one, 7) for one in samples) for label, samples in seconds.items()},
+        seconds={label: seconds[label] for label in entered},
         left_out=left_out,
+        limits=tuple(one.limit for one in limits),
+        limit_seconds={one.limit.label: seconds[one.limit.label] for one in limits},
     )
+
+
+def _limits(heat: Heat, field: Field, precisions: Iterable[str]) -> list[Probe]:
+    """Matrix products of the shapes of the heat's whole net, of an ensemble those of its first ERNIE.
+
+    None on a GPU, and none where no net is an ERNIE.
+    """
+    singles = heat.architecture.get("members", [heat.architecture])
+    ernie = next((one for one in singles if "student" not in one), None)
+    if field.device != "cpu" or ernie is None:
+        return []
+    return probes(Encoder.of(ernie).products(heat.batch, heat.length), tuple(precisions), field.threads)

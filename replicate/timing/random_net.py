@@ -18,6 +18,7 @@ from replicate.nets.device import seed_everything
 from replicate.nets.folder import save_model
 from replicate.nets.shape import kept_shape, shrink
 from replicate.nets.tokens import SPECIAL_TOKENS, build_tokenizer
+from replicate.timing.operations import Encoder
 
 _COMMON = {
     "hidden_size": 768,
@@ -91,9 +92,4 @@ def encoder_flops(shape: str | Mapping[str, Any], width: Fraction | None, batch:
     A multiplication and an addition count as two. Embeddings, layer norm, softmax and the head are left out: under one
     per cent together.
     """
-    architecture = architecture_of(shape)
-    hidden, share = architecture["hidden_size"], width or Fraction(1)
-    inner, neurons = share * hidden, share * architecture["intermediate_size"]
-    # Query, key, value and output; scores and their weighted sum; both maps of the feed-forward part.
-    a_token = 4 * hidden * inner + 2 * length * inner + 2 * hidden * neurons
-    return int(2 * batch * length * architecture["num_hidden_layers"] * a_token)
+    return Encoder.of(architecture_of(shape), width or Fraction(1)).forward(batch, length)

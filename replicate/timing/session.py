@@ -11,10 +11,11 @@ from pathlib import Path
 from replicate.common.paths import store_root
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import TIMING
-from replicate.records.timing import DatasetRace, Race, ServiceRace, TimingRecord
+from replicate.records.timing import DatasetRace, Race, ServiceRace, StepRace, TimingRecord
 from replicate.records.timing_file import write_timing
-from replicate.timing.contestants import Models, Subject
+from replicate.timing.contestants import Models
 from replicate.timing.grid import Field, field_of
+from replicate.timing.subject import Subject
 
 
 @contextmanager
@@ -43,6 +44,7 @@ def record_of(
     comparisons: Sequence[Race] = (),
     datasets: Sequence[DatasetRace] = (),
     services: Sequence[ServiceRace] = (),
+    steps: Sequence[StepRace] = (),
 ) -> TimingRecord:
     """What was timed here, with where and when."""
     head, dirty = commit()
@@ -60,6 +62,7 @@ def record_of(
         comparisons=tuple(comparisons),
         datasets=tuple(datasets),
         services=tuple(services),
+        steps=tuple(steps),
     )
 
 

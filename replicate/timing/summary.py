@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from replicate.records.timing import BATCHINGS, Contestant, DatasetRace, Race, ServiceRace
+from replicate.records.timing import BATCHINGS, Contestant, DatasetRace, Race, ServiceRace, StepRace
 from replicate.scores.packing import unpack_predictions
 from replicate.timing.goals import BATCH, GoalResult
+from replicate.timing.limit import share_of, shown_rate
 from replicate.timing.race import speed_up, unstable
 from replicate.verdicts.equivalence import RatioInterval
 from replicate.verdicts.pairs import mcnemar
@@ -21,7 +22,10 @@ ANSWERS = ("accuracy", "equal labels", "p, McNemar")
 
 
 def rows_of(race: Race) -> list[dict[str, Any]]:
-    """One row a contestant: milliseconds, speed-up over its base and over the first, and what FLOPs promise a width."""
+    """One row a contestant: milliseconds, speed-up over its base and over the first, and what FLOPs promise a width.
+
+    Where matrix products took turns with them, also the share of their rate.
+    """
     rows = []
     first = race.contestants[0]
     for one in race.contestants:
@@ -36,7 +40,30 @@ def rows_of(race: Race) -> list[dict[str, Any]]:
             "over first": _figures(None if one is first else speed_up(race.seconds, one.label, first.label)),
             "stable": not unstable(samples),
         }
+        if race.limits:
+            share = share_of(race, one.label, one.operations, one.precision)
+            row["of the limit"] = _figures(share.ratio) if share else None
         rows.append(row)
+    return rows
+
+
+def step_rows(race: StepRace) -> list[dict[str, Any]]:
+    """One row a step: milliseconds, billions of useful operations, and the share of the limit."""
+    rows = []
+    for one in race.contestants:
+        share = share_of(race, one.label, one.operations, "fp32")
+        rows.append(
+            {
+                "shape": race.shape,
+                "batch × length": f"{race.batch} × {race.length}",
+                "step": one.label,
+                "ms": round(median(race.seconds[one.label]) * 1000, 2),
+                "GFLOP": round(one.operations / 1e9, 2),
+                "of the limit": _figures(share.ratio) if share else None,
+                "limit": shown_rate(share.rate if share else None),
+                "stable": not unstable(race.seconds[one.label]),
+            }
+        )
     return rows
 
 

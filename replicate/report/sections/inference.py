@@ -9,8 +9,9 @@ from urllib.parse import quote
 from replicate.findings.inference import InferenceFinding, PublishedSpeed, TimingFinding
 from replicate.findings.raced import PrunedNets, Way
 from replicate.records.run import TIMING
-from replicate.records.timing import DatasetRace, Race, ServiceRace, TimingRecord
+from replicate.records.timing import DatasetRace, Race, ServiceRace, StepRace, TimingRecord
 from replicate.report.blocks import Block, Cell, Code, Heading, Items, Line, Link, Plain, Prose, Table, Text
+from replicate.report.sections.limits import limits
 from replicate.report.sections.timed import gain, heading_id, mark, part, ratio_cell, title, where
 from replicate.report.sections.timing_pictures import pictures
 from replicate.report.sections.timing_tables import padding, races, services
@@ -50,7 +51,7 @@ def section_inference(finding: InferenceFinding) -> list[Block]:
             *_exceptions(found),
             *_method(found.record),
         ]
-    return blocks
+    return [*blocks, *limits(finding.limits)]
 
 
 def _published(found: PublishedSpeed) -> Text:
@@ -167,11 +168,14 @@ def _where_run(race: Race | DatasetRace | ServiceRace) -> Prose:
 def _method(record: TimingRecord) -> list[Block]:
     """How the record was measured, and where it is."""
     rounds: dict[str, list[str]] = {}
-    for one in record.comparisons:
+    timed: list[Race | StepRace] = [*record.comparisons, *record.steps]
+    for one in timed:
         words = f"{plural(one.rounds, 'round')} after {plural(one.warmups, 'warm-up')}"
         rounds.setdefault(words, []).append(title(one))
     every: list[Race | DatasetRace | ServiceRace] = [*record.comparisons, *record.datasets, *record.services]
-    pauses = dict.fromkeys(f"{race.pause:g} s" for race in every)
+    pauses = dict.fromkeys(
+        f"{pause:g} s" for pause in [one.pause for one in every] + [one.pause for one in record.steps]
+    )
     ran = dict.fromkeys(f"{one.runtime} {one.environment}" for race in every for one in race.contestants)
     facts = {
         "when": f"{record.started} to {record.finished}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from replicate.findings.inference import TimingFinding
 from replicate.findings.raced import TimedNet
-from replicate.records.timing import Race, TimingRecord
+from replicate.records.timing import Race, StepRace, TimingRecord
 from replicate.report.blocks import Cell, Heading
 from replicate.report.words import plural
 from replicate.timing.summary import shown_ratio
@@ -27,7 +27,7 @@ def where(record: TimingRecord) -> str:
     return f"{plural(record.threads, 'thread')} of {name}" if record.device.get("kind") == "cpu" else name
 
 
-def title(race: Race) -> str:
+def title(race: Race | StepRace) -> str:
     """Nets, batch and length."""
     return f"{race.shape}, {race.batch} × {race.length}"
 

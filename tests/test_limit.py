@@ -1,0 +1,260 @@
+"""Operations that a stage can't do without, the machine's rate of matrix products, and shares of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replicate.common.errors import UserError
+from replicate.findings.limits import near_limits
+from replicate.nets import upstream
+from replicate.records.timing import Limit, Step, StepRace
+from replicate.records.timing_file import read_timing, write_timing
+from replicate.report.sections.limits import limits
+from replicate.timing import products
+from replicate.timing.limit import rate_of, share_of
+from replicate.timing.operations import Encoder, Product, head, trained
+from replicate.timing.products import LEAST, MOST, probes
+from replicate.timing.random_net import SHAPES
+from replicate.timing.summary import rows_of, step_rows
+from tests.shown import lines, words
+from tests.synthetic_timing import example, race
+
+NET = {"hidden_size": 8, "num_hidden_layers": 3, "intermediate_size": 20}
+BASE = Encoder.of(SHAPES["base"])
+LIMITS = (
+    Limit("products paddle fp32", "paddle", "fp32", 10**9),
+    Limit("products onnxruntime fp32", "onnxruntime", "fp32", 10**9),
+    Limit("products onnxruntime int8", "onnxruntime", "int8", 10**9),
+)
+RATES = {"products paddle fp32": 0.02, "products onnxruntime fp32": 0.01, "products onnxruntime int8": 0.0025}
+
+
+def counted(encoder: Encoder, batch: int, length: int, answered: int) -> int:
+    """The operations, product by product, of an encoder whose last layer answers for so many tokens."""
+    total = 0
+    for layer in range(encoder.layers):
+        rows = batch * (answered if layer == encoder.layers - 1 else length)
+        maps = [(batch * length, encoder.hidden, encoder.inner)] * 2 + [(rows, encoder.hidden, encoder.inner)]
+        maps += [(rows, encoder.inner, encoder.hidden), (rows, encoder.hidden, encoder.neurons)]
+        maps += [(rows, encoder.neurons, encoder.hidden), (rows, encoder.inner, length), (rows, length, encoder.inner)]
+        total += sum(Product(*one).operations for one in maps)
+    return total
+
+
+@pytest.mark.parametrize("width", ["1", "1/2"])
+@pytest.mark.parametrize(("batch", "length", "answered"), [(1, 1, 1), (2, 5, 1), (3, 7, 4), (2, 5, 5)])
+def test_operations_are_those_of_the_products(width: str, batch: int, length: int, answered: int) -> None:
+    """The sum of all matrix products, of which the last layer has only what is asked of it."""
+    encoder = Encoder.of(NET, Fraction(width))
+    assert encoder.forward(batch, length, answered) == counted(encoder, batch, length, answered)
+    assert encoder.forward(batch, length) == counted(encoder, batch, length, length)
+
+
+def test_a_step_takes_three_forwards() -> None:
+    """The gradients of a map take two products, each as large as its own."""
+    forward, both = (BASE.products(8, 32, backward) for backward in (False, True))
+    assert sum(one.operations for one in both) == trained(sum(one.operations for one in forward))
+    assert set(both[len(forward) :]) == {Product(256, 768, 768), Product(768, 256, 768)} | {
+        Product(256, 3072, 768),
+        Product(768, 256, 3072),
+        Product(256, 768, 3072),
+        Product(3072, 256, 768),
+    }
+
+
+def test_classifier_of_base_in_known_numbers() -> None:
+    """7 % of Base's operations are what the last layer computes for tokens but [CLS]."""
+    assert BASE.forward(32, 32) == 175_154_135_040
+    assert BASE.forward(32, 32, answered=1) / BASE.forward(32, 32) == pytest.approx(0.93, abs=0.003)
+    assert head(32, 768, 11) == 2 * 32 * (768 * 768 + 768 * 11)
+
+
+def test_share_is_of_the_fastest_products_in_the_same_rounds() -> None:
+    """Each round's rate over that round's rate of the fastest library; another precision has another limit."""
+    one = race(32, {"dygraph fp32 1": 2.0, "onnxruntime int8 1": 0.5})
+    seconds = {
+        name: tuple(value * factor for factor in (0.98, 0.99, 1, 1, 1, 1.01, 1.02)) for name, value in RATES.items()
+    }
+    one = replace(one, limits=LIMITS, limit_seconds=seconds)
+    found = rate_of(one, "fp32")
+    assert found
+    assert found.limit.library == "onnxruntime"
+    assert found.rate == pytest.approx(1e11)
+    assert rate_of(one, "bf16") is None
+    share = share_of(one, "dygraph fp32 1", 10**11, "fp32")
+    assert share
+    assert [share.ratio.low, share.ratio.median, share.ratio.high] == pytest.approx([0.5] * 3)
+    whole = replace(one, contestants=tuple(replace(each, operations=10**11) for each in one.contestants))
+    assert [row["of the limit"][0] for row in rows_of(whole)] == [0.5, 0.5]
+    assert [row["of the limit"] for row in rows_of(one)] == [None, None]
+    assert all("of the limit" not in row for row in rows_of(race(32, {"dygraph fp32 1": 2.0})))
+
+
+def steps() -> StepRace:
+    """Two steps, one of which reaches half of the limit."""
+    contestants = tuple(Step(name, name, "3 x 8", "1", 10**9, "") for name in ("finetune", "prune"))
+    return StepRace(
+        shape="3 x 8",
+        batch=8,
+        length=32,
+        rounds=2,
+        warmups=1,
+        pause=0.25,
+        contestants=contestants,
+        seconds={"finetune": (0.02, 0.02), "prune": (0.1, 0.1)},
+        limits=LIMITS[:2],
+        limit_seconds={name: (RATES[name],) * 2 for name in list(RATES)[:2]},
+    )
+
+
+def test_steps_are_rows_and_stay_in_their_record(tmp_path: Path) -> None:
+    """A race of steps is written and read back, and each step has its share."""
+    record = example(race(32, {"dygraph fp32 1": 2.0}), steps=(steps(),))
+    assert read_timing(write_timing(record, tmp_path)) == record
+    assert [(row["step"], row["ms"], row["of the limit"][0]) for row in step_rows(steps())] == [
+        ("finetune", 20.0, 0.5),
+        ("prune", 100.0, 0.1),
+    ]
+    whole = steps()
+    twice = (*whole.contestants, whole.contestants[0])
+    for broken, complaint in (
+        (replace(whole, limits=(), limit_seconds={}), "contestants, limits: none"),
+        (replace(whole, limit_seconds={}), "limit_seconds: not those of the limits"),
+        (replace(whole, limits=(*whole.limits, LIMITS[0])), "limits: a label stands twice"),
+        (replace(whole, contestants=twice), "contestants: a label stands twice"),
+        (replace(whole, seconds={}), "seconds: not those of the contestants"),
+    ):
+        with pytest.raises(UserError, match=rf"steps\[0\]\.{complaint}"):
+            write_timing(replace(record, steps=(broken,)), tmp_path)
+
+
+def test_report_has_one_table_of_all_stages() -> None:
+    """Steps, and of each precision our fastest whole net; an unstable one is marked, and without records it says so."""
+    medians = {"dygraph fp32 1": 2.0, "onnxruntime fp32 1": 1.0, "onnxruntime fp32 1/2": 0.5, "onnxruntime int8 1": 0.4}
+    medians |= {"pytorch fp32 1": 0.1, "openvino int8 1": 0.1}
+    timed = race(32, medians)
+    timed = replace(
+        timed,
+        contestants=tuple(replace(one, operations=10**10) for one in timed.contestants),
+        limits=LIMITS,
+        limit_seconds={name: (value,) * 7 for name, value in RATES.items()},
+    )
+    shaky = replace(steps(), seconds={"finetune": (0.02, 0.02), "prune": (0.1, 0.2)})
+    found = near_limits([example(timed, steps=(shaky,)), example(race(32, medians))])
+    assert [one.what for one in found] == [
+        "training step",
+        "pruning step",
+        "inference, fp32 in onnxruntime",
+        "inference, int8 in onnxruntime",
+    ]
+    assert [round(one.share.ratio.median, 4) for one in found] == [0.5, 0.075, 0.1, 0.0625]
+    cells = [one.cells["share of the limit"] for one in lines(limits(found), "share of the limit")]
+    assert cells[:2] == ["0.50 (0.50 to 0.50, 50%)", "0.07 (0.05 to 0.10, 50%), unstable"]
+    assert "not-run" in words(limits(()))
+
+
+def test_record_of_schema_2_is_read(tmp_path: Path) -> None:
+    """It has no limits, no steps and no useful operations."""
+    record = example(race(32, {"dygraph fp32 1": 2.0}))
+    path = write_timing(record, tmp_path)
+    value = json.loads(path.read_text(encoding="utf-8"))
+    del value["steps"]
+    for one in value["comparisons"]:
+        del one["limits"], one["limit_seconds"]
+    for one in (each for key in ("comparisons", "datasets", "services") for each in value[key]):
+        for contestant in one["contestants"]:
+            del contestant["operations"]
+    path.write_text(json.dumps({**value, "schema": 2}), encoding="utf-8")
+    assert read_timing(path) == record
+
+
+class Counted:
+    """Stands for what multiplies in a library, and counts the operations of what it is asked for."""
+
+    def __init__(self) -> None:
+        self.operations = 0
+
+    def matmul(self, first: Any, second: Any) -> None:
+        """As `paddle.matmul`."""
+        self.operations += Product(*first.shape, second.shape[1]).operations
+
+    def build(self, product: Product, threads: int) -> Callable[[], None]:
+        """As a library's builder."""
+
+        def once() -> None:
+            self.operations += product.operations
+
+        return once
+
+
+def test_paddle_multiplies_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call of the probe asks Paddle for the operations that its limit states, for small shapes and large ones."""
+    upstream.quiet()
+    import paddle
+
+    for shape, batch in ((Encoder.of(NET), 2), (BASE, 1)):
+        for backward in (False, True):
+            counted = Counted()
+            one = probes(shape.products(batch, 4, backward), ("fp32",), 1)[0]
+            assert one.limit.library == "paddle"
+            with monkeypatch.context() as patched:
+                patched.setattr(paddle, "matmul", counted.matmul)
+                one.call()
+            assert counted.operations == one.limit.operations
+
+
+def test_calls_are_long_enough_for_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products come again until a call has so many operations, or so often; all of them each time."""
+    counted = Counted()
+    monkeypatch.setattr(products, "_LIBRARIES", {("any", "fp32"): counted.build})
+    for shape, wanted in ((Encoder.of(NET), range(LEAST)), (BASE, range(LEAST, 2 * LEAST))):
+        counted.operations = 0
+        (one,) = probes(shape.products(1, 32), ("fp32",), 1)
+        once = sum(product.operations for product in shape.products(1, 32))
+        assert one.limit.operations in wanted
+        assert one.limit.operations % once == 0
+        assert one.limit.operations // once == MOST or one.limit.operations - once < LEAST
+        one.call()
+        assert counted.operations == one.limit.operations
+
+
+def test_onednn_has_as_many_maps_as_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of maps between the two sizes, each with the operations of the product."""
+    upstream.quiet()
+    import paddle
+
+    sizes: list[tuple[int, int]] = []
+    linear = paddle.nn.Linear
+
+    def told(*size: int) -> Any:
+        sizes.append((size[0], size[1]))
+        return linear(*size)
+
+    monkeypatch.setattr(paddle.nn, "Linear", told)
+    product = Product(3, 8, 20)
+    found = {one.limit.library: one for one in probes([product], ("fp32",), 1)}["onednn"]
+    once = sum(Product(product.m, *size).operations for size in sizes)
+    assert found.limit.operations == MOST * once
+    found.call()
+
+
+def test_every_library_of_this_machine_multiplies() -> None:
+    """What is asked for takes part and runs, in the order of the libraries; the rest is left out."""
+    made = probes(Encoder.of(NET).products(2, 4, backward=True), ("fp32", "int8"), 1)
+    assert [(one.limit.library, one.limit.precision) for one in made] == [
+        ("paddle", "fp32"),
+        ("onednn", "fp32"),
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "int8"),
+    ]
+    low = probes(BASE.products(1, 2)[:1], ("bf16",), 1)
+    assert {one.limit.precision for one in low} <= {"bf16"}
+    for one in (*made, *low):
+        one.call()

@@ -23,7 +23,7 @@ from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training, evaluated_batches
 from replicate.training.loop import train as train_net
 from replicate.training.optimisation import adamw
-from replicate.training.options import BATCHING, SCHEDULES, SELECT, check_length, epoch_batches
+from replicate.training.options import BATCHING, SCHEDULES, SELECT, batches_of, check_length
 
 STARTS = ("model", "scratch")
 
@@ -46,6 +46,8 @@ class FinetuneOptions:
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
         batching: batches at `random`, or of similar `length`, which pad less and are faster.
         start: the `model`'s weights, or a net of its shape with random ones (`scratch`).
+        steps: steps in all, however few the examples, in place of epochs; 0 counts epochs. All of them then are one
+            epoch for its evaluations, so where that has one, the last step is scored, and dev chooses nothing.
     """
 
     learning_rate: float = 6e-5
@@ -61,6 +63,7 @@ class FinetuneOptions:
     evaluations_per_epoch: int = 1
     batching: str = field(default="random", metadata={"choices": BATCHING})
     start: str = field(default="model", metadata={"choices": STARTS})
+    steps: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a setting that no training can have (UserError)."""
@@ -69,7 +72,7 @@ class FinetuneOptions:
         check_schedule(self)
         if self.schedule == "constant" and self.warmup_proportion:
             raise UserError("a constant learning rate has no warm-up", hint="set warmup_proportion to 0")
-        check_not_negative(self, "early_stop_nums", "max_grad_norm")
+        check_not_negative(self, "early_stop_nums", "max_grad_norm", "steps")
 
 
 KIND = Kind(
@@ -92,6 +95,7 @@ KIND = Kind(
         "evaluations_per_epoch": 1,
         "batching": "random",
         "start": "model",
+        "steps": 0,
     },
     wants_device=lambda options: True,
 )
@@ -162,8 +166,10 @@ def finetune(
     rows, targets = encode(tokenizer, train.texts, options.max_seq_length), np.asarray(train.labels, dtype=np.int64)
     dev_rows = encode(tokenizer, dev.texts, options.max_seq_length)
     lengths = [len(row) for row in rows]
-    per_epoch = math.ceil(len(rows) / options.batch_size)
-    steps = per_epoch * options.epochs
+    epochs, per_epoch = options.epochs, math.ceil(len(rows) / options.batch_size)
+    if options.steps:
+        epochs, per_epoch = 1, options.steps
+    steps = per_epoch * epochs
     optimizer = adamw(
         network,
         options.learning_rate,
@@ -184,9 +190,9 @@ def finetune(
 
     training = Training(network, optimizer)
     course = Course(
-        options.epochs,
+        epochs,
         per_epoch,
-        lambda: epoch_batches(lengths, options.batch_size, options.batching, rng),
+        lambda: batches_of(lengths, options.batch_size, options.batching, rng, options.steps),
         lambda number, _: number in evaluated,
         options.early_stop_nums,
     )

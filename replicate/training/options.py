@@ -28,6 +28,14 @@ def check_length(network: Any, max_length: int) -> None:
         raise UserError(f"max_seq_length is {max_length}", hint=f"this net takes 3 to {positions} tokens")
 
 
+def batches_of(lengths: list[int], size: int, how: str, rng: np.random.Generator, steps: int = 0) -> list[np.ndarray]:
+    """Index batches of one epoch, or with `steps` of so many: as many epochs as that takes, the last one cut short."""
+    found = epoch_batches(lengths, size, how, rng)
+    while len(found) < steps:
+        found += epoch_batches(lengths, size, how, rng)
+    return found[: steps or None]
+
+
 def epoch_batches(lengths: list[int], size: int, how: str, rng: np.random.Generator) -> list[np.ndarray]:
     """Index batches of one epoch, made at random or by length."""
     if how == "length":

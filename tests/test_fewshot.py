@@ -25,7 +25,7 @@ from replicate.scores.metrics import scores
 from replicate.scores.packing import unpack_predictions
 from replicate.stages.fewshot.contrast import pairs_of
 from replicate.stages.fewshot.linear import linear
-from replicate.stages.fewshot.shots import draw, some
+from replicate.stages.fewshot.shots import draw
 from replicate.stages.kind import Inputs
 from replicate.stages.registry import KINDS
 from tests.tiny import QUIET, Made
@@ -219,7 +219,7 @@ def test_linear_on_the_real_data() -> None:
         pytest.skip(f"{kuake.VARIABLE} is not set")
     real, found = load_dataset(kuake.NAME), []
     for seed in range(1, 7):
-        train = some(real.train, draw(real.train, real.labels, 16, seed))
+        train = real.train.at(draw(real.train, real.labels, 16, seed))
         counts = linear(train, real.dev, len(real.labels))["evaluation"]["counts"]
         found.append(scores(counts)["accuracy"])
     assert np.mean(found) == pytest.approx(0.569, abs=0.015)

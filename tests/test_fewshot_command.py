@@ -53,6 +53,7 @@ def test_a_linear_model(data: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--per_class", "4"], "4 examples a class, and '胃' has 3 of 6"),
         (["--per_class", "0"], "per_class is 0; it must be above 0"),
         (["--per_class", "1", "--steps", "0"], "steps is 0; it must be above 0"),
+        (["--per_class", "1", "--steps", "999999999"], "steps is 999999999; it must be at most 100000"),
         (["--per_class", "1", "--model_name", "no/folder"], "no such model folder"),
         (["--per_class", "1", "--max_seq_length", "129"], "max_seq_length is 129; this net takes 3 to 128 tokens"),
     ],

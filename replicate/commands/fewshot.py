@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from replicate.commands.flags import Offer, add_options, add_start, add_training, options_in
 from replicate.commands.stages import dataset_of, divergence, warn_of_cut
-from replicate.common.files import finished_folder, resumable_folder
+from replicate.common.files import finished_folder, resumable_folder, to_json
 from replicate.common.progress import Progress
-from replicate.corpus.formats import Dataset, Split
+from replicate.corpus.formats import Dataset, Split, labelled_lines
 from replicate.runs.leases import leased
 from replicate.scores.metrics import scores
 from replicate.stages.fewshot.linear import linear
 from replicate.stages.fewshot.prompt import PromptOptions
-from replicate.stages.fewshot.shots import ShotsOptions, draw, some
+from replicate.stages.fewshot.shots import ShotsOptions, draw
 
 METHODS = ("prompt", "finetune", "linear")
 OFFER = Offer(PromptOptions)
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     settings = options_in(args, OFFER)
     shots = ShotsOptions(args.per_class)
     dataset = dataset_of(args.dataset_dir)
-    train = some(dataset.train, draw(dataset.train, dataset.labels, shots.per_class, args.seed))
+    train = dataset.train.at(draw(dataset.train, dataset.labels, shots.per_class, args.seed))
     if args.method == "linear":
         return _linear(args, dataset, train)
     from replicate.nets.classifier import load_classifier
@@ -66,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
 def _linear(args: argparse.Namespace, dataset: Dataset, train: Split) -> int:
     """Train, score and write down the linear model's scores and lines."""
     found = scores(linear(train, dataset.dev, len(dataset.labels))["evaluation"]["counts"])
-    lines = (f"{text}\t{dataset.labels[label]}\n" for text, label in zip(train.texts, train.labels, strict=True))
+    lines = (f"{line}\n" for line in labelled_lines(train, dataset.labels))
     with finished_folder(args.save_dir) as folder:
         told = {"per_class": args.per_class, "seed": args.seed, **{name: found[name] for name in _SCORES}}
-        (folder / "scores.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        (folder / "scores.json").write_text(to_json(told, sort_keys=False), encoding="utf-8")
         (folder / "train.txt").write_text("".join(lines), encoding="utf-8")
     print(_told(args, train, found))
     print(f"scores and lines in {args.save_dir}")

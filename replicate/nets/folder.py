@@ -208,6 +208,14 @@ def digest_of(weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def origin_of(model: str | Path, encoder: Any) -> dict[str, str]:
+    """What a summary says of the net that a training starts from: of a named one, the digest of its encoder.
+
+    A net of the store, which a path stands for, is known by its own stage.
+    """
+    return {"pretrained": digest_of(weights_of(encoder))} if isinstance(model, str) else {}
+
+
 def save_model(network: Any, tokenizer: Any, folder: Path, labels: Sequence[str] | None = None) -> None:
     """Write a model folder; files that are already there are replaced."""
     from safetensors.numpy import save_file

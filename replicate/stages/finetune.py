@@ -16,14 +16,14 @@ from replicate.corpus.formats import Split
 from replicate.nets import batching
 from replicate.nets.classifier import Classifier, load_classifier, restart
 from replicate.nets.device import seed_everything
-from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.folder import digest_of, origin_of, save_model, weights_of
 from replicate.nets.tokens import encode
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
 from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training, evaluated_batches
 from replicate.training.loop import train as train_net
 from replicate.training.optimisation import adamw
-from replicate.training.options import BATCHING, SCHEDULES, SELECT, batches_of, check_length
+from replicate.training.options import BATCHING, SCHEDULES, SELECT, batches_of, check_length, check_steps
 
 STARTS = ("model", "scratch")
 
@@ -73,6 +73,7 @@ class FinetuneOptions:
         if self.schedule == "constant" and self.warmup_proportion:
             raise UserError("a constant learning rate has no warm-up", hint="set warmup_proportion to 0")
         check_not_negative(self, "early_stop_nums", "max_grad_norm", "steps")
+        check_steps(self)
 
 
 KIND = Kind(
@@ -111,9 +112,8 @@ def run(inputs: Inputs) -> dict[str, Any]:
     # Before the network is built, or the head is not the same for the same seed.
     seed_everything(inputs.seed)
     classifier = load_classifier(model, inputs.dataset.labels)
-    # A net of the store is known by its own stage; a named one (a text) only here. Its head is new and not part of it.
-    named = isinstance(model, str)
-    pretrained = {"pretrained": digest_of(weights_of(classifier.network.base_model))} if named else {}
+    # Its head is new and not part of it.
+    origin = origin_of(model, classifier.network.base_model)
     if inputs.options.start == "scratch":
         seed_everything(inputs.seed)
         classifier = restart(classifier)
@@ -126,7 +126,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
         inputs.folder,
         inputs.progress,
     )
-    return {**summary, **pretrained}
+    return {**summary, **origin}
 
 
 def finetune(

@@ -19,14 +19,14 @@ from replicate.nets import batching
 from replicate.nets.clozes import load_masked
 from replicate.nets.device import seed_everything
 from replicate.nets.features import mean_states
-from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.folder import digest_of, origin_of, save_model, weights_of
 from replicate.nets.tokens import encode
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
 from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training
 from replicate.training.loop import train as train_net
 from replicate.training.optimisation import adamw
-from replicate.training.options import check_length
+from replicate.training.options import check_length, check_steps
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class ContrastOptions:
     def __post_init__(self) -> None:
         """Refuse a setting that no training can have (UserError)."""
         check_positive(self, "learning_rate", "steps")
+        check_steps(self)
         check_schedule(self)
         if self.batch_size < 2 or self.batch_size % 2:
             raise UserError(f"batch_size is {self.batch_size}", hint="a step takes pairs: it must be even, and above 0")
@@ -91,7 +92,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
     model = inputs.model("contrast: there is no model to start from")
     seed_everything(inputs.seed)
     network, tokenizer = load_masked(model)
-    pretrained = {"pretrained": digest_of(weights_of(network.base_model))} if isinstance(model, str) else {}
+    origin = origin_of(model, network.base_model)
     check_length(network, options.max_seq_length)
     rng = np.random.default_rng(inputs.seed)
     rows, pad = encode(tokenizer, split.texts, options.max_seq_length), tokenizer.pad_token_id
@@ -124,7 +125,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
     loss = training.mean_loss()
     save_model(network, tokenizer, inputs.folder)
     return {
-        **pretrained,
+        **origin,
         "steps": training.step,
         "examples": len(rows),
         "parameters": sum(int(np.prod(p.shape)) for p in network.parameters()),

@@ -12,7 +12,7 @@ from replicate.common.errors import UserError
 from replicate.nets.classifier import load_classifier
 from replicate.nets.cloze_net import is_cloze
 from replicate.nets.features import features_of
-from replicate.nets.folder import digest_of, weights_of
+from replicate.nets.folder import origin_of
 from replicate.nets.tokens import encode
 from replicate.scores.evaluation import RECORDED, evaluate
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
@@ -66,7 +66,6 @@ def run(inputs: Inputs) -> dict[str, Any]:
     if not hasattr(encoder, "encoder") or is_cloze(classifier.network.config):
         raise UserError("a head is for an ERNIE without a prompt", path=model)
     check_length(classifier.network, options.max_seq_length)
-    pretrained = {"pretrained": digest_of(weights_of(encoder))} if isinstance(model, str) else {}
     tokenizer = classifier.tokenizer
     rows = [encode(tokenizer, part.texts, options.max_seq_length) for part in (split, dev)]
     learnt, asked = (features_of(encoder, part, tokenizer.pad_token_id) for part in rows)
@@ -79,7 +78,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
         probability[:, known] = head.fit(learnt, split.labels).predict_proba(asked)
     found = evaluate(probability, dev, classes)
     return {
-        **pretrained,
+        **origin_of(model, encoder),
         "examples": len(split),
         "parameters": sum(int(np.prod(p.shape)) for p in encoder.parameters()) + classes * (learnt.shape[1] + 1),
         "evaluation": {name: found[name] for name in RECORDED},

@@ -16,10 +16,10 @@ from replicate.nets.classifier import Classifier, load_classifier
 from replicate.nets.cloze_net import is_cloze
 from replicate.nets.clozes import build_cloze, load_masked
 from replicate.nets.device import seed_everything
-from replicate.nets.folder import digest_of, weights_of
+from replicate.nets.folder import origin_of
 from replicate.stages.finetune import FinetuneOptions, finetune
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
-from replicate.training.options import BATCHING
+from replicate.training.options import BATCHING, check_steps
 
 STEPS = 300
 
@@ -52,6 +52,7 @@ class PromptOptions:
         """Refuse a setting that no training can have (UserError)."""
         check_choices(self)
         check_positive(self, "learning_rate", "batch_size", "steps")
+        check_steps(self)
         check_schedule(self)
         check_not_negative(self, "max_grad_norm")
 
@@ -88,17 +89,16 @@ def run(inputs: Inputs) -> dict[str, Any]:
     """
     model = inputs.model("prompt: there is no model to start from")
     seed_everything(inputs.seed)
-    classifier, pretrained = start_of(model, inputs.dataset.labels)
+    classifier, origin = start_of(model, inputs.dataset.labels)
     options = inputs.options.as_finetuning()
     summary = finetune(
         classifier, inputs.split(), inputs.dataset.dev, options, inputs.seed, inputs.folder, inputs.progress
     )
-    # A net of the store is known by its own stage; a named one only here.
-    return {**summary, **({"pretrained": pretrained} if isinstance(model, str) else {})}
+    return {**summary, **origin}
 
 
-def start_of(model: str | Path, labels: tuple[str, ...]) -> tuple[Classifier, str]:
-    """The cloze that a training begins with, and the digest of its encoder before it was one.
+def start_of(model: str | Path, labels: tuple[str, ...]) -> tuple[Classifier, dict[str, str]]:
+    """The cloze that a training begins with, and what a summary says of the net that it was before.
 
     Args:
         model: a masked language model, or a cloze of these labels to go on with.
@@ -110,10 +110,10 @@ def start_of(model: str | Path, labels: tuple[str, ...]) -> tuple[Classifier, st
     if (Path(model) / "label.txt").is_file():
         found = load_classifier(model)
         if not is_cloze(found.network.config):
-            hint = "name a folder that pretrain or prompt wrote, or a named net"
+            hint = "name a folder that pretrain or fewshot wrote, or a named net"
             raise UserError("a classifier without a prompt, which no longer fills in masks", path=model, hint=hint)
         if found.labels != labels:
             raise UserError("the cloze has other labels than the data", path=model)
-        return found, digest_of(weights_of(found.network.base_model))
+        return found, origin_of(model, found.network.base_model)
     network, tokenizer = load_masked(model)
-    return build_cloze(network, tokenizer, labels), digest_of(weights_of(network.base_model))
+    return build_cloze(network, tokenizer, labels), origin_of(model, network.base_model)

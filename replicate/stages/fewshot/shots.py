@@ -66,7 +66,7 @@ def shots(inputs: Inputs) -> dict[str, Any]:
         UserError: a class has fewer.
     """
     split = inputs.split()
-    return write_train(inputs, some(split, draw(split, inputs.dataset.labels, inputs.options.per_class, inputs.seed)))
+    return write_train(inputs, split.at(draw(split, inputs.dataset.labels, inputs.options.per_class, inputs.seed)))
 
 
 def draw(split: Split, labels: Sequence[str], per_class: int, seed: int) -> NDArray[np.int64]:
@@ -101,13 +101,8 @@ def choose(inputs: Inputs) -> dict[str, Any]:
         order = np.random.default_rng((inputs.seed, 3)).permutation(len(rest))
     else:
         order = _uncertain(split, [whole.texts[at] for at in rest], len(inputs.dataset.labels))
-    added = some(whole, np.sort(rest[order[: options.examples]]))
+    added = whole.at(np.sort(rest[order[: options.examples]]))
     return write_train(inputs, Split(split.texts + added.texts, split.labels + added.labels))
-
-
-def some(split: Split, at: NDArray[np.int64]) -> Split:
-    """The examples at these indices."""
-    return Split(tuple(split.texts[i] for i in at), tuple(split.labels[i] for i in at))
 
 
 def _uncertain(split: Split, texts: Sequence[str], classes: int) -> NDArray[np.int64]:

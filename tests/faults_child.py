@@ -36,9 +36,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "prune": {"learning_rate": 1e-3, "batch_size": 32, "epochs": 1, "max_seq_length": 48},
     "distill": {"copies": 1, "unlabelled": 0.5, "batch_size": 32, "epochs": 2, "max_seq_length": 48},
     "fuse": {"max_seq_length": 48},
+    "prompt": {"learning_rate": 3e-3, "batch_size": 16, "steps": 60, "max_seq_length": 48, "batching": "length"},
+    "pseudo": {"per_class": 3, "candidates": 60, "max_seq_length": 48},
+    "contrast": {"learning_rate": 3e-3, "batch_size": 16, "steps": 30, "max_seq_length": 48},
+    "head": {"max_seq_length": 48},
 }
-# Of a row that trains on some of the lines: the data are few.
-SAMPLE = 100
+# Of a row that trains on some of the lines: the data are few, and a class has two.
+SAMPLES = {"sample": {"examples": 100}, "shots": {"per_class": 2}}
 
 
 def main(store: Path, records: Path, data: Path, *rows: str) -> None:
@@ -81,10 +85,10 @@ def report_of(records: Sequence[Record]) -> str:
 
 
 def smaller(table: ResultsTable) -> ResultsTable:
-    """The table with samples of `SAMPLE` lines."""
+    """The table with samples as in `SAMPLES`."""
 
     def step(old: Step) -> Step:
-        return replace(old, options={**old.options, "examples": SAMPLE}) if old.stage == "sample" else old
+        return replace(old, options={**old.options, **SAMPLES.get(old.stage, {})})
 
     rows = (replace(row, recipe=tuple(map(step, row.recipe))) for row in table.rows)
     return replace(table, rows=tuple(rows))

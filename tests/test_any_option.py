@@ -26,7 +26,7 @@ from replicate.commands.main import build_parser, main
 from replicate.common.errors import Stopped
 from replicate.common.progress import Progress
 from replicate.corpus.fetch import no_network
-from replicate.corpus.formats import write_dataset
+from replicate.corpus.formats import Dataset, Split, write_dataset
 from replicate.corpus.generated import generate
 from replicate.serving.listener import Listener
 from replicate.timing.random_net import SHAPES
@@ -57,6 +57,10 @@ BASES: Mapping[str, Sequence[str]] = {
     "data check": ["{data}"],
     "pretrain": ["--corpus {data}/data.txt --config {profile} --passes 0.1 --save_dir new"],
     "finetune": ["--dataset_dir {data} --init_from_ckpt {model} --epochs 1 --max_seq_length 16 --save_dir new"],
+    "fewshot": [
+        "--per_class 1 --dataset_dir {few} --model_name {masked} --steps 2 --max_seq_length 16 --save_dir new",
+        "--per_class 1 --method linear --dataset_dir {few} --save_dir new",
+    ],
     "audit": ["{data} --quiet"],
     "explain": ["{model} --text 感冒吃什么药"],
     # It would need a store with nets.
@@ -233,6 +237,8 @@ def named(
     root = tmp_path_factory.mktemp("any option") / "地"
     root.mkdir()
     write_dataset(generate(examples_train=24, examples_dev=11, unlabelled=12), root / "data")
+    # Of so few generated lines not every class has one.
+    write_dataset(Dataset("few", ("胃", "头"), Split(("胃疼", "头痛"), (0, 1)), Split(("胃",), (0,))), root / "few")
     for name, folder in (("model", finetuned.folder), ("masked", pretrained.folder), ("fellow", fellows[0])):
         shutil.copytree(folder, root / name)
     (root / "tiny.toml").write_text(PROFILE, encoding="utf-8")
@@ -241,7 +247,7 @@ def named(
     (root / "folder" / "kept").touch()
     (root / "work").mkdir()
     return {
-        **{name: root / name for name in ("data", "model", "masked", "fellow", "file", "folder", "work")},
+        **{name: root / name for name in ("data", "few", "model", "masked", "fellow", "file", "folder", "work")},
         "profile": root / "tiny.toml",
     }
 

@@ -14,12 +14,13 @@ import pytest
 from replicate.runs.store import Store
 from tests.killable import Run, contents
 
-# Rows with their stages that are killed: the article's way of pruning, this project's, distillation, and fusion.
+# Rows with their stages that are killed: the article's way of pruning, ours, distillation, fusion, and a cloze.
 CHAINS = {
     "ernie3_kuake_qic/prune-1-2": ("augment", "finetune", "prune", "report"),
     "compression/native-1-2": ("augment", "finetune", "prune", "report"),
     "distillation/bilstm-distilled": ("finetune", "distill", "report"),
     "fusion/base-soup": ("finetune", "fuse", "report"),
+    "few_shot/prompt-16": ("shots", "prompt", "report"),
 }
 ARTICLE = "ernie3_kuake_qic/prune-1-2"
 
@@ -67,7 +68,7 @@ def test_killed_twice(tmp_path: Path, data_folder: Path, undisturbed: Undisturbe
 @pytest.mark.faults
 @pytest.mark.parametrize("row", CHAINS)
 def test_thirty_kills(tmp_path: Path, data_folder: Path, undisturbed: Undisturbed, row: str) -> None:
-    """Four rows, each killed ten times or more: three times in a stage, report included, before it may end."""
+    """Five rows, each killed ten times or more: three times in a stage, report included, before it may end."""
     whole, seconds = undisturbed(row)
     rng, deaths, stages = random.Random(row), Counter[str](), tuple(s for s in CHAINS[row] for _ in range(3))
     while deaths.total() < 10:

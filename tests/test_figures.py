@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from replicate.common.errors import UserError
 from replicate.report.blocks import Page
 from replicate.report.markdown import markdown
-from replicate.report.pictures.axes import COLOURS, Estimate, Series
+from replicate.report.pictures.axes import CURVES, Estimate, Series
 from replicate.report.pictures.bars import bars
 from replicate.report.pictures.curves import curve
 from replicate.report.pictures.estimates import forest
@@ -201,7 +201,7 @@ def test_ticks_of_an_axis_have_the_same_decimals() -> None:
 
 def test_it_is_legible() -> None:
     """On the card, text has a contrast of 4.5 and what stands for a series one of 3; the card is there on any page."""
-    for colours, least in (((TEXT, QUIET), 4.5), (COLOURS, 3.0)):
+    for colours, least in (((TEXT, QUIET), 4.5), (CURVES, 3.0)):
         for colour in colours:
             assert (luminance(CARD) + 0.05) / (luminance(colour) + 0.05) >= least
     assert f"fill: {CARD}" in a_forest().svg()
@@ -221,9 +221,13 @@ def test_markdown_has_the_finding_and_the_file() -> None:
 
 
 def test_more_series_than_colours_is_an_error() -> None:
-    """A fifth series would look like the first."""
-    with pytest.raises(ValueError, match="zip"):
-        a_forest(tuple(Series(str(n), (A, A, A)) for n in range(5))).svg()
+    """A fifth series would look like the first; curves have two more."""
+    many = tuple(Series(str(n), (A, A, A)) for n in range(7))
+    assert len(set(CURVES)) == 6
+    assert a_curve(many[:6]).svg()
+    for draw, series in ((a_forest, many[:5]), (a_curve, many)):
+        with pytest.raises(ValueError, match="zip"):
+            draw(series).svg()
 
 
 def test_without_matplotlib_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from replicate.commands import augment, distill, finetune, fuse, pretrain, prune
+from replicate.commands import augment, distill, fewshot, finetune, fuse, pretrain, prune
 from replicate.commands.flags import Flag, Offer, Switch, add_options, options_in, said_of, settings_in
 from replicate.commands.main import COMMANDS, build_parser, main
 from replicate.common.errors import UserError
@@ -24,6 +24,7 @@ from replicate.stages.prune.options import PruneOptions
 OFFERS: Mapping[str, Offer[Any]] = {
     "pretrain": pretrain.OFFER,
     "finetune": finetune.OFFER,
+    "fewshot": fewshot.OFFER,
     "prune": prune.OFFER,
     "distill": distill.OFFER,
     "augment": augment.OFFER,

@@ -51,7 +51,7 @@ def test_every_row_plans(name: str) -> None:
     assert len(rows) >= 5
     for table, row in rows:
         chain = list(plan(table, row, profile, profile.seeds[0], SOURCES).chain())
-        assert chain[-1].name in ("finetune", "prune", "distill", "fuse", "svm")
+        assert chain[-1].name in ("finetune", "prune", "distill", "fuse", "svm", "linear", "prompt", "head")
         assert len({stage.key for stage in chain}) == len(chain)
         for stage in chain:
             assert re.fullmatch(r"[0-9a-f]{32}", stage.key)
@@ -271,6 +271,8 @@ def test_every_default_is_in_the_key(name: str) -> None:
         "duplicate": {"copies": 1},
         "mislabel": {"examples": 1},
         "relabel": {"examples": 1},
+        "shots": {"per_class": 1},
+        "choose": {"examples": 1},
     }
     required |= {"augment": {"mix": {"unk": 1}}, "prune": {"width": "1/2"}, "distill": {"student": "cnn"}}
     passed = required.get(name, {})

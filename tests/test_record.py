@@ -403,15 +403,21 @@ def test_committed_record_of_schema_1_reads() -> None:
     assert (config["finetune"]["start"], config["pretrain"]["heldout"]) == ("model", 0.01)
 
 
+_SCHEDULE = {"learning_rate", "batch_size", "steps", "max_seq_length", "warmup_proportion", "weight_decay"}
 # Settings that came after schema 1, whose migration no later change touches.
 LATER = {
     "augment": {"emptied"},
-    "finetune": {"schedule", "max_grad_norm"},
+    "finetune": {"schedule", "max_grad_norm", "steps"},
     "prune": {"jointly"},
     "relabel": {"chosen"},
     "svm": {"probabilities"},
     "holdout": {"share"},
     "fuse": {"how", "max_seq_length"},
+    "choose": {"chosen"},
+    "prompt": {*_SCHEDULE, "max_grad_norm", "batching"},
+    "contrast": _SCHEDULE,
+    "pseudo": {"per_class", "candidates", "max_seq_length"},
+    "head": {"strength", "max_seq_length"},
 }
 
 

@@ -22,19 +22,13 @@ ROWS = (
     "augmentation/lines-500-duplicate",
     "fusion/base-soup",
     "fusion/stack",
+    "few_shot/selftrain-8",
+    "few_shot/contrast-8",
+    "few_shot/linear-550-chosen",
 )
 STAGES = {
-    "pretrain",
-    "sample",
-    "duplicate",
-    "augment",
-    "holdout",
-    "finetune",
-    "prune",
-    "distill",
-    "fuse",
-    "svm",
-    "report",
+    *("pretrain", "sample", "holdout", "duplicate", "augment", "finetune", "prune", "distill", "fuse", "svm", "report"),
+    *("shots", "choose", "linear", "prompt", "pseudo", "contrast", "head"),
 }
 # Every net of a store, fused ones too, as both kinds of graph; prints the digests that each export has.
 EXPORT = """
@@ -43,7 +37,7 @@ from pathlib import Path
 from replicate.inference.export import export
 store, out = map(Path, sys.argv[1:])
 found = {}
-for stage in ("finetune", "prune", "distill", "fuse"):
+for stage in ("finetune", "prune", "distill", "prompt", "fuse"):
     # A mixture with the SVM is no net.
     for model in sorted(one.parent for one in (store / stage).glob("*/config.json")):
         for kind in ("paddle", "onnx"):
@@ -66,5 +60,5 @@ def test_two_processes_give_the_same_bits(data_folder: Path, tmp_path: Path) -> 
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found.append((contents(work), json.loads(done.stdout.splitlines()[-1])))
-    assert len(found[0][1]) == 22
+    assert len(found[0][1]) == 26
     assert found[0] == found[1]

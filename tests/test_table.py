@@ -40,8 +40,8 @@ def edited(tmp_path: Path) -> Callable[[str, str], Path]:
 
 def test_the_committed_tables_load_in_the_order_of_their_ids() -> None:
     """All tables of `expected/` are valid."""
-    names = ["augmentation", "compression", "distillation", "ernie3_kuake_qic", "fusion", "paddlenlp_multi_class"]
-    assert list(load_tables()) == [*names, "paddlenlp_multi_class_older", "wrong_labels"]
+    names = ["augmentation", "compression", "distillation", "ernie3_kuake_qic", "few_shot", "fusion"]
+    assert list(load_tables()) == [*names, "paddlenlp_multi_class", "paddlenlp_multi_class_older", "wrong_labels"]
 
 
 def test_the_article_has_its_four_rows_and_the_baseline(article: ResultsTable) -> None:
@@ -121,18 +121,23 @@ CONTROLS = {
     "compression": {"labels-1-2", "labels-2-3", "scratch-1-2", "scratch-2-3"},
     "distillation": {"bow-hard", "cnn-hard", "cnn-hard-12", "bilstm-hard", "ernie-hard"},
     "ernie3_kuake_qic": {"scratch"},
+    "few_shot": {*(f"longer-{size}" for size in (8, 16, 32, 64)), "linear-550-random", "net-550-random"},
     "paddlenlp_multi_class": {f"medium-prune-{width}-alone" for width in ("3-4", "2-3", "1-2")},
     "paddlenlp_multi_class_older": set[str](),
+}
+
+BASELINES = {
+    "ernie3_kuake_qic": {"svm"},
+    "few_shot": {f"linear-{lines}" for lines in (8, 16, 32, 64, "all", 500, "550-chosen")},
 }
 
 
 @pytest.mark.parametrize("table", sorted(CONTROLS))
 def test_controls_are_marked(table: str) -> None:
-    """What a report counts as a control is stated, and nothing else is; the one baseline is the SVM."""
+    """What a report counts as a control is stated, and nothing else is; baselines are the SVM and linear models."""
     rows = load_tables()[table].rows
     assert {row.id for row in rows if row.role == "control"} == CONTROLS[table]
-    baselines = {row.full_id for row in rows if row.role == "baseline"}
-    assert baselines == ({"ernie3_kuake_qic/svm"} if table == "ernie3_kuake_qic" else set())
+    assert {row.id for row in rows if row.role == "baseline"} == BASELINES.get(table, set())
 
 
 def test_rows_are_compared_with_what_they_say_and_with_what_they_were_made_from() -> None:

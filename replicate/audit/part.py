@@ -30,5 +30,4 @@ def _some(split: Split, lines: int, characters: int) -> Split:
     most = min(lines, max(1, len(split) * characters // max(1, total)))
     if len(split) <= most:
         return split
-    chosen = np.sort(np.random.default_rng(0).permutation(len(split))[:most]).tolist()
-    return Split(tuple(split.texts[at] for at in chosen), tuple(split.labels[at] for at in chosen))
+    return split.at(np.sort(np.random.default_rng(0).permutation(len(split))[:most]).tolist())

@@ -232,8 +232,8 @@ def _contested(folder: Path, dataset: Dataset) -> Contested | None:
     if not folder.is_dir():
         raise UserError("no such folder", path=folder, hint="`replicate run` says where it puts its records")
     digests = dataset.digests
-    # What has learnt from wrong labels, or from few lines beside such, is no witness.
-    spoilt = {table.id for table in load_tables().values() if table.mislabelled}
+    # What has learnt from wrong labels, or from few, is no witness.
+    spoilt = {table.id for table in load_tables().values() if table.handicapped}
     own = [
         one
         for one in read_records(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from replicate.commands.flags import Flag, Offer, Switch, add_options, add_training, options_in
+from replicate.commands.flags import Flag, Offer, Switch, add_options, add_start, add_training, options_in
 from replicate.commands.stages import dataset_of, divergence, profile_options, tell, warn_of_cut
 from replicate.common.files import resumable_folder
 from replicate.common.progress import Progress
@@ -28,12 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate finetune`."""
     add = parser.add_argument
     add("--save_dir", type=Path, default=Path("checkpoint"), metavar="DIR", help="where the best model is written")
-    add(
-        "--model_name",
-        default="ernie-3.0-base-zh",
-        metavar="NAME",
-        help="PaddleNLP name, model folder, or an ERNIE's Hugging Face folder",
-    )
+    add_start(parser, "model folder, or an ERNIE's Hugging Face folder")
     what = "profile TOML: a random start with its architecture and a vocabulary of the training text"
     add("--config", metavar="FILE", help=what)
     add("--init_from_ckpt", metavar="DIR", help="model folder to start from")

@@ -185,6 +185,12 @@ def add_visualdl(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--visualdl", type=Path, metavar="DIR", help="write training curves there, for VisualDL")
 
 
+def add_start(parser: argparse.ArgumentParser, others: str) -> None:
+    """`--model_name`: what a training starts from, the article's net or `others`."""
+    what = f"PaddleNLP name, {others}"
+    parser.add_argument("--model_name", default="ernie-3.0-base-zh", metavar="NAME", help=what)
+
+
 def add_training(parser: argparse.ArgumentParser, what: str, extra: str = "") -> None:
     """What every command has that trains on a data set: the data, the seed, the device, and what is told meanwhile.
 

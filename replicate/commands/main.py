@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "audit": "look for wrong labels, repeated texts and other faults of a data set, line by line",
         "pretrain": "pretrain a net on unlabelled text",
         "finetune": "fine-tune a classifier",
+        "fewshot": "train on a few labelled lines of each class",
         "augment": "augment a training file or a folder of them",
         "vectors": "train word vectors on a data set's own words",
         "prune": "prune a fine-tuned classifier (DynaBERT)",

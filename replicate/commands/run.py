@@ -47,7 +47,12 @@ HEAD = ("row", "seed", "status", "accuracy", CLASS_1, "macro-F1", "seconds")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `replicate run`."""
     add = parser.add_argument
-    add("rows", nargs="*", metavar="ROW", help="row ids (default: every row that the profile runs)")
+    add(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        help="ids of rows, or of tables for all of theirs (default: every row that the profile runs)",
+    )
     add(
         "--profile",
         metavar="P",
@@ -215,7 +220,7 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
     fitting: list[tuple[ResultsTable, str]] = []
     stages: dict[str, Stage] = {}
     for table, row in rows:
-        if table.mislabelled:
+        if table.handicapped:
             if named:
                 raise UserError(f"row {row} is about the profile's own data", hint="leave out --dataset_dir")
             continue

@@ -14,6 +14,7 @@ from replicate.records.facts import now
 from replicate.records.run import TIMING, read_records
 from replicate.records.timing_file import read_timing, write_timing
 from replicate.runs.runner import Runner
+from replicate.stages.registry import KINDS
 from replicate.timing.grid import Heat, compare, cross
 from replicate.timing.session import field_for, record_of
 from replicate.timing.subject import Subject, describe
@@ -71,7 +72,8 @@ def _nets(runner: Runner) -> Iterator[tuple[int, Subject]]:
     seen: set[int] = set()
     for one in sorted(of_data, key=lambda one: one.stages[-1]["stage"] != "finetune"):
         last = one.stages[-1]
-        if last["stage"] == "svm" or not one.parameters or one.parameters in seen:
+        kind = KINDS.get(str(last["stage"]))
+        if kind is None or kind.gives != "net" or not one.parameters or one.parameters in seen:
             continue
         net = runner.store.find(str(last["stage"]), str(last["key"]))
         if net is not None:

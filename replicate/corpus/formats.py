@@ -38,6 +38,11 @@ class Split:
         """Count the examples."""
         return len(self.texts)
 
+    def at(self, places: Iterable[int]) -> Split:
+        """The examples at these places, in the order of the places."""
+        found = tuple(places)
+        return Split(tuple(self.texts[place] for place in found), tuple(self.labels[place] for place in found))
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -169,21 +174,22 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
             if data:
                 (complete / name).write_bytes(data)
         if dataset.test is not None:
-            (complete / "test.txt").write_bytes(_joined(_labelled(dataset.test, dataset.labels)))
+            (complete / "test.txt").write_bytes(_joined(labelled_lines(dataset.test, dataset.labels)))
 
 
 def _encode(dataset: Dataset) -> dict[str, bytes]:
     """The files of the local format, by name: labels, train, dev, unlabelled."""
     files = {
         "label.txt": dataset.labels,
-        "train.txt": _labelled(dataset.train, dataset.labels),
-        "dev.txt": _labelled(dataset.dev, dataset.labels),
+        "train.txt": labelled_lines(dataset.train, dataset.labels),
+        "dev.txt": labelled_lines(dataset.dev, dataset.labels),
         "data.txt": dataset.unlabelled,
     }
     return {name: _joined(content) for name, content in files.items()}
 
 
-def _labelled(split: Split, labels: Sequence[str]) -> Iterator[str]:
+def labelled_lines(split: Split, labels: Sequence[str]) -> Iterator[str]:
+    """Lines as the local format has them, without their ends: text, TAB, label."""
     return (f"{text}\t{labels[label]}" for text, label in zip(split.texts, split.labels, strict=True))
 
 

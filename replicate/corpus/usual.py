@@ -185,6 +185,6 @@ def _split(found: Sequence[Raw], index: dict[str, int]) -> Split:
 def _apart(train: Split, reading: Reading, notes: list[str]) -> tuple[Split, Split]:
     drawn = dev_indices(train.texts, train.labels, reading.dev, reading.seed)
     sides = [[at for at in range(len(train)) if (at in drawn) is side] for side in (False, True)]
-    first, second = (Split(tuple(train.texts[i] for i in at), tuple(train.labels[i] for i in at)) for at in sides)
+    first, second = map(train.at, sides)
     notes.append(f"no dev set: {len(second)} of {len(train)} texts are drawn as one, by label (seed {reading.seed})")
     return first, second

@@ -17,6 +17,7 @@ from replicate.explain.occlusion import hidden
 from replicate.explain.pieces import Pieces
 from replicate.inference.exported import MANIFEST
 from replicate.nets.classifier import load_classifier
+from replicate.nets.cloze_net import PLACE
 from replicate.nets.device import set_device
 from replicate.nets.ensemble_net import EnsembleConfig
 from replicate.nets.folder import WEIGHTS
@@ -110,7 +111,13 @@ class Gradients:
         """Logits [points, classes] where the word embeddings are the given ones, [points, pieces + 2, width]."""
         import paddle
 
-        hook = self._embeddings.register_forward_post_hook(lambda layer, inputs, output: given)
+        def put(layer: Any, inputs: Any, output: Any) -> Any:
+            # What a cloze puts after the first token stays.
+            more = output.shape[1] - given.shape[1]
+            parts = [given[:, :PLACE], output[:, PLACE : PLACE + more], given[:, PLACE:]]
+            return paddle.concat(parts, axis=1) if more else given
+
+        hook = self._embeddings.register_forward_post_hook(put)
         try:
             return self._network(paddle.to_tensor(np.repeat(pieces.ids[None], len(given), axis=0)))
         finally:

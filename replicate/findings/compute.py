@@ -14,6 +14,7 @@ from replicate.findings.compared import AllCompared, Compared, compare_table
 from replicate.findings.compression import CompressionFinding, compute_compression
 from replicate.findings.decided import decided
 from replicate.findings.evidence import Evidence
+from replicate.findings.fewshot import FewShot, compute_fewshot
 from replicate.findings.fusion import FusionFinding, compute_fusion
 from replicate.findings.inference import InferenceFinding, compute_inference
 from replicate.findings.leak import Pruned, pruned_rows
@@ -36,6 +37,7 @@ class Findings:
         fusion: what ensembles buy.
         inference: what pruning buys at inference.
         augmentation: whether augmentation helps.
+        fewshot: how many labels are enough.
         advice: what that says to do.
         method: how everything was measured.
     """
@@ -47,6 +49,7 @@ class Findings:
     fusion: FusionFinding
     inference: InferenceFinding
     augmentation: AugmentationFinding
+    fewshot: tuple[FewShot, ...]
     advice: Advice
     method: Method
 
@@ -99,6 +102,7 @@ def compute(evidence: Evidence, studies: bool = False) -> Findings:
         fusion=fusion,
         inference=inference,
         augmentation=augmentation,
+        fewshot=compute_fewshot(evidence, compared),
         advice=advice,
         method=compute_method(evidence),
     )

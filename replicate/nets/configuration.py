@@ -23,9 +23,12 @@ _INDICES = ("type_vocab_size", "task_type_vocab_size", "task_id", "pad_token_id"
 _SHARES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
 _SMALL = ("initializer_range", "layer_norm_eps")
 _FLAGS = ("use_task_id",)
+# Token ids that a cloze puts after [CLS]; it answers at the first of them.
+PROMPT = "prompt"
+_MOST_PROMPT = 64
 _ACTIVATIONS = ("gelu", "relu", "tanh", "silu", "swish", "sigmoid")
 # Without a value the default counts.
-_OPTIONAL = ("kept_heads", "kept_neurons", "kept_last_neurons", "classifier_dropout")
+_OPTIONAL = ("kept_heads", "kept_neurons", "kept_last_neurons", "classifier_dropout", PROMPT)
 _PREFIX = "ernie."
 
 
@@ -48,6 +51,8 @@ def ernie_fields(found: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("kept_heads and kept_neurons stand together")
     if "kept_last_neurons" in fields and "kept_neurons" not in fields:
         raise ValueError("kept_last_neurons stands with kept_neurons")
+    if max(fields.get(PROMPT, [0])) >= fields.get("vocab_size", math.inf):
+        raise ValueError(f"prompt is {fields[PROMPT]}; vocab_size is {fields['vocab_size']}")
     for name, size in (("pad_token_id", "vocab_size"), ("task_id", "task_type_vocab_size")):
         used = name != "task_id" or fields.get("use_task_id")
         if used and name in fields and size in fields and fields[name] >= fields[size]:
@@ -61,12 +66,17 @@ def neurons_of(config: Any, layer: int) -> int:
     return int(last or getattr(config, "kept_neurons", None) or config.intermediate_size)
 
 
+def positions_of(config: Any) -> int:
+    """Rows of the position embeddings: those of the longest text, and of what a cloze adds to it."""
+    return int(config.max_position_embeddings) + len(getattr(config, PROMPT, None) or ())
+
+
 def ernie_shapes(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Names and shapes of the arrays of an ERNIE without a head, as `bare` names them, layer after layer."""
     hidden, heads = config.hidden_size, config.num_attention_heads
     inner = (getattr(config, "kept_heads", None) or heads) * (hidden // heads)
     yield "embeddings.word_embeddings.weight", (config.vocab_size, hidden)
-    yield "embeddings.position_embeddings.weight", (config.max_position_embeddings, hidden)
+    yield "embeddings.position_embeddings.weight", (positions_of(config), hidden)
     if config.type_vocab_size:
         yield "embeddings.token_type_embeddings.weight", (config.type_vocab_size, hidden)
     if config.use_task_id:
@@ -82,6 +92,8 @@ def ernie_shapes(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from _norm(f"{layer}.norm1", hidden)
         yield from _norm(f"{layer}.norm2", hidden)
     yield from _linear("pooler.dense", hidden, hidden)
+    if getattr(config, PROMPT, None):
+        yield from _norm("pooler.layer_norm", hidden)
 
 
 def bare(name: str) -> str:
@@ -114,6 +126,14 @@ def _norm(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{name}.bias", (width,)
 
 
+def _tokens(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and 0 < len(value) <= _MOST_PROMPT
+        and all(type(one) is int and one >= 0 for one in value)
+    )
+
+
 def _number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
@@ -124,5 +144,6 @@ _RULES = (
     (_SHARES, lambda value: _number(value) and 0 <= value < 1, "at least 0 and below 1"),
     (_SMALL, lambda value: _number(value) and 0 < value <= 1, "above 0 and at most 1"),
     (_FLAGS, lambda value: type(value) is bool, "true or false"),
+    ((PROMPT,), _tokens, f"1 to {_MOST_PROMPT} token ids"),
     (("hidden_act",), lambda value: value in _ACTIVATIONS, f"one of {', '.join(_ACTIVATIONS)}"),
 )

@@ -17,7 +17,7 @@ from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.limits import parse_json
 from replicate.corpus.formats import read_labels
-from replicate.nets.configuration import bare, ernie_shapes, neurons_of
+from replicate.nets.configuration import bare, ernie_shapes, neurons_of, positions_of
 
 WEIGHTS = "model.safetensors"
 
@@ -144,8 +144,8 @@ def _check_ernie(shapes: Mapping[str, tuple[int, ...]], config: Any) -> int:
     if len(numbers) != layers or numbers != set(range(layers)):
         raise ValueError(f"{layers} layers are asked for, the weights have {len(numbers)}")
     positions = [shape[0] for name, shape in shapes.items() if name.endswith("position_embeddings.weight") and shape]
-    if positions != [config.max_position_embeddings]:
-        raise ValueError(f"{config.max_position_embeddings} positions are asked for, the weights have {positions}")
+    if positions != [positions_of(config)]:
+        raise ValueError(f"{positions_of(config)} positions are asked for, the weights have {positions}")
     inner = {shape[-1] for name, shape in shapes.items() if name.endswith(".linear1.weight") and shape}
     if inner != {neurons_of(config, number) for number in (0, layers - 1)}:
         raise ValueError(f"{config.intermediate_size} hidden units are asked for, the weights have {sorted(inner)}")
@@ -206,6 +206,14 @@ def digest_of(weights: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name}{weights[name].dtype}{weights[name].shape}".encode())
         digest.update(np.ascontiguousarray(weights[name]).tobytes())
     return digest.hexdigest()
+
+
+def origin_of(model: str | Path, encoder: Any) -> dict[str, str]:
+    """What a summary says of the net that a training starts from: of a named one, the digest of its encoder.
+
+    A net of the store, which a path stands for, is known by its own stage.
+    """
+    return {"pretrained": digest_of(weights_of(encoder))} if isinstance(model, str) else {}
 
 
 def save_model(network: Any, tokenizer: Any, folder: Path, labels: Sequence[str] | None = None) -> None:

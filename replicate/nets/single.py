@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replicate.nets import upstream
+from replicate.nets.cloze_net import kind_of
 from replicate.nets.configuration import ernie_fields
 from replicate.nets.shape import shrink
 from replicate.nets.student_net import StudentConfig, student_class
@@ -20,7 +21,7 @@ def asked_for(kind: Any, fields: Mapping[str, Any], labels: Sequence[str] | None
     """Class and configuration of the net that the fields of a `config.json` ask for.
 
     Args:
-        kind: PaddleNLP's class for an ERNIE; a student has one of its own, where a classifier is wanted.
+        kind: PaddleNLP's class for an ERNIE; a student and a cloze have one of their own, where a classifier is wanted.
         fields: of the `config.json`.
         labels: of the classifier; None where another head is wanted.
 
@@ -31,7 +32,9 @@ def asked_for(kind: Any, fields: Mapping[str, Any], labels: Sequence[str] | None
     from paddlenlp.transformers import ErnieConfig, ErnieForSequenceClassification
 
     if "student" not in fields:
-        return kind, ErnieConfig.from_dict({**ernie_fields(fields), **(head_of(labels) if labels is not None else {})})
+        head = head_of(labels) if labels is not None else {}
+        config = ErnieConfig.from_dict({**ernie_fields(fields), **head})
+        return kind_of(kind, config), config
     if labels is None or kind is not ErnieForSequenceClassification:
         raise ValueError(f"a {fields['student']} student, where an ERNIE is needed")
     return student_class(), StudentConfig.from_dict({**fields, "num_labels": len(labels)})

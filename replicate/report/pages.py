@@ -9,6 +9,7 @@ from replicate.findings.augmentation import AugmentationFinding
 from replicate.findings.clean import CleanFinding
 from replicate.findings.compression import CompressionFinding
 from replicate.findings.compute import Findings
+from replicate.findings.fewshot import FewShot
 from replicate.findings.fusion import FusionFinding
 from replicate.findings.looked_at import LookedAtFinding
 from replicate.findings.method import Method
@@ -23,6 +24,7 @@ from replicate.report.sections.audit import section_own_audit
 from replicate.report.sections.augmentation import section_augmentation
 from replicate.report.sections.clean import contested_sentence, section_clean
 from replicate.report.sections.compression import section_compression
+from replicate.report.sections.fewshot import section_fewshot
 from replicate.report.sections.fusion import section_fusion
 from replicate.report.sections.inference import section_inference
 from replicate.report.sections.looked_at import section_looked_at
@@ -68,6 +70,7 @@ def project_pages(
             ),
             _fusion(findings.fusion),
             _augmentation(findings.augmentation),
+            _fewshot(findings.fewshot),
             *_explained(looked_at),
             *_clean(clean),
             *((_published(one, one.table.id, _brief(one.table.id)), _PRINTED) for one in others),
@@ -120,6 +123,11 @@ def _fusion(finding: FusionFinding) -> Entry:
 def _augmentation(finding: AugmentationFinding) -> Entry:
     blocks = section_augmentation(finding)
     return page("augmentation", "Augmentation", "Does augmentation help?", blocks), "each way beside its controls."
+
+
+def _fewshot(findings: Sequence[FewShot]) -> Entry:
+    about = "accuracy from 8 lines of each class to all of them, by every method, and whether choosing lines pays."
+    return page("few-shot", "Few labels", "How many labels do I need?", section_fewshot(findings)), about
 
 
 def _explained(findings: Sequence[LookedAtFinding]) -> list[Entry]:

@@ -60,7 +60,7 @@ def by_seed(asks: Iterable[Ask]) -> dict[int, list[str]]:
 def selected(
     tables: Mapping[str, ResultsTable], profile: Profile, names: tuple[str, ...]
 ) -> Iterator[tuple[ResultsTable, str]]:
-    """The rows that a profile runs, or of those the ones that are named (`row` or `table/row`).
+    """The rows that a profile runs, or of those the ones that are named: `row`, `table/row`, or `table` for all of its.
 
     Raises:
         UserError: a name fits no row, or a row that the profile does not run.
@@ -74,14 +74,14 @@ def selected(
         for row in tables[table_id].rows
         if row.runs_under(profile.id)
     ]
-    known = {name for _, row in rows for name in (row.id, row.full_id)}
+    known = {name for table, row in rows for name in (row.id, row.full_id, table.id)}
     for name in names:
         if name not in known:
             raise UserError(
                 f"profile {profile.id} runs no row {name!r}", hint=f"rows: {', '.join(row.id for _, row in rows)}"
             )
     for table, row in rows:
-        if not names or row.id in names or row.full_id in names:
+        if not names or {row.id, row.full_id, table.id} & set(names):
             yield table, row.id
 
 

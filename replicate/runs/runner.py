@@ -97,6 +97,10 @@ class Runner:
         options = KINDS[stage.name].settings(stage.passed)
         if stage.name == "sample" and options.examples > len(train):
             return f"{options.examples} training texts, of which there are {len(train)}"
+        if stage.name == "shots":
+            least = min(train.labels.count(label) for label in range(len(self.dataset.labels)))
+            if options.per_class > least:
+                return f"{options.per_class} training texts of each label, and one has {least}"
         if stage.name == "pretrain" and len(self.unlabelled) < LEAST_LINES:
             return f"{LEAST_LINES} lines to pretrain on, of which there are {len(self.unlabelled)}"
         if stage.name == "distill" and options.unlabelled:

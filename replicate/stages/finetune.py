@@ -16,14 +16,14 @@ from replicate.corpus.formats import Split
 from replicate.nets import batching
 from replicate.nets.classifier import Classifier, load_classifier, restart
 from replicate.nets.device import seed_everything
-from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.folder import digest_of, origin_of, save_model, weights_of
 from replicate.nets.tokens import encode
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
 from replicate.training.checkpoint import Checkpoint, rows_digest
 from replicate.training.loop import Course, Examination, Training, evaluated_batches
 from replicate.training.loop import train as train_net
 from replicate.training.optimisation import adamw
-from replicate.training.options import BATCHING, SCHEDULES, SELECT, check_length, epoch_batches
+from replicate.training.options import BATCHING, SCHEDULES, SELECT, batches_of, check_length, check_steps
 
 STARTS = ("model", "scratch")
 
@@ -46,6 +46,8 @@ class FinetuneOptions:
         evaluations_per_epoch: dev evaluations in an epoch, the last at its end.
         batching: batches at `random`, or of similar `length`, which pad less and are faster.
         start: the `model`'s weights, or a net of its shape with random ones (`scratch`).
+        steps: steps in all, however few the examples, in place of epochs; 0 counts epochs. All of them then are one
+            epoch for its evaluations, so where that has one, the last step is scored, and dev chooses nothing.
     """
 
     learning_rate: float = 6e-5
@@ -61,6 +63,7 @@ class FinetuneOptions:
     evaluations_per_epoch: int = 1
     batching: str = field(default="random", metadata={"choices": BATCHING})
     start: str = field(default="model", metadata={"choices": STARTS})
+    steps: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a setting that no training can have (UserError)."""
@@ -69,7 +72,8 @@ class FinetuneOptions:
         check_schedule(self)
         if self.schedule == "constant" and self.warmup_proportion:
             raise UserError("a constant learning rate has no warm-up", hint="set warmup_proportion to 0")
-        check_not_negative(self, "early_stop_nums", "max_grad_norm")
+        check_not_negative(self, "early_stop_nums", "max_grad_norm", "steps")
+        check_steps(self)
 
 
 KIND = Kind(
@@ -92,6 +96,7 @@ KIND = Kind(
         "evaluations_per_epoch": 1,
         "batching": "random",
         "start": "model",
+        "steps": 0,
     },
     wants_device=lambda options: True,
 )
@@ -107,9 +112,8 @@ def run(inputs: Inputs) -> dict[str, Any]:
     # Before the network is built, or the head is not the same for the same seed.
     seed_everything(inputs.seed)
     classifier = load_classifier(model, inputs.dataset.labels)
-    # A net of the store is known by its own stage; a named one (a text) only here. Its head is new and not part of it.
-    named = isinstance(model, str)
-    pretrained = {"pretrained": digest_of(weights_of(classifier.network.base_model))} if named else {}
+    # Its head is new and not part of it.
+    origin = origin_of(model, classifier.network.base_model)
     if inputs.options.start == "scratch":
         seed_everything(inputs.seed)
         classifier = restart(classifier)
@@ -122,7 +126,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
         inputs.folder,
         inputs.progress,
     )
-    return {**summary, **pretrained}
+    return {**summary, **origin}
 
 
 def finetune(
@@ -162,8 +166,10 @@ def finetune(
     rows, targets = encode(tokenizer, train.texts, options.max_seq_length), np.asarray(train.labels, dtype=np.int64)
     dev_rows = encode(tokenizer, dev.texts, options.max_seq_length)
     lengths = [len(row) for row in rows]
-    per_epoch = math.ceil(len(rows) / options.batch_size)
-    steps = per_epoch * options.epochs
+    epochs, per_epoch = options.epochs, math.ceil(len(rows) / options.batch_size)
+    if options.steps:
+        epochs, per_epoch = 1, options.steps
+    steps = per_epoch * epochs
     optimizer = adamw(
         network,
         options.learning_rate,
@@ -184,9 +190,9 @@ def finetune(
 
     training = Training(network, optimizer)
     course = Course(
-        options.epochs,
+        epochs,
         per_epoch,
-        lambda: epoch_batches(lengths, options.batch_size, options.batching, rng),
+        lambda: batches_of(lengths, options.batch_size, options.batching, rng, options.steps),
         lambda number, _: number in evaluated,
         options.early_stop_nums,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from replicate.stages import augment, finetune, labels, pretrain, sets, svm
 from replicate.stages.distill.options import DISTILL
+from replicate.stages.fewshot import contrast, head, linear, prompt, pseudo, shots
 from replicate.stages.fuse.options import FUSE
 from replicate.stages.kind import Kind
 from replicate.stages.prune.options import PRUNE
@@ -15,6 +16,8 @@ KINDS: dict[str, Kind] = {
         sets.SAMPLE,
         sets.HOLDOUT,
         sets.DUPLICATE,
+        shots.SHOTS,
+        shots.CHOOSE,
         labels.MISLABEL,
         labels.RELABEL,
         augment.KIND,
@@ -23,5 +26,10 @@ KINDS: dict[str, Kind] = {
         DISTILL,
         FUSE,
         svm.KIND,
+        linear.KIND,
+        pseudo.KIND,
+        prompt.KIND,
+        contrast.KIND,
+        head.KIND,
     )
 }

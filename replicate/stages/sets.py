@@ -9,7 +9,7 @@ from typing import Any
 from replicate.common.checks import check_not_negative
 from replicate.common.errors import UserError
 from replicate.corpus.dev_split import dev_indices
-from replicate.corpus.formats import Split, read_split
+from replicate.corpus.formats import Split, labelled_lines, read_split
 from replicate.stages.kind import TRAIN, Inputs, Kind
 
 # Beside a training set: the lines that were taken out of it.
@@ -77,7 +77,7 @@ def sample(inputs: Inputs) -> dict[str, Any]:
     if not 0 < examples <= len(split):
         raise UserError(f"sample: {examples} of {len(split)} training examples", hint="take at least 1 and at most all")
     chosen = np.sort(np.random.default_rng(inputs.seed).permutation(len(split))[:examples])
-    return write_train(inputs, Split(tuple(split.texts[i] for i in chosen), tuple(split.labels[i] for i in chosen)))
+    return write_train(inputs, split.at(chosen))
 
 
 def duplicate(inputs: Inputs) -> dict[str, Any]:
@@ -92,8 +92,7 @@ def holdout(inputs: Inputs) -> dict[str, Any]:
     split = inputs.split()
     held = dev_indices(split.texts, split.labels, inputs.options.share, inputs.seed)
     for name, places in ((HELD_OUT, sorted(held)), ("train.txt", [at for at in range(len(split)) if at not in held])):
-        part = Split(tuple(split.texts[at] for at in places), tuple(split.labels[at] for at in places))
-        summary = write_train(inputs, part, name)
+        summary = write_train(inputs, split.at(places), name)
     return {**summary, "held": len(held)}
 
 
@@ -106,7 +105,6 @@ def held_out(inputs: Inputs) -> Split | None:
 
 def write_train(inputs: Inputs, split: Split, name: str = "train.txt") -> dict[str, Any]:
     """Write a training set as the next stage reads it, or labelled lines of another name; the summary counts them."""
-    names = inputs.dataset.labels
-    lines = (f"{text}\t{names[label]}\n" for text, label in zip(split.texts, split.labels, strict=True))
+    lines = (f"{line}\n" for line in labelled_lines(split, inputs.dataset.labels))
     (inputs.folder / name).write_text("".join(lines), encoding="utf-8")
     return {"examples": len(split)}

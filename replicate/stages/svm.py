@@ -76,7 +76,7 @@ def scale_of(train: Split, labels: int, seed: int) -> float:
     for number in range(FOLDS):
         inside, outside = np.flatnonzero(folds == number), np.flatnonzero(folds != number)
         if len(inside) and len(outside):
-            rest = Split(tuple(train.texts[at] for at in outside), tuple(train.labels[at] for at in outside))
+            rest = train.at(outside)
             told[inside], seen[inside] = margins(rest, [train.texts[at] for at in inside], labels, seed), True
     # A label that stands in one fold only has no margin in it.
     seen &= np.isfinite(told[np.arange(len(gold)), gold])

@@ -9,6 +9,7 @@ from replicate.common.paths import EXPECTED
 from replicate.common.toml import TomlTable, read_toml
 from replicate.records.run import NETS
 from replicate.scores.metrics import METRICS
+from replicate.tables.elsewhere import read_elsewhere, read_flattened
 from replicate.tables.rows import UNITS, check_rows, read_row
 from replicate.tables.sequential import read_sequential
 from replicate.tables.table import (
@@ -59,7 +60,7 @@ def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
     """A table; a study finds its own among the others."""
     keys = ("schema", "id", "title", "provenance", "dataset", "statistics")
     optional = ("main", "study_of", "neighbours", "units", "overrides", "rows", "claims", "conclusions", "sequential")
-    top.only(*keys, *optional, "tolerances")
+    top.only(*keys, *optional, "tolerances", "elsewhere", "flattened")
     if top.whole("schema") != SCHEMA:
         raise top.fault("schema", f"this version reads {SCHEMA}")
     of = _studied(top, others)
@@ -95,6 +96,8 @@ def _table(top: TomlTable, others: Mapping[str, ResultsTable]) -> ResultsTable:
         main=top.flag("main"),
         study_of=of.id if of else None,
         sequential=read_sequential(top.section("sequential"), rows, claims) if "sequential" in top.data else None,
+        elsewhere=tuple(map(read_elsewhere, top.sections("elsewhere"))),
+        flattened=tuple(map(read_flattened, top.sections("flattened"))),
     )
     if of and (table.main or table.is_published):
         raise top.fault("study_of", "a study is not the main table, and nobody published its rows")

@@ -10,7 +10,8 @@ from replicate.common.toml import TomlTable
 from replicate.scores.metrics import METRICS
 from replicate.stages.kind import fault_of
 from replicate.stages.registry import KINDS
-from replicate.tables.table import LATENCY, ROLES, Counts, DatasetFacts, Published, Row, RowProvenance, Size, Step
+from replicate.tables.printed import Counts, Published, RowProvenance, Size
+from replicate.tables.table import LATENCY, ROLES, DatasetFacts, Row, Step
 
 # What a stage with several parents says of them; none of it is a setting of the stage.
 _ABOUT_PARENTS = ("of", "members")

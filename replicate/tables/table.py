@@ -10,7 +10,8 @@ from typing import Any
 
 from replicate.common.errors import UserError
 from replicate.records.selection import plain_metric
-from replicate.scores.metrics import article_scores
+from replicate.tables.elsewhere import Elsewhere, Flattened
+from replicate.tables.printed import Counts, Published, RowProvenance, Size
 
 LATENCY = "latency_ms"
 # A control does without what is tested; a baseline is another, simpler method; a member is there for others to be made
@@ -64,50 +65,6 @@ class Statistics:
 
     alpha: Setting
     minimum_seeds: Setting
-
-
-@dataclass(frozen=True)
-class Published:
-    """One published figure: `printed` as its source prints it, `value` as a fraction (or milliseconds)."""
-
-    printed: str
-    unit: str
-    value: Decimal
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Whole numbers behind a row's published figures."""
-
-    examples: int
-    correct: int
-    tp: int | None = None
-    fp: int | None = None
-    fn: int | None = None
-
-    def scores(self) -> dict[str, float]:
-        """The metrics that these counts determine."""
-        if self.tp is None or self.fp is None or self.fn is None:
-            return {"accuracy": self.correct / self.examples}
-        return article_scores(correct=self.correct, examples=self.examples, tp=self.tp, fp=self.fp, fn=self.fn)
-
-
-@dataclass(frozen=True)
-class RowProvenance:
-    """Where in its source a row is printed, the log line or cell it is from, and a remark."""
-
-    section: str
-    log: str
-    note: str
-
-
-@dataclass(frozen=True)
-class Size:
-    """Parameters of a published net: as the recipe gives them here, and as the source's net probably had, and why."""
-
-    parameters: int
-    probable: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -235,7 +192,8 @@ class Conclusion:
 class ResultsTable:
     """A published table, or a set of measured rows, with everything that a verdict on it needs.
 
-    `neighbours` says what others published of like experiments, `conclusions` what a source concludes, by clauses.
+    `neighbours` says what others published of like experiments, in words; `elsewhere` and `flattened` are such figures,
+    the latter of yes/no decisions. `conclusions` says what a source concludes, by clauses.
     `main` is the table that reports are about. A study, of the table that `study_of` names, has that table's data set
     and statistics. `sequential` says how its claims are decided; None where they aren't, seed by seed.
     """
@@ -254,6 +212,8 @@ class ResultsTable:
     main: bool = False
     study_of: str | None = None
     sequential: Sequential | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
+    flattened: tuple[Flattened, ...] = ()
 
     @property
     def has_positive(self) -> bool:
@@ -267,8 +227,18 @@ class ResultsTable:
 
     @property
     def mislabelled(self) -> bool:
-        """Whether labels are made wrong on purpose: its rows aren't for a user's data, and its records no witnesses."""
+        """Whether labels are made wrong on purpose."""
         return any(step.stage == "mislabel" for row in self.rows for step in row.recipe)
+
+    @property
+    def few_shot(self) -> bool:
+        """Whether it asks how many labels are enough."""
+        return any(step.stage == "shots" for row in self.rows for step in row.recipe)
+
+    @property
+    def handicapped(self) -> bool:
+        """Whether labels are wrong on purpose, or few: no rows for a user's data, and no witnesses of labels."""
+        return self.mislabelled or self.few_shot
 
     @cached_property
     def _by_id(self) -> Mapping[str, Row]:

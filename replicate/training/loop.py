@@ -83,15 +83,24 @@ class Training:
         self.loss = self.loss + loss.detach()
         self.step, self.since = self.step + 1, self.since + 1
 
+    def mean_loss(self) -> float:
+        """Mean loss of the steps since the last evaluation.
+
+        Raises:
+            Diverged: it is not finite.
+        """
+        loss = float(self.loss) / max(self.since, 1)
+        if not math.isfinite(loss):
+            raise Diverged(self.step)
+        return loss
+
     def examine(self, examination: Examination, per_epoch: int) -> dict[str, Any]:
         """Score the net, note that, and keep its state where it is the best so far; gives the history's new entry.
 
         Raises:
             Diverged: the loss or a probability is not finite.
         """
-        loss = float(self.loss) / max(self.since, 1)
-        if not math.isfinite(loss):
-            raise Diverged(self.step)
+        loss = self.mean_loss()
         result = examination.of(self.network, self.step)
         self.network.train()
         self.history.append(history_entry(result, self.step, self.step / per_epoch, loss, examination.select))

@@ -14,7 +14,10 @@ from replicate.report.pictures.picture import LEADING, MARGIN, QUIET, SIZE, WIDT
 from replicate.verdicts.equivalence import NO_INTERVAL, Interval
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-MARKERS = ("o", "s", "D", "^")
+# More than four don't stay apart where marks lie close; curves, which lines hold together, may have two more. Okabe and
+# Ito's others are too pale for a white card, so the last one is a red of Tol's.
+CURVES = (*COLOURS, "#000000", "#882255")
+MARKERS = ("o", "s", "D", "^", "v", "P")
 # What title and legend take above the axes, and the numbers and their name below them, in points.
 HEAD, FOOT = MARGIN + 2 * LEADING + 16, 52.0
 
@@ -66,9 +69,9 @@ def even_ticks(axis: Any, sign: str = "") -> None:
     axis.set_major_formatter(FuncFormatter(words))
 
 
-def entries(series: Sequence[Labelled]) -> list[tuple[str, str, str]]:
+def entries(series: Sequence[Labelled], colours: Sequence[str] = COLOURS) -> list[tuple[str, str, str]]:
     """Label, colour and marker of each series; more than there are colours is an error."""
-    return list(zip([one.label for one in series], COLOURS[: len(series)], MARKERS[: len(series)], strict=True))
+    return list(zip([one.label for one in series], colours[: len(series)], MARKERS[: len(series)], strict=True))
 
 
 def axes_at(figure: Any, height: float, left: float, bottom: float, width: float, up: float) -> Any:

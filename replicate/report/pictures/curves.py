@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from replicate.report.pictures.axes import FOOT, HEAD, Series, axes_at, drawable, entries, even_ticks, legend
+from replicate.report.pictures.axes import CURVES, FOOT, HEAD, Series, axes_at, drawable, entries, even_ticks, legend
 from replicate.report.pictures.picture import BAND, LEADING, MARGIN, QUIET, SIZE, WIDTH, Picture, write
 
 
@@ -26,7 +26,7 @@ def curve(
         finding: the text alternative.
         axes_names: what runs to the right, and what runs upwards.
         places: the groups of the series as positive numbers, rising.
-        series: one estimate a place.
+        series: one estimate a place; six at most.
     """
     height = 340.0
 
@@ -36,7 +36,7 @@ def curve(
         left = MARGIN + 44
         axes = axes_at(figure, height, left, FOOT - 6, WIDTH - left - MARGIN, height - FOOT - HEAD - LEADING)
         axes.set_xscale("log")
-        for n, (one, (_, colour, marker)) in enumerate(zip(series, entries(series), strict=True)):
+        for n, (one, (_, colour, marker)) in enumerate(zip(series, entries(series, CURVES), strict=True)):
             # Side by side, or intervals would hide each other.
             shift = 1.045 ** (n - (len(series) - 1) / 2)
             found = [
@@ -60,6 +60,6 @@ def curve(
         axes.grid(axis="y", color=BAND, linewidth=0.8)
         axes.set_xlabel(axes_names[0])
         write(figure, MARGIN, height - HEAD - 2, axes_names[1], va="center", color=QUIET, size=SIZE - 1)
-        legend(figure, height, entries(series))
+        legend(figure, height, entries(series, CURVES))
 
     return Picture(name, title, finding, height, draw)

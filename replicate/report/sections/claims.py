@@ -77,11 +77,14 @@ def _plan(found: Decided) -> list[Block]:
         f"{margin:g} in {name_of(metric)}" for metric, margin in plan.margins.items() if metric in NAMES
     )
     on = f" on {plural(nets, 'pretrained net')}" if nets > 1 else ""
+    looks = f"looks after {plan.first * nets} to {plan.most * nets} seeds"
+    if plan.first == plan.most:
+        looks = f"one look, after {plan.most * nets} seeds"
     words = (
-        f"A plan decides {plural(len(plan.claims), 'claim')} of this table together: looks after {plan.first * nets} "
-        f"to {plan.most * nets} seeds{on}, any false word in at most {plan.alpha:.0%} of such plans; a difference "
-        f"within the margin ({margins}) is none. A claim is decided at the first look whose interval allows it, and "
-        "then stays so; estimates after an early stop lean outwards, so read the interval. "
+        f"A plan decides {plural(len(plan.claims), 'claim')} of this table together: {looks}{on}, any false word in at "
+        f"most {plan.alpha:.0%} of such plans; a difference within the margin ({margins}) is none. A claim is decided "
+        "at the first look whose interval allows it, and then stays so; estimates after an early stop lean outwards, "
+        "so read the interval. "
     )
     if len(found.post_hoc) == len(plan.claims):
         words += "No plan was kept before the first seed here, so every word is `post hoc`. "

@@ -14,6 +14,7 @@ from replicate.common.errors import UserError
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets.classifier import Classifier, load_classifier
+from replicate.nets.cloze_net import is_cloze
 from replicate.nets.device import seed_everything
 from replicate.stages.kind import Inputs
 from replicate.stages.prune.options import PruneOptions
@@ -40,7 +41,7 @@ def prune(
 
     Raises:
         Diverged: the loss is not finite.
-        UserError: the width or depth does not fit the parent's shape.
+        UserError: the width or depth does not fit the parent's shape, or the engine the parent.
     """
     if not hasattr(classifier.network.base_model, "encoder"):
         raise UserError("only an ERNIE can be pruned", hint="name a folder that finetune or prune wrote")
@@ -49,6 +50,8 @@ def prune(
         from replicate.stages.prune.native import prune_native
 
         return prune_native(classifier, train, dev, options, seed, folder, progress)
+    if is_cloze(classifier.network.config):
+        raise UserError("PaddleNLP can't prune a cloze", hint="the engine native does")
     from replicate.stages.prune.paddlenlp import prune_paddlenlp
 
     return prune_paddlenlp(classifier, train, dev, options, seed, folder, progress)

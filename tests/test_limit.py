@@ -183,7 +183,8 @@ class Counted:
 
     def matmul(self, first: Any, second: Any) -> None:
         """As `paddle.matmul`."""
-        self.operations += Product(*first.shape, second.shape[1]).operations
+        rows, inner = first.shape
+        self.operations += Product(rows, inner, second.shape[1]).operations
 
     def build(self, product: Product, threads: int) -> Callable[[], None]:
         """As a library's builder."""

@@ -66,7 +66,7 @@ class Told:
     def integers(self, *limits: int, size: tuple[int, int], dtype: type) -> Any:
         """As `Generator.integers`."""
         self.shapes.append(size)
-        return self.rng.integers(*limits, size=size, dtype=dtype)
+        return self.rng.integers(*limits, size=size, dtype=dtype)  # type: ignore[call-overload]  # the caller's type
 
 
 @pytest.mark.parametrize("n", [7, 8, 10, 13])

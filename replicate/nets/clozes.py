@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replicate.nets import upstream
-from replicate.nets.classifier import Classifier, load_pretrained, network_of
+from replicate.nets.classifier import Classifier, load_pretrained
 from replicate.nets.cloze_net import cloze_class
 from replicate.nets.configuration import PROMPT
 from replicate.nets.folder import weights_of
+from replicate.nets.single import network_of
 
 # What parts [MASK] from the text; the first that the vocabulary has, or nothing.
 COLONS = ("：", ":")

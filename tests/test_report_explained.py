@@ -133,17 +133,27 @@ def test_verdict_on_looking_where_the_parent_looks(ranks: tuple[float, ...], sta
     assert [len(table.lines) for table in tables] == [2, 1]
 
 
+def test_a_control_has_no_verdict() -> None:
+    """It stands in the table, as what it is."""
+    (found,) = compute_looked_at([explained((0.8, 0.82, 0.79))], {("t", "prune")})
+    assert found.verdicts == ()
+    assert [one.row for one in found.controls] == ["prune"]
+    text = markdown(Site((page("looked", "Looked", "Looked", section_looked_at([found])),)))["docs/report/looked.md"]
+    assert line(text, "`prune` | 0.803").endswith("| control |")
+
+
 def test_the_page_says_where_sufficiency_is_missed() -> None:
-    """How many runs are above 0 and why, in one sentence; none where no run is."""
+    """How many nets are above 0 and why, in one sentence; none where no net is. A net of two rows counts once."""
     record = explained((0.8, 0.7))
-    missed = replace(record, runs=(replace(record.runs[0], sufficiency=0.05), *record.runs[1:]))
+    base = replace(record.runs[0], sufficiency=0.05)
+    missed = replace(record, runs=(base, replace(base, table="students", row="teacher"), *record.runs[1:]))
     texts = [
         markdown(Site((page("looked", "Looked", "Looked", section_looked_at(compute_looked_at([one]))),)))
         for one in (record, missed)
     ]
     told = ["The aim was" in text["docs/report/looked.md"] for text in texts]
     assert told == [False, True]
-    assert "1 of 3 runs miss it" in texts[1]["docs/report/looked.md"]
+    assert "1 of 3 nets miss it" in texts[1]["docs/report/looked.md"]
 
 
 def test_contested_lines_beside_the_scores_as_given(tmp_path: Path) -> None:
@@ -164,6 +174,7 @@ def test_contested_lines_beside_the_scores_as_given(tmp_path: Path) -> None:
     text = markdown(Site((page("data", "Data", "Data", section_clean(clean)),)))["docs/report/data.md"]
     assert "10 of 100" in text
     assert "治疗" in text
+    assert "12 records of all profiles were asked" in text
     assert "10.00%" in contested_sentence(clean, table)
     assert contested_sentence(replace(clean, contested=()), table) == ""
 

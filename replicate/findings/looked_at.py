@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,30 +52,53 @@ class Looks:
 
 @dataclass(frozen=True)
 class LookedAtFinding:
-    """The rows of one record, and the verdicts on those with a parent: does the net look where its parent looks?"""
+    """The rows of one record, and the verdicts on those with a parent: does the net look where its parent looks?
+
+    Attributes:
+        record: what was measured.
+        rows: all of them.
+        verdicts: on the rows with a parent.
+        controls: rows that stand beside a net which taught them nothing: no verdict is on them.
+    """
 
     record: ExplainedRecord
     rows: tuple[LookedAt, ...]
     verdicts: tuple[tuple[LookedAt, Looks], ...]
+    controls: tuple[LookedAt, ...] = ()
+
+    @property
+    def nets(self) -> tuple[ExplainedRun, ...]:
+        """One run for each net: a row that trains just what another one does has its nets, and so their figures."""
+        runs = (run for one in self.rows for run in one.runs)
+        return tuple({(run.seed, run.comprehensiveness, run.sufficiency, run.floor): run for run in runs}.values())
 
 
-def compute_looked_at(records: Sequence[ExplainedRecord]) -> tuple[LookedAtFinding, ...]:
-    """What the records say."""
-    return tuple(_finding(record) for record in records)
+def compute_looked_at(
+    records: Sequence[ExplainedRecord], controls: Collection[tuple[str, str]] = ()
+) -> tuple[LookedAtFinding, ...]:
+    """What the records say.
+
+    Args:
+        records: of any profile.
+        controls: table and id of the rows that are controls.
+    """
+    return tuple(_finding(record, controls) for record in records)
 
 
-def _finding(record: ExplainedRecord) -> LookedAtFinding:
+def _finding(record: ExplainedRecord, controls: Collection[tuple[str, str]]) -> LookedAtFinding:
     of_row: dict[tuple[str, str], list[ExplainedRun]] = {}
     for one in record.runs:
         of_row.setdefault((one.table, one.row), []).append(one)
     rows = tuple(
         LookedAt(table, row, tuple(sorted(runs, key=lambda one: one.seed))) for (table, row), runs in of_row.items()
     )
-    children = [one for one in rows if any(run.parent for run in one.runs)]
+    beside = [one for one in rows if any(run.parent for run in one.runs)]
+    children = [one for one in beside if (one.table, one.row) not in controls]
     # The children are one family: each gets its share of the level.
     study = [Cells((1.0,), (one.gains(),), 0.0) for one in children]
     found = moderate_cells(study, _LEVEL / len(children), prior_df=0) if children else ()
-    return LookedAtFinding(record, rows, tuple((row, _looks(one)) for row, one in zip(children, found, strict=True)))
+    verdicts = tuple((row, _looks(one)) for row, one in zip(children, found, strict=True))
+    return LookedAtFinding(record, rows, verdicts, tuple(one for one in beside if one not in children))
 
 
 def _looks(found: Moderated) -> Looks:

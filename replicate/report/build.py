@@ -192,7 +192,8 @@ def _profiles() -> dict[str, Profile]:
 def _site(findings: Findings, evidence: Evidence, path: Path) -> Site:
     """The project's pages, for a front page at `path`."""
     clean = compute_clean(evidence, load_audited(MEASURED / AUDITED))
-    looked_at = compute_looked_at(load_explained(MEASURED / EXPLAINED))
+    controls = {(table.id, row.id) for table in evidence.tables for row in table.rows if row.role == "control"}
+    looked_at = compute_looked_at(load_explained(MEASURED / EXPLAINED), controls)
     measured = Path(os.path.relpath(MEASURED, path.resolve().parent)).as_posix()
     return Site(project_pages(findings, clean, looked_at), records=measured)
 

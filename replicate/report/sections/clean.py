@@ -69,6 +69,9 @@ def _audit(record: AuditRecord) -> list[Block]:
     clean = [kind for kind in ("conflict", "leak", "repeat") if not any(record.counts.get(kind, {}).values())]
     if clean:
         told.append(f"None of the kind {listed([f'`{kind}`' for kind in clean])} was found.")
+    if record.records:
+        asked = f"For `contested`, {plural(record.records, 'record')} of all profiles were asked"
+        told.append(f"{asked}; those of one profile alone may contest other lines.")
     return [
         Heading(2, ("What an audit finds in ", Code(record.name)), f"audit-{record.name}"),
         Text(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,21 @@ from replicate.corpus.generated import generate
 from replicate.stages.pretrain import PretrainOptions, pretrain
 from replicate.stages.prune.options import PruneOptions
 from tests.tiny import ARCHITECTURE, QUIET, Made, run_finetune, run_prune
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of this machine, or the one that REPLICATE_CHROMIUM names."""
+    found = os.environ.get("REPLICATE_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.fail("no Chromium here; install one, or name it in REPLICATE_CHROMIUM")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
+        # A container often lets no process make the namespaces of Chromium's sandbox; the page is our own.
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +14,22 @@ from replicate.corpus.formats import Dataset, write_dataset
 from replicate.corpus.generated import generate
 from replicate.stages.pretrain import PretrainOptions, pretrain
 from replicate.stages.prune.options import PruneOptions
-from tests.tiny import ARCHITECTURE, QUIET, Made, run_finetune, run_prune
+from tests.tiny import ARCHITECTURE, QUIET, STUDENT_SHAPES, Made, run_finetune, run_prune
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium of this machine, or the one that REPLICATE_CHROMIUM names."""
+    found = os.environ.get("REPLICATE_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.fail("no Chromium here; install one, or name it in REPLICATE_CHROMIUM")
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as playwright:
+        # A container often lets no process make the namespaces of Chromium's sandbox; the page is our own.
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +77,24 @@ def fellows(dataset: Dataset, pretrained: Made, tmp_path_factory: pytest.TempPat
         run_finetune(dataset, pretrained.folder, root / str(seed), seed, epochs=3, batch_size=8).folder
         for seed in (1, 2, 3)
     )
+
+
+@pytest.fixture(scope="session")
+def kinds(finetuned: Made, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A dynamic net, its exports, one of them in 8 bits, and a student that is no ERNIE."""
+    from replicate.inference.export import export
+    from replicate.nets.classifier import load_classifier
+    from replicate.nets.folder import save_model
+    from replicate.nets.students import build_student
+
+    root = tmp_path_factory.mktemp("kinds")
+    teacher = load_classifier(finetuned.folder)
+    student = build_student("bilstm", STUDENT_SHAPES["bilstm"], teacher)
+    save_model(student.network, student.tokenizer, root / "student", student.labels)
+    for kind in ("onnx", "paddle"):
+        export(finetuned.folder, root / kind, kind)
+    export(finetuned.folder, root / "int8", "onnx", int8=True, calibration=dataset.train.texts)
+    return {"dynamic": finetuned.folder, **{kind: root / kind for kind in ("student", "onnx", "paddle", "int8")}}
 
 
 @pytest.fixture(scope="session", params=["1/2", "2/3"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -24,7 +26,6 @@ from replicate.explain.gradients import Gradients
 from replicate.explain.occlusion import Explainer, hidden
 from replicate.explain.pieces import Pieces, pieces_of
 from replicate.explain.shades import coloured
-from replicate.inference.export import export
 from replicate.inference.predict import Labeller
 from replicate.inference.runtime import open_runtime
 from replicate.nets.tokens import encode
@@ -32,7 +33,7 @@ from replicate.report.explained import explained
 from replicate.serving.microbatch import Microbatcher
 from replicate.serving.service import Facts, Metrics, create_app
 from tests.load import service
-from tests.tiny import STUDENT_SHAPES, Made
+from tests.tiny import Made
 
 LENGTH = 48
 AWKWARD = (
@@ -104,6 +105,21 @@ def test_occlusion_of_a_sum(labeller: Labeller) -> None:
     assert one[0, 0] > one[1, 0]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.one_of(st.text(max_size=60), st.sampled_from(AWKWARD)))
+def test_any_text(labeller: Labeller, text: str) -> None:
+    """Each piece has two scores that are numbers, and a text without pieces has no label; a page shows every letter."""
+    one = Explainer(labeller).explain(text)
+    assert one.scores.shape == (len(one.pieces), 2)
+    assert np.isfinite(one.scores).all()
+    assert len(one.labels) == (2 if len(one.pieces) else 0)
+    page = explained([one], "title")
+    assert "<script" not in page
+    if len(one.pieces):
+        (shown,) = re.findall(r'<p class="text">(.*?)</p>', page, re.DOTALL)
+        assert unescape(re.sub("<[^>]*>", "", shown)) == text
+
+
 def test_frame_stays() -> None:
     """[CLS] and [SEP] are never hidden."""
     pieces = Pieces("ab", np.array([1, 7, 8, 2]), ((0, 1), (1, 2)))
@@ -172,27 +188,10 @@ def test_alike_by_hand() -> None:
         alike([up], [replace(up, pieces=replace(pieces, text="edcba"))])
 
 
-@pytest.fixture(scope="module")
-def folders(finetuned: Made, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A dynamic net, its exports, one of them in 8 bits, and a student that is no ERNIE."""
-    from replicate.nets.classifier import load_classifier
-    from replicate.nets.folder import save_model
-    from replicate.nets.students import build_student
-
-    root = tmp_path_factory.mktemp("kinds")
-    teacher = load_classifier(finetuned.folder)
-    student = build_student("bilstm", STUDENT_SHAPES["bilstm"], teacher)
-    save_model(student.network, student.tokenizer, root / "student", student.labels)
-    for kind in ("onnx", "paddle"):
-        export(finetuned.folder, root / kind, kind)
-    export(finetuned.folder, root / "int8", "onnx", int8=True, calibration=dataset.train.texts)
-    return {"dynamic": finetuned.folder, **{kind: root / kind for kind in ("student", "onnx", "paddle", "int8")}}
-
-
 @pytest.mark.parametrize("kind", ["dynamic", "student", "onnx", "paddle", "int8"])
-def test_every_kind_of_model(kind: str, folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_kind_of_model(kind: str, kinds: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """The command explains with each, and texts without anything to read have no labels."""
-    words = ["explain", str(folders[kind]), "--max_seq_length", str(LENGTH), "--json"]
+    words = ["explain", str(kinds[kind]), "--max_seq_length", str(LENGTH), "--json"]
     assert main([*words, *(word for text in AWKWARD for word in ("--text", text)), "--text", " "]) == 0
     *found, empty = map(json.loads, capsys.readouterr().out.splitlines())
     assert [one["text"] for one in found] == list(AWKWARD)
@@ -202,21 +201,19 @@ def test_every_kind_of_model(kind: str, folders: dict[str, Path], capsys: pytest
     assert (empty["labels"], empty["pieces"]) == ([], [])
 
 
-def test_exports_say_what_the_net_says(folders: dict[str, Path]) -> None:
+def test_exports_say_what_the_net_says(kinds: dict[str, Path]) -> None:
     """The scores are the same but for the last digits."""
-    found = [
-        Explainer(Labeller(open_runtime(folders[kind]), LENGTH)).explain(AWKWARD[0]) for kind in ("dynamic", "onnx")
-    ]
+    found = [Explainer(Labeller(open_runtime(kinds[kind]), LENGTH)).explain(AWKWARD[0]) for kind in ("dynamic", "onnx")]
     assert found[0].labels == found[1].labels
     assert found[0].scores == pytest.approx(found[1].scores, abs=1e-3)
 
 
-def test_int8_looks_where_the_net_looks(folders: dict[str, Path], dataset: Dataset) -> None:
+def test_int8_looks_where_the_net_looks(kinds: dict[str, Path], dataset: Dataset) -> None:
     """The graph in 8 bits gives the same labels, and scores in nearly the same order."""
     texts = dataset.dev.texts[:20]
     whole, small = (
         [Explainer(labeller).explain(text) for text in texts]
-        for labeller in (Labeller(open_runtime(folders[kind]), LENGTH) for kind in ("dynamic", "int8"))
+        for labeller in (Labeller(open_runtime(kinds[kind]), LENGTH) for kind in ("dynamic", "int8"))
     )
     found = alike(whole, small)
     assert found.same_label >= 0.9
@@ -224,11 +221,11 @@ def test_int8_looks_where_the_net_looks(folders: dict[str, Path], dataset: Datas
     assert found.top > 2 * found.by_chance
 
 
-def test_gradients_of_students_and_not_of_exports(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_gradients_of_students_and_not_of_exports(kinds: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     """Integrated gradients need a model folder, which a student's is."""
     words = ["--method", "ig", "--max_seq_length", str(LENGTH), "--text", "感冒吃什么药"]
-    assert main(["explain", str(folders["student"]), *words]) == 0
-    assert main(["explain", str(folders["onnx"]), *words]) == 2
+    assert main(["explain", str(kinds["student"]), *words]) == 0
+    assert main(["explain", str(kinds["onnx"]), *words]) == 2
     told = capsys.readouterr().err
     assert "occlusion" in told
     assert told.count("\n") == 1
@@ -251,12 +248,12 @@ def test_evidence(finetuned: Made, dataset: Dataset, labeller: Labeller) -> None
 
 
 def test_command_with_everything(
-    folders: dict[str, Path], data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kinds: dict[str, Path], data_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Evidence, another model and a page, on standard output as text; no escape of a terminal in a pipe."""
     page = tmp_path / "why.html"
-    words = ["explain", str(folders["dynamic"]), "--max_seq_length", str(LENGTH), "--html", str(page)]
-    words += ["--against", str(folders["onnx"]), "--evidence", str(data_folder / "train.txt"), "--nearest", "2"]
+    words = ["explain", str(kinds["dynamic"]), "--max_seq_length", str(LENGTH), "--html", str(page)]
+    words += ["--against", str(kinds["onnx"]), "--evidence", str(data_folder / "train.txt"), "--nearest", "2"]
     assert main([*words, "--text", "感冒吃什么药", "--text", "<b>头疼</b>&", "--text", ""]) == 0
     told = capsys.readouterr().out
     assert "\x1b" not in told

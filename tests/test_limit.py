@@ -183,8 +183,8 @@ class Counted:
 
     def matmul(self, first: Any, second: Any) -> None:
         """As `paddle.matmul`."""
-        rows, inner = first.shape
-        self.operations += Product(rows, inner, second.shape[1]).operations
+        m, k = first.shape
+        self.operations += Product(m, k, second.shape[1]).operations
 
     def build(self, product: Product, threads: int) -> Callable[[], None]:
         """As a library's builder."""
@@ -241,7 +241,7 @@ def test_onednn_has_as_many_maps_as_are_counted(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(paddle.nn, "Linear", told)
     product = Product(3, 8, 20)
     found = {one.limit.library: one for one in probes([product], ("fp32",), 1)}["onednn"]
-    once = sum(Product(product.m, *size).operations for size in sizes)
+    once = sum(Product(product.m, k, n).operations for k, n in sizes)
     assert found.limit.operations == MOST * once
     found.call()
 

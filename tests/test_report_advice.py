@@ -18,7 +18,7 @@ from replicate.report.sections import augmentation
 from replicate.report.sections.advice import section_advice
 from replicate.report.spans import plain
 from replicate.tables.table import ResultsTable
-from tests.shown import line
+from tests.shown import line, lines
 from tests.synthetic import DOWN, PAPER, SAME, SMALL, SMALLER, STUDY, UP, WIDE, study_runs, study_tables
 from tests.synthetic_timing import example, race
 
@@ -121,6 +121,24 @@ def test_few_seeds_give_no_advice_on_the_front_page(tables: dict[str, ResultsTab
         assert told.startswith("Not known yet")
         assert told != shown(findings.advice, question)
         assert "+0.0" not in told
+
+
+@pytest.mark.parametrize(("pairs", "leads"), [(3, ["Not known yet", "Not known yet"]), (12, ["Only at a price"])])
+def test_few_seeds_are_not_told_beside_more(tables: dict[str, ResultsTable], pairs: int, leads: Sequence[str]) -> None:
+    """Where one profile has words that rest on enough, another one's few seeds take no line."""
+    more = replace(PROFILES["small"], seeds=tuple(range(1, 13)))
+    few = replace(more, id="few", seeds=(1, 2, 3))
+    records = seeds("base") + seeds("student", DOWN)
+    records += [replace(one, seed=one.seed + 6) for one in records]
+    of_few = [replace(one, profile="few") for one in records if one.seed <= 3]
+    kept = [one for one in records if one.seed <= pairs]
+    findings = compute(gather(tables, [*kept, *of_few], {"paper": PAPER, "few": few, "small": more}))
+    told: dict[str, list[str]] = {}
+    question = ""
+    for one in lines(section_advice(findings.advice, findings.answer), "answer"):
+        question = one.cells[""] or question
+        told.setdefault(question, []).append(one.cells["answer"].partition(":")[0])
+    assert told["Distil?"] == leads
 
 
 def test_distil_names_the_smallest_that_keeps(tables: dict[str, ResultsTable]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 from replicate.scores.evaluation import softmax
 
@@ -24,6 +23,9 @@ def fit_scale(margins: ArrayLike, labels: ArrayLike) -> float:
         margins: [texts, classes] of texts that the model was not trained on.
         labels: classes, [texts].
     """
+    # Stages are listed by `--help`, which needs no SciPy and answers sooner without.
+    from scipy.optimize import minimize_scalar
+
     values, gold = np.asarray(margins, dtype=np.float64), np.asarray(labels, dtype=np.int64)
 
     def loss(scale: float) -> float:

@@ -79,6 +79,8 @@ def _augment(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
 def _smaller(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
     pruning = answer.pruning.id if answer and answer.pruning else ""
     for kind, found in finding.smaller:
+        # What few seeds say is told where no study says more.
+        are_sure = {name for name, one in found if any(is_enough(row.judged) for row in one.rows)}
         for name, one in found:
             place = Link(f"`{name}`", f"#compression-{name}")
             if answer is None:
@@ -87,29 +89,32 @@ def _smaller(finding: Advice, answer: Answer | None) -> Iterable[_Entry]:
             elif kind == "pruned" and name == pruning:
                 rows = [row.row for row in answer.pruned if not row.leaks]
                 yield _QUESTIONS[kind], _sure(rows), place, (name,)
-            elif kind != "pruned" or not pruning:
+            elif (kind != "pruned" or not pruning) and (not are_sure or name in are_sure):
                 yield _QUESTIONS[kind], _sure(one.rows) if one.told else NOT_RUN, place, (name,)
 
 
 def _sure(rows: Sequence[Compressed]) -> Prose:
-    """What may be said of smaller nets, from words that rest on enough."""
+    """What may be said of smaller nets, from words that rest on enough; those that cost nothing stand first."""
     sure = [one for one in rows if is_enough(one.judged)]
-    kept = [one for one in sure if one.is_kept]
-    lost = [one for one in sure if one.judged.word == "below"]
     if not sure:
         return _EXPLORATORY
+    kept, others = [one for one in sure if one.is_kept], [one for one in sure if not one.is_kept]
+    if kept and others:
+        words = "**Yes, some:** these cost no accuracy that counts. Over the net that was made smaller: "
+        return (words, _told(kept), ". The others: ", _told(others), ".")
     lead = "**Undecided**"
     if kept:
-        lead = (
-            "**Yes:** it costs no accuracy that counts" if len(kept) == len(sure) else "**Some:** not each costs none"
-        )
-    elif lost and len(lost) == len(sure):
+        lead = "**Yes:** it costs no accuracy that counts"
+    elif all(one.judged.word == "below" for one in others):
         lead = "**Only at a price:** accuracy is lost"
-    told = joined(
+    return (f"{lead}. Over the net that was made smaller: ", _told(sure), ".")
+
+
+def _told(rows: Iterable[Compressed]) -> Prose:
+    return joined(
         "; ",
-        ((named(one.result), f" {_figures(one.judged)}, {one.judged.word}{_speed(one)}") for one in sure),
+        ((named(one.result), f" {_figures(one.judged)}, {one.judged.word}{_speed(one)}") for one in rows),
     )
-    return (f"{lead}. Over the net that was made smaller: ", told, ".")
 
 
 def _fused(finding: Advice) -> Iterable[_Entry]:

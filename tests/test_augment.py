@@ -160,7 +160,7 @@ def test_lines_draw_independently() -> None:
 def test_golden_bytes() -> None:
     """These copies are the same on every machine and every Python."""
     copies = augment_texts(
-        ["交界痣会凸起吗", "鱼油怎么吃咬破吃还是直接咽下去"], {"unk": 1, "truncate": 1}, 3, seed=1
+        ["药盒能晒太阳吗", "丸子怎么咽整颗吞还是先掰开再喝水"], {"unk": 1, "truncate": 1}, 3, seed=1
     ).texts
     assert copies == GOLDEN
 
@@ -423,8 +423,8 @@ def test_pick_is_uniform() -> None:
 
 
 GOLDEN = (
-    ("交界痣会凸起😄", "交😄😄会凸起吗", "😄😄😄😄😄😄😄"),
-    ("是直接咽下去", "鱼油怎么吃咬破吃还是", "破吃还是直接咽下去"),
+    ("药盒能晒太阳😄", "药😄😄晒太阳吗", "😄😄😄😄😄😄😄"),
+    ("是先掰开再喝水", "丸子怎么咽整颗吞还是", "颗吞还是先掰开再喝水"),
 )
 # For each strategy alone, in the order of EVERY, and for all of them together.
 DIGESTS = {

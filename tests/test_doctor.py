@@ -382,7 +382,7 @@ def test_unlabelled_text_must_be_named_and_there(monkeypatch: pytest.MonkeyPatch
     assert UNLABELLED in unset.fix
     monkeypatch.setenv(UNLABELLED, str(tmp_path / "lines.txt"))
     assert not sources.check_unlabelled(UNLABELLED).ok
-    (tmp_path / "lines.txt").write_text("交界痣会凸起吗\n", encoding="utf-8")
+    (tmp_path / "lines.txt").write_text("药盒能晒太阳吗\n", encoding="utf-8")
     assert sources.check_unlabelled(UNLABELLED) == Check("unlabelled", True, "1 lines")
 
 

@@ -17,7 +17,7 @@ from replicate.corpus.formats import Dataset, Split, read_dataset, read_labels, 
 SMALL = Dataset(
     name="small",
     labels=("病因", "其他"),
-    train=Split(("头疼怎么回事", "a\tb", "尾部空格 ", "换行符\u2028在中间"), (0, 1, 0, 1)),
+    train=Split(("头疼怎样才能好", "a\tb", "尾部空格 ", "换行符\u2028在中间"), (0, 1, 0, 1)),
     dev=Split(("咳嗽",), (1,)),
     unlabelled=("发烧", "\u3000乏力"),
 )

@@ -31,6 +31,7 @@ FAST = (
     "test_inference.py",
     "test_memory.py",
     "test_serve.py",
+    "test_sweeps.py",
 )
 
 

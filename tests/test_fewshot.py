@@ -17,8 +17,8 @@ from replicate.common.errors import UserError
 from replicate.corpus import kuake, load_dataset
 from replicate.corpus.formats import Dataset, Split, read_split
 from replicate.nets.classifier import load_classifier
-from replicate.nets.cloze_net import is_cloze
 from replicate.nets.clozes import load_masked
+from replicate.nets.configuration import is_cloze
 from replicate.nets.features import features_of
 from replicate.nets.tokens import encode
 from replicate.scores.metrics import scores

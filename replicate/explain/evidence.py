@@ -51,16 +51,10 @@ class Evidence:
 
     def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         rows, _ = self._labeller.rows(texts)
-        found: NDArray[np.float32] | None = None
-        for places in batching.sorted_batches([len(row) for row in rows], self._labeller.batch_size):
-            ids = batching.pad([rows[place] for place in places], self._labeller.runtime.tokenizer.pad_token_id)
-            part = self._features(ids)
-            if found is None:
-                found = np.empty((len(rows), part.shape[1]), dtype=np.float32)
-            found[places] = part
-        assert found is not None
+        pad_id, size = self._labeller.runtime.tokenizer.pad_token_id, self._labeller.batch_size
+        found = batching.in_order(self._features, rows, pad_id, size).astype(np.float32, copy=False)
         # Centred logits and features point somewhere; where everything is 0 nothing is near.
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
+        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
 
 
 def features_of(folder: Path, labeller: Labeller) -> Features:

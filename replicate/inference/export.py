@@ -28,7 +28,8 @@ from replicate.inference.quantisation import forget_callers, quantise_onnx, quan
 from replicate.inference.runtime import Logits, check_graph, onnx_logits, paddle_logits, silenced
 from replicate.nets import batching, upstream
 from replicate.nets.classifier import Classifier, load_classifier
-from replicate.nets.cloze_net import PLACE, is_cloze, with_prompt
+from replicate.nets.cloze_net import PLACE, with_prompt
+from replicate.nets.configuration import is_cloze
 from replicate.nets.device import set_device
 from replicate.nets.ensemble_net import EnsembleConfig, joined
 from replicate.nets.folder import digest_of, weights_of

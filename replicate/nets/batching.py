@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Batches sorted together: enough of them to leave little padding, few enough to keep an epoch's order random.
 POOL = 50
@@ -40,3 +42,19 @@ def pad(rows: Sequence[np.ndarray], pad_id: int) -> np.ndarray:
     for row, ids in zip(out, rows, strict=True):
         row[: len(ids)] = ids
     return out
+
+
+def in_order(
+    of: Callable[[NDArray[np.int64]], NDArray[Any]], rows: Sequence[NDArray[np.int64]], pad_id: int, size: int
+) -> NDArray[Any]:
+    """What `of` says of each row of token ids, in their order; it is asked in batches of rows of similar length.
+
+    Args:
+        of: token ids [batch, length] to an array [batch, ...].
+        rows: token ids of each text, one text at least.
+        pad_id: id that fills short rows.
+        size: rows in a batch.
+    """
+    order = list(sorted_batches([len(row) for row in rows], size))
+    parts = [of(pad([rows[at] for at in places], pad_id)) for places in order]
+    return np.concatenate(parts)[np.argsort(np.concatenate(order), kind="stable")]

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.common.limits import MOST_JSON
 from replicate.nets import upstream
 from replicate.nets.ensemble_net import EnsembleConfig, ensemble_class
-from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights, read_model_labels
+from replicate.nets.folder import WEIGHTS, WRITERS, check_size, load_weights, read_model_labels, scalars_of
 from replicate.nets.hugging_face import converted, is_hugging_face
 from replicate.nets.named import NAMES, load_named, named
 from replicate.nets.single import asked_for, head_of, network_of
@@ -43,7 +41,7 @@ class Classifier:
     @property
     def parameters(self) -> int:
         """Number of trainable scalars."""
-        return sum(int(np.prod(p.shape)) for p in self.network.parameters())
+        return scalars_of(self.network)
 
 
 def build_config(architecture: Mapping[str, Any], vocabulary_size: int, labels: int = 2) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from replicate.nets import upstream
-from replicate.nets.configuration import PROMPT
+from replicate.nets.configuration import is_cloze
 
 # Where the answer stands: the prompt follows [CLS].
 PLACE = 1
@@ -26,11 +26,6 @@ def with_prompt(ids: Any, prompt: Sequence[int]) -> Any:
     first = ids[:, :PLACE]
     # The first token's shape, whatever the batch: a tensor of constants would need another operator in the graph.
     return paddle.concat([first, *(first * 0 + token for token in prompt), ids[:, PLACE:]], axis=1)
-
-
-def is_cloze(config: Any) -> bool:
-    """Whether a configuration is that of a cloze."""
-    return bool(getattr(config, PROMPT, None))
 
 
 def kind_of(kind: Any, config: Any) -> Any:

@@ -89,6 +89,6 @@ def _weights(masked: dict[str, NDArray[Any]], words: Sequence[Sequence[int]], mo
     for part in ("weight", "bias"):
         own[f"ernie.pooler.dense.{part}"] = masked[f"{_HEAD}transform.{part}"]
         own[f"ernie.pooler.layer_norm.{part}"] = masked[f"{_HEAD}layer_norm.{part}"]
-    own["classifier.weight"] = np.stack([embeddings[ids].mean(axis=0) for ids in map(list, words)], axis=1)
-    own["classifier.bias"] = np.asarray([bias[ids].mean() for ids in map(list, words)], dtype=np.float32)
+    own["classifier.weight"] = np.stack([embeddings[ids].mean(axis=0) for ids in words], axis=1)
+    own["classifier.bias"] = np.asarray([bias[ids].mean() for ids in words], dtype=np.float32)
     return own

@@ -66,9 +66,14 @@ def neurons_of(config: Any, layer: int) -> int:
     return int(last or getattr(config, "kept_neurons", None) or config.intermediate_size)
 
 
+def is_cloze(config: Any) -> bool:
+    """Whether a configuration is that of a cloze."""
+    return bool(getattr(config, PROMPT, None))
+
+
 def positions_of(config: Any) -> int:
     """Rows of the position embeddings: those of the longest text, and of what a cloze adds to it."""
-    return int(config.max_position_embeddings) + len(getattr(config, PROMPT, None) or ())
+    return int(config.max_position_embeddings) + (len(config.prompt) if is_cloze(config) else 0)
 
 
 def ernie_shapes(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -92,7 +97,7 @@ def ernie_shapes(config: Any) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield from _norm(f"{layer}.norm1", hidden)
         yield from _norm(f"{layer}.norm2", hidden)
     yield from _linear("pooler.dense", hidden, hidden)
-    if getattr(config, PROMPT, None):
+    if is_cloze(config):
         yield from _norm("pooler.layer_norm", hidden)
 
 

@@ -30,9 +30,10 @@ def features_of(encoder: Any, rows: Sequence[NDArray[np.int64]], pad_id: int) ->
     import paddle
 
     encoder.eval()
-    found = np.zeros((len(rows), encoder.config.hidden_size), dtype=np.float32)
+
+    def of(ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        there = paddle.to_tensor(ids)
+        return np.asarray(mean_states(encoder, there, pad_id).numpy())
+
     with paddle.no_grad():
-        for indices in batching.sorted_batches([len(row) for row in rows], BATCH):
-            ids = paddle.to_tensor(batching.pad([rows[i] for i in indices], pad_id))
-            found[indices] = mean_states(encoder, ids, pad_id).numpy()
-    return found
+        return batching.in_order(of, rows, pad_id, BATCH)

@@ -40,6 +40,11 @@ def weights_of(network: Any) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in network.state_dict().items()}
 
 
+def scalars_of(network: Any) -> int:
+    """Scalars in the parameters of a network: what its size is counted in."""
+    return sum(math.prod(one.shape) for one in network.parameters())
+
+
 def read_model_labels(folder: Path) -> tuple[str, ...]:
     """Label names of a model or exported folder, from its label.txt, which config.json has to agree with.
 

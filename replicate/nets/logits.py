@@ -24,15 +24,8 @@ def probabilities(
         rows: token ids of each text.
         pad_id: id that fills short rows.
     """
-    parts: list[NDArray[np.float64]] = []
-    order: list[NDArray[np.int64]] = []
-    for indices in batching.sorted_batches([len(row) for row in rows], BATCH):
-        parts.append(softmax(logits_of(batching.pad([rows[i] for i in indices], pad_id))))
-        order.append(indices)
-    found = np.concatenate(parts)
-    result = np.empty_like(found)
-    result[np.concatenate(order)] = found
-    return result
+    found: NDArray[np.float64] = batching.in_order(lambda ids: softmax(logits_of(ids)), rows, pad_id, BATCH)
+    return found
 
 
 def network_logits(network: Any) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:

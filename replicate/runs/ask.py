@@ -81,7 +81,7 @@ def selected(
                 f"profile {profile.id} runs no row {name!r}", hint=f"rows: {', '.join(row.id for _, row in rows)}"
             )
     for table, row in rows:
-        if not names or {row.id, row.full_id, table.id} & set(names):
+        if not names or not {row.id, row.full_id, table.id}.isdisjoint(names):
             yield table, row.id
 
 

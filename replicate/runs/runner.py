@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -98,7 +99,8 @@ class Runner:
         if stage.name == "sample" and options.examples > len(train):
             return f"{options.examples} training texts, of which there are {len(train)}"
         if stage.name == "shots":
-            least = min(train.labels.count(label) for label in range(len(self.dataset.labels)))
+            texts_of = Counter(train.labels)
+            least = min(texts_of[label] for label in range(len(self.dataset.labels)))
             if options.per_class > least:
                 return f"{options.per_class} training texts of each label, and one has {least}"
         if stage.name == "pretrain" and len(self.unlabelled) < LEAST_LINES:

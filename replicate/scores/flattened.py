@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-_ROUNDS = 200
-
 
 @dataclass(frozen=True)
 class Decisions:
@@ -50,8 +48,10 @@ def decisions_of(micro: float, macro: float, classes: int) -> Decisions | None:
 
     if not of(low).scores(classes)[1] - 1e-9 <= macro <= of(high).scores(classes)[1] + 1e-9:
         return None
-    for _ in range(_ROUNDS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if of(middle).scores(classes)[1] < macro else (low, middle)
-    found = of((low + high) / 2)
-    return found if math.isfinite(found.right) else None
+    if macro >= 1:
+        return of(high)
+    # With x = 2 right + errors, what is in the denominators is x of yes and 2 C - x of no, so 1 - macro is
+    # errors C / (x (2 C - x)): a quadratic, whose smaller root is where yes is the rarer answer.
+    product = errors * classes / (1 - macro)
+    x = classes - math.sqrt(max(0.0, classes * classes - product))
+    return of(min(max((x - errors) / 2, low), high))

@@ -16,7 +16,7 @@ from replicate.common.progress import Progress
 from replicate.nets import batching
 from replicate.nets.classifier import build_config, load_pretrained
 from replicate.nets.device import seed_everything
-from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.folder import digest_of, save_model, scalars_of, weights_of
 from replicate.nets.tokens import build_tokenizer, build_vocabulary, encode
 from replicate.stages.kind import Inputs, Kind
 from replicate.training.checkpoint import Checkpoint, rows_digest
@@ -241,7 +241,7 @@ def pretrain(
         "lines": len(lines),
         "tokens": int(lengths[kept].sum()),
         "vocabulary": size,
-        "parameters": sum(int(np.prod(p.shape)) for p in network.parameters()),
+        "parameters": scalars_of(network),
         "weights_step0": digest,
         "weights": digest_of(weights_of(network)),
         **{key: history[-1][key] for key in ("heldout_loss", "heldout_accuracy")},

@@ -18,7 +18,7 @@ import numpy as np
 from replicate.common.files import read_json
 from replicate.corpus.formats import read_labels
 from replicate.nets.configuration import ernie_fields
-from replicate.nets.folder import WEIGHTS, load_weights
+from replicate.nets.folder import WEIGHTS, load_weights, scalars_of
 from replicate.nets.shape import shrink
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     load_weights(network, folder / WEIGHTS, complete=True)
     network.eval()
     description = {
-        "parameters": sum(int(np.prod(one.shape)) for one in network.parameters()),
+        "parameters": scalars_of(network),
         "bytes": (folder / WEIGHTS).stat().st_size,
         # Paddle sets the variable where nobody has.
         "environment": f"default flags, OMP_NUM_THREADS {os.environ['OMP_NUM_THREADS']}",

@@ -106,10 +106,8 @@ def make(subject: Subject, entrant: Entrant, models: Models) -> Path:
     Raises:
         UserError: there is no such export.
     """
-    kind, int8 = _KINDS.get(entrant.runtime), entrant.precision == "int8"
-    if entrant.runtime == OPENVINO:
-        # It makes its own int8 of the graph in fp32.
-        int8 = False
+    # OpenVINO makes its own int8 of the graph in fp32.
+    kind, int8 = _KINDS.get(entrant.runtime), entrant.precision == "int8" and entrant.runtime != OPENVINO
     if kind is None and int8:
         raise UserError(f"{entrant.runtime} has no int8")
     return models.exported(subject, kind, int8) if kind else subject.folder

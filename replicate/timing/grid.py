@@ -74,7 +74,7 @@ def cross(runtimes: Sequence[str], precisions: Sequence[str], models: Sequence[s
 
 PRUNED = ("1", "2/3", "1/2")
 TABLE = ("1", "3/4", "2/3", "1/2")
-_OPENVINO = (*cross((OPENVINO,), ("fp32",), ("1", "1/2")), *cross((OPENVINO,), ("int8",), ("1", "1/2")))
+_OPENVINO = cross((OPENVINO,), ("fp32", "int8"), ("1", "1/2"))
 _PEERS = (Entrant(DEFAULT), Entrant(INSTALLED), *cross((PYTORCH,), ("fp32",), PRUNED), *_OPENVINO)
 _STATIC = cross(("paddle-inference", "onnxruntime"), ("fp32",), PRUNED)
 _INT8 = cross(("onnxruntime",), ("int8",), PRUNED)

@@ -48,13 +48,21 @@ class Encoder:
         neurons = int(width * architecture["intermediate_size"])
         return cls(int(architecture["num_hidden_layers"]), hidden, int(width * hidden), neurons)
 
-    def layer(self, batch: int, length: int) -> int:
-        """Operations of the matrix products of one layer, in full.
+    def layer(self, batch: int, length: int, answered: int | None = None) -> int:
+        """Operations of the matrix products of one layer.
 
         Query, key, value and output; scores and their weighted sum; both maps of the feed-forward part.
+
+        Args:
+            batch: number of texts.
+            length: tokens of each.
+            answered: tokens of a text whose state is asked for; keys and values are of all tokens, and the rest of
+                these. None asks for all.
         """
-        a_token = 4 * self.hidden * self.inner + 2 * length * self.inner + 2 * self.hidden * self.neurons
-        return 2 * batch * length * a_token
+        asked = length if answered is None else min(answered, length)
+        of_all = 2 * self.hidden * self.inner * length
+        of_these = (2 * self.hidden * self.inner + 2 * length * self.inner + 2 * self.hidden * self.neurons) * asked
+        return 2 * batch * (of_all + of_these)
 
     def forward(self, batch: int, length: int, answered: int | None = None) -> int:
         """Operations of the matrix products of all layers; embeddings, layer norm and softmax are left out.
@@ -62,14 +70,10 @@ class Encoder:
         Args:
             batch: number of texts.
             length: tokens of each.
-            answered: tokens of a text whose last state is asked for: 1 for a classifier, which reads [CLS] alone. The
-                last layer then needs keys and values of all tokens, and the rest of these. None asks for all.
+            answered: tokens of a text whose last state is asked for: 1 for a classifier, which reads [CLS] alone. None
+                asks for all.
         """
-        if answered is None or answered >= length:
-            return self.layers * self.layer(batch, length)
-        of_all = 2 * self.hidden * self.inner * length
-        of_these = (2 * self.hidden * self.inner + 2 * length * self.inner + 2 * self.hidden * self.neurons) * answered
-        return (self.layers - 1) * self.layer(batch, length) + 2 * batch * (of_all + of_these)
+        return (self.layers - 1) * self.layer(batch, length) + self.layer(batch, length, answered)
 
     def products(self, batch: int, length: int, backward: bool = False) -> tuple[Product, ...]:
         """The products of one layer's linear maps, and with `backward` those that its gradients take."""

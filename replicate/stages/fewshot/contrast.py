@@ -19,7 +19,7 @@ from replicate.nets import batching
 from replicate.nets.clozes import load_masked
 from replicate.nets.device import seed_everything
 from replicate.nets.features import mean_states
-from replicate.nets.folder import digest_of, origin_of, save_model, weights_of
+from replicate.nets.folder import digest_of, origin_of, save_model, scalars_of, weights_of
 from replicate.nets.tokens import encode
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
 from replicate.training.checkpoint import Checkpoint, rows_digest
@@ -128,7 +128,7 @@ def run(inputs: Inputs) -> dict[str, Any]:
         **origin,
         "steps": training.step,
         "examples": len(rows),
-        "parameters": sum(int(np.prod(p.shape)) for p in network.parameters()),
+        "parameters": scalars_of(network),
         "weights_step0": step0,
         "weights": digest_of(weights_of(network)),
         "loss": loss,

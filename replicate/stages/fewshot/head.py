@@ -10,9 +10,9 @@ import numpy as np
 from replicate.common.checks import check_positive
 from replicate.common.errors import UserError
 from replicate.nets.classifier import load_classifier
-from replicate.nets.cloze_net import is_cloze
+from replicate.nets.configuration import is_cloze
 from replicate.nets.features import features_of
-from replicate.nets.folder import origin_of
+from replicate.nets.folder import origin_of, scalars_of
 from replicate.nets.tokens import encode
 from replicate.scores.evaluation import RECORDED, evaluate
 from replicate.stages.kind import MODEL, TRAIN, Inputs, Kind
@@ -80,6 +80,6 @@ def run(inputs: Inputs) -> dict[str, Any]:
     return {
         **origin_of(model, encoder),
         "examples": len(split),
-        "parameters": sum(int(np.prod(p.shape)) for p in encoder.parameters()) + classes * (learnt.shape[1] + 1),
+        "parameters": scalars_of(encoder) + classes * (learnt.shape[1] + 1),
         "evaluation": {name: found[name] for name in RECORDED},
     }

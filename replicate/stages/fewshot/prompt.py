@@ -13,8 +13,8 @@ from typing import Any
 from replicate.common.checks import check_choices, check_not_negative, check_positive, check_schedule
 from replicate.common.errors import UserError
 from replicate.nets.classifier import Classifier, load_classifier
-from replicate.nets.cloze_net import is_cloze
 from replicate.nets.clozes import build_cloze, load_masked
+from replicate.nets.configuration import is_cloze
 from replicate.nets.device import seed_everything
 from replicate.nets.folder import origin_of
 from replicate.stages.finetune import FinetuneOptions, finetune

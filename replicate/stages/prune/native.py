@@ -21,7 +21,7 @@ from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets import batching
 from replicate.nets.classifier import Classifier
-from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.folder import digest_of, save_model, scalars_of, weights_of
 from replicate.nets.shape import check_shapes, kept_layers, kept_shape, parse_share
 from replicate.nets.single import network_of
 from replicate.nets.tokens import encode
@@ -102,7 +102,7 @@ def prune_native(
         "best_step": best["step"],
         "teacher": of_teacher,
         "examples": len(rows),
-        "parameters": sum(int(np.prod(p.shape)) for p in student.parameters()),
+        "parameters": scalars_of(student),
         "weights_step0": digests["teacher"],
         "weights": digest_of(best["weights"]),
         "evaluation": best["evaluation"],

@@ -25,7 +25,7 @@ from replicate.corpus.formats import Split
 from replicate.inference.predict import STATIC, static_logits
 from replicate.nets import batching, upstream
 from replicate.nets.classifier import Classifier
-from replicate.nets.folder import digest_of, save_model, weights_of
+from replicate.nets.folder import digest_of, save_model, scalars_of, weights_of
 from replicate.nets.logits import probabilities
 from replicate.nets.shape import check_shapes, kept_shape, parse_width, width_folder
 from replicate.nets.tokens import encode
@@ -186,7 +186,7 @@ def prune_paddlenlp(
         "best_step": max(trained, key=lambda entry: entry[options.select])["step"],
         "teacher": history[0],
         "examples": len(rows),
-        "parameters": sum(int(np.prod(p.shape)) for p in exported.parameters()),
+        "parameters": scalars_of(exported),
         "weights_step0": parent,
         "weights": digest_of(weights_of(exported)),
         "evaluation": evaluate(probability, dev, classes),

@@ -14,7 +14,7 @@ from replicate.common.errors import UserError
 from replicate.common.progress import Progress
 from replicate.corpus.formats import Split
 from replicate.nets.classifier import Classifier, load_classifier
-from replicate.nets.cloze_net import is_cloze
+from replicate.nets.configuration import is_cloze
 from replicate.nets.device import seed_everything
 from replicate.stages.kind import Inputs
 from replicate.stages.prune.options import PruneOptions

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from replicate.nets.batching import length_batches, pad, random_batches, sorted_batches
+from replicate.nets.batching import in_order, length_batches, pad, random_batches, sorted_batches
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=1003)
 LISTED: list[int] = LENGTHS.tolist()
@@ -64,3 +64,17 @@ def test_pad_fills_the_right_side() -> None:
     rows = [np.array([5, 6, 7]), np.array([8])]
     assert pad(rows, 9).tolist() == [[5, 6, 7], [8, 9, 9]]
     assert pad(rows, 9).dtype == np.int64
+
+
+def test_rows_are_asked_by_length_and_answered_in_their_order() -> None:
+    """What is asked of rows by length comes back in their own order."""
+    rows = [np.arange(length) + 10 * length for length in (5, 2, 7, 2, 3)]
+    asked: list[tuple[int, ...]] = []
+
+    def sums(ids: np.ndarray) -> np.ndarray:
+        asked.append(ids.shape)
+        return np.stack([ids.sum(axis=1), (ids != 0).sum(axis=1)], axis=1)
+
+    found = in_order(sums, rows, 0, 2)
+    assert found.tolist() == [[row.sum(), len(row)] for row in rows]
+    assert asked == [(2, 2), (2, 5), (1, 7)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +281,7 @@ def study_runs(
         summary: of the last stage.
     """
     made = []
-    for seed, (wrong, right) in enumerate(zip(BASE[: len(by)], by, strict=True), start=1):
+    for seed, (wrong, right) in enumerate(zip(islice(cycle(BASE), len(by)), by, strict=True), start=1):
         one = record(row, seed, wrong - right, profile="small")
         stages = ({**one.stages[0], "summary": summary or {}},)
         made.append(replace(one, table="study", parameters=parameters, stages=stages))

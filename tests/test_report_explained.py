@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.findings.clean import compute_clean
+from replicate.findings.compute import compute
 from replicate.findings.evidence import gather
 from replicate.findings.looked_at import compute_looked_at
 from replicate.records.audited import AuditRecord, load_audited, read_audited, write_audited
@@ -27,11 +29,13 @@ from replicate.records.run import AUDITED, EXPLAINED, read_records
 from replicate.report.blocks import Table
 from replicate.report.markdown import markdown
 from replicate.report.pages import page
+from replicate.report.sections.advice import section_advice
 from replicate.report.sections.clean import contested_sentence, section_clean
 from replicate.report.sections.looked_at import section_looked_at
 from replicate.report.site import Site
 from replicate.scores.packing import pack_bits, pack_predictions
-from tests.synthetic import DOWN, GOLD, PROFILES, STUDY, article, line, runs, study_runs, study_tables
+from tests.shown import line as shown_line
+from tests.synthetic import DOWN, GOLD, PROFILES, SAME, STUDY, article, line, runs, study_runs, study_tables
 
 AUDIT = AuditRecord(
     name="corpus",
@@ -202,6 +206,61 @@ against = "base"
 recipe = [{ stage = "mislabel", examples = 9 }, { stage = "finetune", select = "accuracy" }]
 [[rows]]""",
 )
+
+
+CORRECTED = WRONG.replace(
+    '''[[rows]]
+id = "wrong"''',
+    '''[[claims]]
+id = "wrong-corrected"
+text = "Correcting them raises it."
+kind = "raises"
+row = "corrected"
+against = "wrong"
+metrics = ["accuracy"]
+provenance = "ours"
+[[claims]]
+id = "wrong-chance"
+text = "And beats chance."
+kind = "raises"
+row = "corrected"
+against = "chance"
+metrics = ["accuracy"]
+provenance = "ours"
+[[rows]]
+id = "corrected"
+title = "with doubted labels corrected"
+against = "wrong"
+recipe = [WRONG, { stage = "relabel", examples = 9 }, NET]
+[[rows]]
+id = "chance"
+title = "with others corrected"
+role = "control"
+against = "wrong"
+recipe = [WRONG, { stage = "relabel", examples = 9, chosen = "random" }, NET]
+[[rows]]
+id = "wrong"'''.replace("WRONG", '{ stage = "mislabel", examples = 9 }').replace(
+        "NET", '{ stage = "finetune", select = "accuracy" }'
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "wrong", "lead"),
+    [(10, DOWN, "Yes, where they may be wrong:"), (10, SAME, "No:"), (6, DOWN, "Not known yet:")],
+)
+def test_whether_to_audit_labels(seeds: int, wrong: Sequence[int], lead: str, tmp_path: Path) -> None:
+    """The front page answers from ten pairs of the corrected row and the one whose labels stay wrong."""
+    tables = study_tables(tmp_path, CORRECTED)
+    profiles = {"small": replace(PROFILES["small"], tables=("article", "study"), seeds=tuple(range(1, 11)))}
+    by = {"base": SAME, "corrected": SAME, "wrong": wrong, "chance": wrong}
+    made = [one for row, right in by.items() for one in study_runs(row, (*right, *right)[:seeds])]
+    evidence = gather(tables, made, profiles)
+    clean = compute_clean(evidence, [])
+    answer = compute(evidence).advice
+    told = shown_line(section_advice(answer, None, clean), **{"": "Audit the labels?"}).cells["answer"]
+    assert told.startswith(lead)
+    assert ("over lines at random" in told) == (seeds == 10)
 
 
 def test_what_wrong_labels_cost(tmp_path: Path) -> None:

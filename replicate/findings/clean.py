@@ -11,6 +11,7 @@ from replicate.audit.contested import contested
 from replicate.findings.compared import Compared
 from replicate.findings.compute import compare_one
 from replicate.findings.evidence import Evidence
+from replicate.findings.judged import Judged
 from replicate.findings.rows import RowResult
 from replicate.records.audited import AuditRecord
 from replicate.records.run import Record
@@ -67,12 +68,38 @@ class Corrected:
 
 
 @dataclass(frozen=True)
+class Gain:
+    """What correcting the lines that an audit doubts brings.
+
+    Attributes:
+        result: the row with these lines corrected.
+        judged: beside the row whose labels stay wrong.
+        beside_chance: beside the control that corrects as many lines at random; None without a claim on that.
+    """
+
+    result: RowResult
+    judged: Judged
+    beside_chance: Judged | None
+
+
+@dataclass(frozen=True)
 class WrongLabels:
     """What wrong labels cost under a profile: the rows of a table that has such, and its claims."""
 
     profile: Profile
     compared: Compared
     rows: tuple[Corrected, ...]
+
+    @property
+    def gains(self) -> tuple[Gain, ...]:
+        """Of each row with corrected labels that a claim sets beside its own row with wrong ones."""
+        claims = self.compared.claims
+        chance = {one.a.row.id: one.judged for one in claims if one.b.row.role == "control"}
+        return tuple(
+            Gain(one.a, one.judged, chance.get(one.a.row.id))
+            for one in claims
+            if one.b.row.id == one.a.row.against and any(step.stage == "relabel" for step in one.a.row.recipe)
+        )
 
 
 @dataclass(frozen=True)

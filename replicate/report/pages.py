@@ -54,7 +54,7 @@ def project_pages(
     main, *others = findings.published
     front = [
         *section_answer(findings.answer),
-        *section_advice(findings.advice, findings.answer),
+        *section_advice(findings.advice, findings.answer, clean),
         *section_sure(findings.answer, findings.method, contested_sentence(clean, main.table) if clean else ""),
     ]
     return _with_front(

@@ -1,4 +1,4 @@
-"""What to do, in one table: whether to augment, prune, distil, fuse or compute less precisely."""
+"""What to do, in one table: whether to augment, prune, distil, fuse, compute less precisely, or correct labels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from replicate.findings.advice import Advice, Answered, Precision, is_enough
 from replicate.findings.answer import Answer
+from replicate.findings.clean import CleanFinding, Gain
 from replicate.findings.compressed import Compressed
 from replicate.findings.fusion import Fused
 from replicate.findings.judged import Judged
@@ -33,14 +34,21 @@ _THAN_PRUNING = {
 }
 
 
-def section_advice(finding: Advice, answer: Answer | None = None) -> list[Block]:
+def section_advice(finding: Advice, answer: Answer | None = None, clean: CleanFinding | None = None) -> list[Block]:
     """A table of questions with what the records answer; nothing where no rows ask any.
 
     Args:
         finding: what the records say to do.
         answer: of the main table; with it, words rest on plans or ten seeds, and without it on any.
+        clean: what is known of the data.
     """
-    lines = [*_augment(finding, answer), *_smaller(finding, answer), *_fused(finding), *_precision(finding)]
+    lines = [
+        *_augment(finding, answer),
+        *_smaller(finding, answer),
+        *_fused(finding),
+        *_precision(finding),
+        *_labels(clean),
+    ]
     if not lines:
         return []
     told: list[Line] = []
@@ -146,6 +154,33 @@ def _fusing(sure: Sequence[Fused]) -> Prose:
         ),
     )
     return (f"{lead}. Over the row that each is compared with: ", told, ".")
+
+
+def _labels(clean: CleanFinding | None) -> Iterable[_Entry]:
+    for one in clean.wrong_labels if clean else ():
+        sure = [gain for gain in one.gains if is_enough(gain.judged)]
+        if one.gains:
+            place = Link(f"`{one.profile.id}`", f"#wrong-labels-{one.profile.id}")
+            yield "Audit the labels?", _correcting(sure) if sure else _EXPLORATORY, place, (one.profile.id,)
+
+
+def _correcting(sure: Sequence[Gain]) -> Prose:
+    """What correcting the lines that an audit doubts brings, beside labels left wrong and lines chosen by chance."""
+    words = [one.judged.word for one in sure]
+    lead = "**Undecided**"
+    if "above" in words:
+        lead = "**Yes, where they may be wrong:** correcting the lines that it doubts raises accuracy"
+    elif all(word in ("below", "no difference") for word in words):
+        lead = "**No:** correcting the lines that it doubts gains nothing"
+    told = joined(
+        "; ", ((named(one.result), f" {_figures(one.judged)}, {one.judged.word}{_chance(one)}") for one in sure)
+    )
+    return (f"{lead}. Over the row whose labels stay wrong: ", told, ".")
+
+
+def _chance(one: Gain) -> str:
+    beside = one.beside_chance
+    return f", and over lines at random {_figures(beside)}, {beside.word}" if beside and beside.has_interval else ""
 
 
 def _nets(one: Fused) -> str:

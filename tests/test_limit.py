@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from replicate.common.errors import UserError
+from replicate.findings.inference import InferenceFinding, timing_finding
 from replicate.findings.limits import near_limits
 from replicate.nets import upstream
 from replicate.records.timing import Limit, Step, StepRace
 from replicate.records.timing_file import read_timing, write_timing
+from replicate.report.sections.inference import section_inference
 from replicate.report.sections.limits import limits
 from replicate.timing import products
+from replicate.timing.goals import SHAPE, goals
 from replicate.timing.limit import rate_of, share_of
 from replicate.timing.operations import Encoder, Product, head, trained
 from replicate.timing.products import LEAST, MOST, probes
@@ -133,6 +136,28 @@ def test_steps_are_rows_and_stay_in_their_record(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=rf"steps\[0\]\.{complaint}"):
             write_timing(replace(record, steps=(broken,)), tmp_path)
+
+
+def test_goals_of_training_are_judged_from_its_steps() -> None:
+    """A share of the limit for Base, a ratio to PyTorch's step where it took part; the report tells why one missed."""
+    peer = Step("finetune pytorch", "finetune", SHAPE, "1", 10**9, "PyTorch 2")
+    base = replace(steps(), shape=SHAPE)
+    base = replace(base, contestants=(*base.contestants, peer), seconds={**base.seconds, peer.label: (0.03, 0.03)})
+    record = example(steps=(base, steps()), datasets=(), services=())
+    found = {(one.goal.id, one.batch, one.length, one.words): one for one in goals(record)}
+    share, ratio, absent = found.values()
+    assert list(found) == [
+        ("finetune-base", 8, 32, "finetune over products onnxruntime fp32"),
+        ("finetune-pytorch", 8, 32, "finetune over finetune pytorch"),
+        ("finetune-pytorch", 8, 32, "no finetune pytorch"),
+    ]
+    assert [one.status for one in found.values()] == ["missed", "reached", "not measured"]
+    assert [round(one.found.median, 3) for one in (share, ratio) if one.found] == [0.5, 1.5]
+    assert (share.why, ratio.why, absent.why) == (share.goal.why, "", "")
+    assert {one.status for one in goals(replace(record, threads=1))} == {"not measured"}
+    blocks = section_inference(InferenceFinding((), (timing_finding(record),), near_limits([record])))
+    assert [one.cells["missed since"] for one in lines(blocks, "missed since")] == [share.goal.why, ""]
+    assert "training step, PyTorch 2" in [one.cells["stage"] for one in lines(blocks, "stage")]
 
 
 def test_report_has_one_table_of_all_stages() -> None:

@@ -11,6 +11,7 @@ from replicate.findings.raced import PrunedNets, Way
 from replicate.records.run import TIMING
 from replicate.records.timing import DatasetRace, Race, ServiceRace, StepRace, TimingRecord
 from replicate.report.blocks import Block, Cell, Code, Heading, Items, Line, Link, Plain, Prose, Table, Text
+from replicate.report.sections.growth import growth
 from replicate.report.sections.limits import limits
 from replicate.report.sections.timed import gain, heading_id, mark, part, ratio_cell, title, where
 from replicate.report.sections.timing_pictures import pictures
@@ -47,6 +48,7 @@ def section_inference(finding: InferenceFinding) -> list[Block]:
             *races(found),
             *padding(found),
             *services(found),
+            *growth(found.record),
             *_exceptions(found),
             *_method(found.record),
         ]

@@ -3,8 +3,9 @@
 It imports nothing of this project and needs torch and transformers. `replicate.timing.contestants` starts it with the
 Python that REPLICATE_TORCH_PYTHON names.
 
-Usage: peer_torch.py CONFIG THREADS DEVICE PRECISION, where CONFIG is a model folder's config.json. It describes itself
-in one line of JSON, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward took.
+Usage: peer_torch.py CONFIG THREADS DEVICE PRECISION [train], where CONFIG is a model folder's config.json. It describes
+itself in one line of JSON, then answers each line "BATCH LENGTH" of standard input with the seconds that a forward
+took, or with `train` a step of fine-tuning.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +56,37 @@ def build(fields: dict[str, Any]) -> Any:
     return network.eval()
 
 
+def forward(network: Any) -> Callable[[Any], None]:
+    """Labels token ids."""
+
+    def once(ids: Any) -> None:
+        with torch.inference_mode():
+            # The copy to the host waits for the device.
+            network(input_ids=ids, attention_mask=(ids != 0).long()).logits.float().cpu().numpy()
+
+    return once
+
+
+def step(network: Any) -> Callable[[Any], None]:
+    """Learns from token ids, as the stages here do: dropout, AdamW, the norm of gradients clipped at 1."""
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5, weight_decay=0.01)
+
+    def once(ids: Any) -> None:
+        labels = torch.arange(len(ids), device=ids.device) % network.config.num_labels
+        loss = network(input_ids=ids, attention_mask=(ids != 0).long(), labels=labels).loss
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+
+    return once
+
+
 def main() -> None:
-    """Describe the net, then time a forward for every line of standard input."""
-    path, threads, device, precision = sys.argv[1:]
+    """Describe the net, then time a forward or a step for every line of standard input."""
+    path, threads, device, precision, *what = sys.argv[1:]
     # What libraries print goes to stderr: stdout holds answers only.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -72,15 +102,13 @@ def main() -> None:
         "environment": f"PyTorch {torch.__version__}, Transformers {transformers.__version__}, SDPA",
     }
     print(json.dumps(description), file=answers)
+    once = step(network) if what == ["train"] else forward(network)
     for line in sys.stdin:
         batch, length = map(int, line.split())
         ids = torch.randint(1, fields["vocab_size"], (batch, length), generator=torch.Generator().manual_seed(0))
-        with torch.inference_mode():
-            started = time.perf_counter()
-            there = ids.to(where)
-            # The copy to the host waits for the device.
-            network(input_ids=there, attention_mask=(there != 0).long()).logits.float().cpu().numpy()
-            print(time.perf_counter() - started, file=answers)
+        started = time.perf_counter()
+        once(ids.to(where))
+        print(time.perf_counter() - started, file=answers)
 
 
 if __name__ == "__main__":

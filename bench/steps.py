@@ -1,14 +1,20 @@
 """A step of each stage that trains, on random token ids of one size, for whoever times it or takes it apart.
 
-Nets have random weights, on whose values speed does not depend, and are trained as their stages do it.
+Nets have random weights, on whose values speed does not depend, and are trained as their stages do it. PyTorch's step
+of fine-tuning can be had beside them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Mapping
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +27,7 @@ from replicate.stages.pretrain import DROPOUTS, IGNORED, PretrainOptions, mask_t
 from replicate.stages.prune.native import batches_of, distillation, pruned_shape, student_of
 from replicate.stages.prune.options import PruneOptions
 from replicate.tables.profile import load_profile
-from replicate.timing.contestants import token_ids
+from replicate.timing.contestants import PEER, PYTORCH, TORCH_PYTHON, Child, peer_environment, token_ids
 from replicate.timing.grid import SMALL
 from replicate.timing.operations import Encoder, head, trained
 from replicate.timing.random_net import SHAPES
@@ -44,7 +50,7 @@ class Ready:
     """A step that can be taken again and again, and what is recorded of it."""
 
     step: Step
-    call: Callable[[], None]
+    call: Callable[[], float | None]
 
 
 def architecture(net: str) -> Mapping[str, Any]:
@@ -80,6 +86,28 @@ def ready(stage: str, net: Mapping[str, Any], batch: int, length: int) -> Ready:
     return Ready(step, once)
 
 
+@contextlib.contextmanager
+def peers(net: Mapping[str, Any], batch: int, length: int, threads: int) -> Iterator[list[Ready]]:
+    """PyTorch's step of fine-tuning the same net, where REPLICATE_TORCH_PYTHON names a Python with it; else none."""
+    python = os.environ.get(TORCH_PYTHON)
+    if not python:
+        yield []
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "config.json")
+        config.write_text(json.dumps({**net, "id2label": {str(one): str(one) for one in range(LABELS)}}))
+        command = [python, str(PEER), str(config), str(threads), "cpu", "fp32", "train"]
+        with Child.start(command, peer_environment(threads)) as child:
+            label, environment = f"finetune {PYTORCH}", child.description["environment"]
+            step = Step(label, "finetune", shape_name(net), "1", _finetuning(net, batch, length), environment)
+            yield [Ready(step, lambda: child.seconds(batch, length))]
+
+
+def _finetuning(fields: Mapping[str, Any], batch: int, length: int) -> int:
+    encoder = Encoder.of(fields)
+    return trained(encoder.forward(batch, length, answered=1) + head(batch, encoder.hidden, LABELS))
+
+
 def _classifier(fields: dict[str, Any]) -> Any:
     from paddlenlp.transformers import ErnieForSequenceClassification
 
@@ -93,9 +121,11 @@ def _finetune(fields: dict[str, Any], batch: int, length: int) -> tuple[Any, Cal
 
     network = _classifier(fields)
     ids, labels = _batch(fields, batch, length)
-    encoder = Encoder.of(fields)
-    operations = trained(encoder.forward(batch, length, answered=1) + head(batch, encoder.hidden, LABELS))
-    return network, lambda: F.cross_entropy(network(paddle.to_tensor(ids)), paddle.to_tensor(labels)), operations
+
+    def loss() -> Any:
+        return F.cross_entropy(network(paddle.to_tensor(ids)), paddle.to_tensor(labels))
+
+    return network, loss, _finetuning(fields, batch, length)
 
 
 def _prune(fields: dict[str, Any], batch: int, length: int) -> tuple[Any, Callable[[], Any], int]:

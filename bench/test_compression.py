@@ -53,9 +53,9 @@ PRUNERS = {
     "paddlenlp-by-length": ("paddlenlp", "length"),
     "native": ("native", "length"),
 }
-# Times as fast as PaddleNLP's pruning as it comes; of the sum of its parts, a step of ours takes at most 1.3 times as
-# long; times as fast as PaddleNLP's example of fine-tuning.
-ENGINE_GOAL, PARTS_GOAL, LOOP_GOAL = 2.0, 1 / 1.3, 2.5
+# Times as fast as PaddleNLP's pruning as it comes, and with the same batches by length; of the sum of its parts, a step
+# of ours takes at most 1.3 times as long; times as fast as PaddleNLP's example of fine-tuning.
+ENGINE_GOAL, LIKE_FOR_LIKE_GOAL, PARTS_GOAL, LOOP_GOAL = 2.0, 1.5, 1 / 1.3, 3.5
 # The dev set serves importance and the last evaluation, which are not timed.
 DEV = 64
 
@@ -203,13 +203,11 @@ def judge(
     over: str,
     goal: float,
     request: pytest.FixtureRequest,
-    also: str = "",
 ) -> None:
-    """Tell how many times as fast `label` is as `over`, and hold that against the goal; `also` is told beside it."""
+    """Tell how many times as fast `label` is as `over`, and hold that against the goal."""
     ratio = speed_up(found, label, over)
     steps = ", ".join(f"{name} {1 / float(np.median(seconds)):.2f} steps/s" for name, seconds in found.items())
-    beside = f" (over {also}: {shown_ratio(speed_up(found, label, also))})" if also else ""
-    told = f"{label} over {over}: {shown_ratio(ratio)} times as fast, goal {goal:.2f}{beside}; {steps}"
+    told = f"{label} over {over}: {shown_ratio(ratio)} times as fast, goal {goal:.2f}; {steps}"
     hold(told, ratio.median / goal, request)
 
 
@@ -225,7 +223,12 @@ def engines(setting: Setting) -> dict[str, tuple[float, ...]]:
 
 def test_engine(engines: dict[str, tuple[float, ...]], request: pytest.FixtureRequest) -> None:
     """The native engine takes twice as many steps a second as the repaired `Trainer.compress` with its own batches."""
-    judge(engines, "native", "paddlenlp", ENGINE_GOAL, request, also="paddlenlp-by-length")
+    judge(engines, "native", "paddlenlp", ENGINE_GOAL, request)
+
+
+def test_like_for_like(engines: dict[str, tuple[float, ...]], request: pytest.FixtureRequest) -> None:
+    """The native engine takes one and a half times as many steps a second as the other with the same batches."""
+    judge(engines, "native", "paddlenlp-by-length", LIKE_FOR_LIKE_GOAL, request)
 
 
 def test_parts(engines: dict[str, tuple[float, ...]], request: pytest.FixtureRequest) -> None:
@@ -234,6 +237,6 @@ def test_parts(engines: dict[str, tuple[float, ...]], request: pytest.FixtureReq
 
 
 def test_finetuning(setting: Setting, example: Callable[[], float], request: pytest.FixtureRequest) -> None:
-    """Our fine-tuning takes two and a half times as many steps a second as PaddleNLP's example with default flags."""
+    """Our fine-tuning takes three and a half times as many steps a second as PaddleNLP's example with default flags."""
     contestants: dict[str, Callable[[], float]] = {"finetune": partial(finetuning_step, setting), "example": example}
     judge(race(contestants, setting.size.rounds, setting.size.warmups), "finetune", "example", LOOP_GOAL, request)

@@ -28,6 +28,7 @@ FAST = (
     "test_augment.py",
     "test_compression.py",
     "test_explain.py",
+    "test_growth.py",
     "test_inference.py",
     "test_limit.py",
     "test_memory.py",

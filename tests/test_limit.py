@@ -12,12 +12,17 @@ from typing import Any
 import pytest
 
 from replicate.common.errors import UserError
+from replicate.findings.inference import InferenceFinding, timing_finding
 from replicate.findings.limits import near_limits
 from replicate.nets import upstream
-from replicate.records.timing import Limit, Step, StepRace
+from replicate.records.timing import Curve, Limit, Step, StepRace
 from replicate.records.timing_file import read_timing, write_timing
+from replicate.report.pictures.picture import Picture
+from replicate.report.sections.growth import growth
+from replicate.report.sections.inference import section_inference
 from replicate.report.sections.limits import limits
 from replicate.timing import products
+from replicate.timing.goals import SHAPE, goals
 from replicate.timing.limit import rate_of, share_of
 from replicate.timing.operations import Encoder, Product, head, trained
 from replicate.timing.products import LEAST, MOST, probes
@@ -135,6 +140,28 @@ def test_steps_are_rows_and_stay_in_their_record(tmp_path: Path) -> None:
             write_timing(replace(record, steps=(broken,)), tmp_path)
 
 
+def test_goals_of_training_are_judged_from_its_steps() -> None:
+    """A share of the limit for Base, a ratio to PyTorch's step where it took part; the report tells why one missed."""
+    peer = Step("finetune pytorch", "finetune", SHAPE, "1", 10**9, "PyTorch 2")
+    base = replace(steps(), shape=SHAPE)
+    base = replace(base, contestants=(*base.contestants, peer), seconds={**base.seconds, peer.label: (0.03, 0.03)})
+    record = example(steps=(base, steps()), datasets=(), services=())
+    found = {(one.goal.id, one.batch, one.length, one.words): one for one in goals(record)}
+    share, ratio, absent = found.values()
+    assert list(found) == [
+        ("finetune-base", 8, 32, "finetune over products onnxruntime fp32"),
+        ("finetune-pytorch", 8, 32, "finetune over finetune pytorch"),
+        ("finetune-pytorch", 8, 32, "no finetune pytorch"),
+    ]
+    assert [one.status for one in found.values()] == ["missed", "reached", "not measured"]
+    assert [round(one.found.median, 3) for one in (share, ratio) if one.found] == [0.5, 1.5]
+    assert (share.why, ratio.why, absent.why) == (share.goal.why, "", "")
+    assert {one.status for one in goals(replace(record, threads=1))} == {"not measured"}
+    blocks = section_inference(InferenceFinding((), (timing_finding(record),), near_limits([record])))
+    assert [one.cells["missed since"] for one in lines(blocks, "missed since")] == [share.goal.why, ""]
+    assert "training step, PyTorch 2" in [one.cells["stage"] for one in lines(blocks, "stage")]
+
+
 def test_report_has_one_table_of_all_stages() -> None:
     """Steps, and of each precision our fastest whole net; an unstable one is marked, and without records it says so."""
     medians = {"dygraph fp32 1": 2.0, "onnxruntime fp32 1": 1.0, "onnxruntime fp32 1/2": 0.5, "onnxruntime int8 1": 0.4}
@@ -158,6 +185,33 @@ def test_report_has_one_table_of_all_stages() -> None:
     cells = [one.cells["share of the limit"] for one in lines(limits(found), "share of the limit")]
     assert cells[:2] == ["0.50 (0.50 to 0.50, 50%)", "0.07 (0.05 to 0.10, 50%), unstable"]
     assert "not-run" in words(limits(()))
+
+
+def test_growth_is_one_picture_of_a_record(tmp_path: Path) -> None:
+    """Curves are written and read back; three times the seconds for twice the classes are 1.5; damage is refused."""
+    linear = Curve("audit", "lines", (1000, 10_000), (2.0, 20.0), (50.0, 60.0))
+    record = example(curves=(linear, replace(linear, grows="classes", sizes=(2, 4), seconds=(1.0, 3.0))))
+    path = write_timing(record, tmp_path)
+    assert read_timing(path) == record
+    first, *others = (one for one in growth(record) if isinstance(one, Picture))
+    assert not others
+    assert "audit, lines 1.00 at 10,000; audit, classes 1.50 at 4" in first.finding
+    assert first.svg().startswith("<")
+    assert [one.cells["seconds of the processor"] for one in lines(growth(record), "grows with")] == [
+        "2.0, 20.0",
+        "1.0, 3.0",
+    ]
+    assert growth(example()) == []
+    value = json.loads(path.read_text(encoding="utf-8"))
+    for key, found in (("sizes", [4, 2]), ("sizes", [2]), ("seconds", [1.0]), ("megabytes", [1.0, -1.0])):
+        damaged = {**value, "curves": [{**value["curves"][0], key: found}]}
+        path.write_text(json.dumps(damaged), encoding="utf-8")
+        with pytest.raises(UserError, match=f"curves.0..{key}"):
+            read_timing(path)
+    # Schema 3 was there before curves were.
+    del value["curves"]
+    path.write_text(json.dumps(value), encoding="utf-8")
+    assert read_timing(path) == replace(record, curves=())
 
 
 def test_record_of_schema_2_is_read(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def timing_finding(record: TimingRecord) -> TimingFinding:
     """What a record says; it is compared with no other record."""
     races = tuple(timed_race(race) for race in record.comparisons)
     batch = max((one.batch for one in record.comparisons), default=0)
-    judged = goals(record) if record.comparisons else []
+    judged = goals(record)
     return TimingFinding(
         record=record,
         races=races,

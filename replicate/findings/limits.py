@@ -42,7 +42,10 @@ def near_limits(records: Iterable[TimingRecord]) -> tuple[NearLimit, ...]:
     for record in records:
         for steps in record.steps:
             for step in steps.contestants:
-                found += _near(record, steps, step.label, step.operations, "fp32", STEPS.get(step.stage, step.stage))
+                what = STEPS.get(step.stage, step.stage)
+                # A peer's label is not its stage's.
+                what += f", {step.environment}" if step.label != step.stage else ""
+                found += _near(record, steps, step.label, step.operations, "fp32", what)
         for race in record.comparisons:
             for one in _fastest(race):
                 what = f"inference, {one.precision} in {one.runtime}"

@@ -220,6 +220,25 @@ class StepRace:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """What a command costs while one thing grows; each size runs in a process of its own.
+
+    Attributes:
+        command: what runs, in short: `audit`.
+        grows: what the sizes count: `lines`.
+        sizes: rising.
+        seconds: of the processor, all threads together, for each size.
+        megabytes: that the process held at most, for each size.
+    """
+
+    command: str
+    grows: str
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+    megabytes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class TimingRecord:
     """Everything timed by one command on one machine; nothing in it is compared with another record."""
 
@@ -237,3 +256,4 @@ class TimingRecord:
     datasets: tuple[DatasetRace, ...]
     services: tuple[ServiceRace, ...] = ()
     steps: tuple[StepRace, ...] = ()
+    curves: tuple[Curve, ...] = ()

@@ -17,6 +17,7 @@ from replicate.records.timing import (
     BATCHINGS,
     WEIGHTS,
     Contestant,
+    Curve,
     DatasetRace,
     Limit,
     Race,
@@ -29,7 +30,7 @@ from replicate.records.timing import (
 SCHEMA = 3
 # What schema 2 did not hold, by where it stands now.
 _SINCE_2: Mapping[str, Mapping[str, Any]] = {
-    "": {"steps": []},
+    "": {"steps": [], "curves": []},
     "comparisons": {"limits": [], "limit_seconds": {}},
     "contestants": {"operations": 0},
 }
@@ -114,6 +115,7 @@ _TYPES: dict[type, dict[str, Any]] = {
         "gold": str,
         "predictions": dict,
     },
+    Curve: {"command": str, "grows": str, **dict.fromkeys(("sizes", "seconds", "megabytes"), list)},
     ServiceRace: {
         **{"shape": str, "weights": str},
         **dict.fromkeys(("clients", "requests", "length", "max_batch"), int),
@@ -126,7 +128,7 @@ _TYPES: dict[type, dict[str, Any]] = {
         "dirty": bool,
         "threads": int,
         **dict.fromkeys(("machine", "device", "versions"), dict),
-        **dict.fromkeys(("command", "comparisons", "datasets", "services", "steps"), list),
+        **dict.fromkeys(("command", "comparisons", "datasets", "services", "steps", "curves"), list),
     },
 }
 
@@ -190,15 +192,17 @@ def _record(value: Any, path: Path) -> TimingRecord:
     place.texts("command", found["command"])
     place.texts("versions", found["versions"].values())
     del found["schema"]
-    kinds = {"comparisons": _comparison, "datasets": _dataset, "services": _service, "steps": _steps}
+    kinds = {"comparisons": _comparison, "datasets": _dataset, "services": _service, "steps": _steps, "curves": _curve}
     parts = {key: place.each(key, build) for key, build in kinds.items()}
     return TimingRecord(**{**found, **parts, "command": tuple(found["command"])})
 
 
 def _with_what_came(value: Any) -> Any:
-    """A record of schema 2 as one of today; anything else as it is."""
-    if not isinstance(value, dict) or value.get("schema") != 2:
+    """A record of schema 2, or of schema 3 before it had curves, as one of today; anything else as it is."""
+    if not isinstance(value, dict) or value.get("schema") not in (2, SCHEMA):
         return value
+    if value["schema"] == SCHEMA:
+        return {"curves": [], **value}
     since = {**_SINCE_2[""], **value, "schema": SCHEMA}
     for key in ("comparisons", "datasets", "services"):
         races = since.get(key)
@@ -258,6 +262,15 @@ def _steps(place: _Place) -> StepRace:
     place.labelled("contestants", steps, found["seconds"])
     seconds = _seconds(place, found, steps)
     return StepRace(**{**found, **_limits(place, found), "contestants": steps, "seconds": seconds})
+
+
+def _curve(place: _Place) -> Curve:
+    found = place.checked(Curve)
+    sizes = found["sizes"]
+    whole = all(type(one) is int and one > 0 for one in sizes) and sizes == sorted(set(sizes))
+    place.require(len(sizes) > 1 and whole, "sizes", "not two whole numbers or more that rise")
+    samples = {key: place.samples(key, found[key], len(sizes)) for key in ("seconds", "megabytes")}
+    return Curve(**{**found, **samples, "sizes": tuple(sizes)})
 
 
 def _service(place: _Place) -> ServiceRace:

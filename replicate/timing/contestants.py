@@ -149,10 +149,15 @@ def token_ids(vocabulary: int, batch: int, length: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).integers(1, vocabulary, size=(batch, length), dtype=np.int64)
 
 
+def peer_environment(threads: int) -> dict[str, str]:
+    """This process's variables for a program with so many threads, without those that are for Paddle here."""
+    environment = {name: value for name, value in os.environ.items() if name not in (*_SETTINGS, "PYTHONPATH")}
+    return {**environment, "OMP_NUM_THREADS": str(threads)}
+
+
 @contextlib.contextmanager
 def _child(subject: Subject, entrant: Entrant, models: Models, device: str, threads: int) -> Iterator[Opened]:
-    environment = {name: value for name, value in os.environ.items() if name not in _SETTINGS}
-    environment["OMP_NUM_THREADS"] = str(threads)
+    environment = peer_environment(threads)
     if entrant.runtime == INSTALLED:
         del environment["OMP_NUM_THREADS"]
     if entrant.runtime in (DEFAULT, INSTALLED):
@@ -162,7 +167,6 @@ def _child(subject: Subject, entrant: Entrant, models: Models, device: str, thre
         environment["GLOG_minloglevel"] = "2"
     else:
         command = [*_peer(subject, entrant, models), str(threads)]
-        environment.pop("PYTHONPATH", None)
     command += [device, entrant.precision]
     with Child.start(command, environment) as child:
         yield Opened(

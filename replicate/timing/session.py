@@ -11,7 +11,7 @@ from pathlib import Path
 from replicate.common.paths import store_root
 from replicate.records.facts import commit, device_facts, machine, now, versions
 from replicate.records.run import TIMING
-from replicate.records.timing import DatasetRace, Race, ServiceRace, StepRace, TimingRecord
+from replicate.records.timing import Curve, DatasetRace, Race, ServiceRace, StepRace, TimingRecord
 from replicate.records.timing_file import write_timing
 from replicate.timing.contestants import Models
 from replicate.timing.grid import Field, field_of
@@ -45,6 +45,7 @@ def record_of(
     datasets: Sequence[DatasetRace] = (),
     services: Sequence[ServiceRace] = (),
     steps: Sequence[StepRace] = (),
+    curves: Sequence[Curve] = (),
 ) -> TimingRecord:
     """What was timed here, with where and when."""
     head, dirty = commit()
@@ -63,6 +64,7 @@ def record_of(
         datasets=tuple(datasets),
         services=tuple(services),
         steps=tuple(steps),
+        curves=tuple(curves),
     )
 
 

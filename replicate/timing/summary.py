@@ -11,7 +11,7 @@ import numpy as np
 
 from replicate.records.timing import BATCHINGS, Contestant, DatasetRace, Race, ServiceRace, StepRace
 from replicate.scores.packing import unpack_predictions
-from replicate.timing.goals import BATCH, GoalResult
+from replicate.timing.goals import GoalResult
 from replicate.timing.limit import share_of, shown_rate
 from replicate.timing.race import speed_up, unstable
 from replicate.verdicts.equivalence import RatioInterval
@@ -146,15 +146,16 @@ def shown_ratio(ratio: RatioInterval | None) -> str:
 
 
 def goal_rows(results: Sequence[GoalResult]) -> list[list[str]]:
-    """A line a goal: its words, batch and length, what is wanted, what was reached, the verdict, and of what."""
+    """A line a goal: words, batch and length, what is wanted, what was reached, the verdict, of what, why missed."""
     return [
         [
             one.goal.words,
-            f"{BATCH} × {one.length}",
+            f"{one.batch} × {one.length}",
             f"≥ {one.goal.at_least:g}",
             shown_ratio(one.found),
             one.status,
             one.words,
+            one.why,
         ]
         for one in results
     ]
@@ -164,5 +165,5 @@ def goal_table(results: Sequence[GoalResult]) -> str:
     """The goals beside what was reached."""
     from tabulate import tabulate
 
-    headers = ("goal", "batch", "wanted", "reached", "", "of")
+    headers = ("goal", "batch", "wanted", "reached", "", "of", "missed since")
     return str(tabulate(goal_rows(results), headers=headers, disable_numparse=True))

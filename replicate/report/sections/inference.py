@@ -11,12 +11,12 @@ from replicate.findings.raced import PrunedNets, Way
 from replicate.records.run import TIMING
 from replicate.records.timing import DatasetRace, Race, ServiceRace, StepRace, TimingRecord
 from replicate.report.blocks import Block, Cell, Code, Heading, Items, Line, Link, Plain, Prose, Table, Text
+from replicate.report.sections.growth import growth
 from replicate.report.sections.limits import limits
 from replicate.report.sections.timed import gain, heading_id, mark, part, ratio_cell, title, where
 from replicate.report.sections.timing_pictures import pictures
 from replicate.report.sections.timing_tables import padding, races, services
 from replicate.report.words import MEASURED, joined, plural, reason, sentence
-from replicate.timing.goals import BATCH
 from replicate.timing.summary import shown_ratio
 
 _READING: tuple[Block, ...] = (
@@ -48,6 +48,7 @@ def section_inference(finding: InferenceFinding) -> list[Block]:
             *races(found),
             *padding(found),
             *services(found),
+            *growth(found.record),
             *_exceptions(found),
             *_method(found.record),
         ]
@@ -126,16 +127,17 @@ def _goals(found: TimingFinding) -> list[Block]:
     if not found.goals:
         reasons = "; ".join(found.lacking)
         return [Text(("This record measures none of the goals: ", reason(reasons)))] if reasons else []
-    head = ("goal", "batch × length", "wanted", "reached", "verdict", "of")
+    head = ("goal", "batch × length", "wanted", "reached", "verdict", "of", "missed since")
     lines = tuple(
         Line(
             (
                 one.goal.words,
-                f"{BATCH} × {one.length}",
+                f"{one.batch} × {one.length}",
                 Cell(f"≥ {one.goal.at_least:g}", one.goal.at_least),
                 ratio_cell(one.found),
                 f"**{one.status}**",
                 Plain(one.words),
+                one.why,
             )
         )
         for one in found.goals

@@ -23,7 +23,6 @@ from typing import Any
 from replicate.common.cores import cores, threads
 from replicate.common.errors import UserError
 from replicate.common.homes import give_homes, paddlenlp_home
-from replicate.nets import cpu_gradients
 
 # On CUDA, the same sums in the same order where Paddle, cuDNN and cuBLAS can: docs/faults.md says what is left. The CPU
 # build knows none of them, and computes so anyway.
@@ -155,7 +154,6 @@ def quiet() -> None:
     with contextlib.redirect_stderr(io.StringIO()):
         importlib.import_module("paddle")
     _mend_matmul()
-    cpu_gradients.install()
     warnings.filterwarnings("ignore", message="Setuptools is replacing distutils")
     warnings.filterwarnings("ignore", message="full_graph=False don't support input_spec")
     if "paddlenlp" not in sys.modules:

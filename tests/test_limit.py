@@ -158,7 +158,7 @@ def test_goals_of_training_are_judged_from_its_steps() -> None:
     assert (share.why, ratio.why, absent.why) == (share.goal.why, "", "")
     assert {one.status for one in goals(replace(record, threads=1))} == {"not measured"}
     blocks = section_inference(InferenceFinding((), (timing_finding(record),), near_limits([record])))
-    assert [one.cells["missed since"] for one in lines(blocks, "missed since")] == [share.goal.why, ""]
+    assert [one.cells["why it is missed"] for one in lines(blocks, "why it is missed")] == [share.goal.why, ""]
     assert "training step, PyTorch 2" in [one.cells["stage"] for one in lines(blocks, "stage")]
 
 

@@ -165,5 +165,5 @@ def goal_table(results: Sequence[GoalResult]) -> str:
     """The goals beside what was reached."""
     from tabulate import tabulate
 
-    headers = ("goal", "batch", "wanted", "reached", "", "of", "missed since")
+    headers = ("goal", "batch", "wanted", "reached", "", "of", "why it is missed")
     return str(tabulate(goal_rows(results), headers=headers, disable_numparse=True))

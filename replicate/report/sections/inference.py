@@ -127,7 +127,9 @@ def _goals(found: TimingFinding) -> list[Block]:
     if not found.goals:
         reasons = "; ".join(found.lacking)
         return [Text(("This record measures none of the goals: ", reason(reasons)))] if reasons else []
-    head = ("goal", "batch × length", "wanted", "reached", "verdict", "of", "missed since")
+    # A column only where something is missed.
+    missed = any(one.why for one in found.goals)
+    head = ("goal", "batch × length", "wanted", "reached", "verdict", "of", *(["why it is missed"] if missed else []))
     lines = tuple(
         Line(
             (
@@ -137,7 +139,7 @@ def _goals(found: TimingFinding) -> list[Block]:
                 ratio_cell(one.found),
                 f"**{one.status}**",
                 Plain(one.words),
-                one.why,
+                *([one.why] if missed else []),
             )
         )
         for one in found.goals

@@ -17,6 +17,7 @@ import pytest
 
 from bench.test_memory import NET
 from replicate.commands.session import accept_timing
+from replicate.common.paths import ROOT
 from replicate.nets import upstream
 from replicate.nets.classifier import classifier_from_config
 from replicate.nets.device import seed_everything
@@ -31,14 +32,13 @@ CHARACTERS = "第号病人应该吃什么药才好"
 VOCABULARY = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", *CHARACTERS, *"0123456789")
 # Of what does not grow.
 LINES, CLASSES, TOKENS = 6000, 3, 20
-# Runs a command of this package, and says at the end how many seconds of the processor and KiB of memory it took. The
-# peak that getrusage knows is also that of the process which started this one.
+# Runs a command of this package, and says at the end how many seconds of the processor and KiB of memory it took.
 PROGRAM = """
-import os, pathlib, re, sys
+import os, sys
 from replicate.commands.main import main
+from tests.memory import peak_kib
 code = main(sys.argv[1:])
-peak = re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]
-print(f"\\ntook {sum(os.times()[:4])} {peak}", file=sys.stderr)
+print(f"\\ntook {sum(os.times()[:4])} {peak_kib()}", file=sys.stderr)
 sys.exit(code)
 """
 
@@ -126,7 +126,9 @@ def test_growth(growth: Growth, grown: Grown, net: Path, tmp_path: Path) -> None
         data = data_of(tmp_path / str(size), **{name: n for name, n in changed.items() if name != "seeds"})
         given = {"data": data, "net": net, "size": size, "seeds": ",".join(map(str, range(1, size + 1)))}
         words = [word.format(**given) for word in growth.words.split()]
-        done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         took, kib = done.stderr.rsplit("took ", 1)[1].split()
         seconds.append(round(float(took), 3))

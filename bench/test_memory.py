@@ -15,6 +15,7 @@ from typing import IO
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from replicate.common.paths import ROOT
 from replicate.inference.export import export
 from replicate.nets.classifier import classifier_from_config
 from replicate.nets.device import seed_everything
@@ -40,10 +41,11 @@ VOCABULARY = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", *"第号病人应该
 NET = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 # Runs a command of this package and says at the end how much memory it held at most, in KiB.
 PROGRAM = """
-import resource, sys
+import sys
 from replicate.commands.main import main
+from tests.memory import peak_kib
 code = main(sys.argv[1:])
-print(f"\\npeak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", file=sys.stderr)
+print(f"\\npeak {peak_kib()}", file=sys.stderr)
 sys.exit(code)
 """
 WRITER = """
@@ -87,7 +89,7 @@ def peak(words: Sequence[str], lines_out: int = 0, stdin: IO[bytes] | None = Non
     """Megabytes that a command of `replicate` held at most; `lines_out` lines of output are counted and thrown away."""
     command = [sys.executable, "-c", PROGRAM, *words]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=stdin or subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
+    with subprocess.Popen(command, cwd=ROOT, stdin=stdin or subprocess.DEVNULL, stdout=pipe, stderr=pipe) as process:
         assert process.stdout
         assert process.stderr
         found = sum(1 for _ in process.stdout)

@@ -20,15 +20,17 @@ from replicate.corpus.formats import Dataset
 from replicate.nets import upstream
 from replicate.nets.classifier import load_classifier
 from replicate.nets.folder import WEIGHTS
+from tests.memory import forget_peak, peak_kib
 from tests.tiny import QUIET, Made
 
 SLACK_MB = 50
 # Runs a command and says at the end how much memory it held at most, in KiB.
 PROGRAM = """
-import resource, sys
+import sys
 from replicate.commands.main import main
+from tests.memory import peak_kib
 code = main(sys.argv[1:])
-print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}", file=sys.stderr)
+print(f"peak {peak_kib()}", file=sys.stderr)
 sys.exit(code)
 """
 
@@ -147,15 +149,9 @@ def test_a_task_that_is_none(copy: Path) -> None:
 def test_what_makes_no_net_is_not_looked_at(copy: Path, fields: dict[str, Any]) -> None:
     """PaddleNLP would give a billion labels their names; the folder's own labels count."""
     spoil_config(copy, **fields)
-    before = _high_water()
+    before = forget_peak()
     assert load_classifier(copy).network.config.num_labels > 1
-    assert _high_water() - before < 200
-
-
-def _high_water() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    assert peak_kib() - before < 200 << 10
 
 
 @pytest.mark.usefixtures("_no_net")

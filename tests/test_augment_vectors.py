@@ -14,18 +14,18 @@ from gensim.models import KeyedVectors
 
 from replicate.augment.vectors import load_vectors
 from replicate.common.errors import UserError
+from replicate.common.paths import ROOT
 from tests.vectors import vectors_from
 
 # Prints the process's peak memory in KiB, before and after.
 PEAK = """
-import re, sys
+import sys
 from pathlib import Path
 from replicate.augment.vectors import load_vectors
-def peak():
-    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
-peak()
+from tests.memory import peak_kib
+print(peak_kib())
 load_vectors(Path(sys.argv[1]), Path(sys.argv[2])).nearest([f"w{n}" for n in range(0, 40_000, 400)], 3)
-peak()
+print(peak_kib())
 """
 
 
@@ -80,7 +80,8 @@ def test_memory_stays_far_below_the_file(tmp_path: Path) -> None:
             row[number % size] += 1
             file.write(f"w{number} ".encode() + row.tobytes() + b"\n")
     before, after = map(
-        int, subprocess.check_output([sys.executable, "-c", PEAK, path, tmp_path / "cache"], text=True).split()
+        int,
+        subprocess.check_output([sys.executable, "-c", PEAK, path, tmp_path / "cache"], cwd=ROOT, text=True).split(),
     )
     assert path.stat().st_size > 96_000_000
     assert after - before < 70_000

@@ -32,6 +32,7 @@ FAST = (
     "test_limit.py",
     "test_memory.py",
     "test_serve.py",
+    "test_sweeps.py",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,32 @@ def test_only_what_is_asked_for_is_run(runner: Runner) -> None:
     keys = {one.last(table, "svm", seed).key for seed in (4, 6)}
     assert {path.name for path in (one.store.root / "svm").iterdir()} == keys
     assert {path.name for path in one.store.root.iterdir()}.isdisjoint({"finetune", "pretrain", "augment"})
+
+
+def test_how_far_they_are_is_told(runner: Runner, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is to make, each stage that is made, and what it came to; again, nothing is made and nothing told."""
+    table, one = load_tables()["ernie3_kuake_qic"], replace(runner, quiet=False)
+    engine = open_executor(Engine(processes=2), one)
+    try:
+        assert len([*one.drive([Ask(table, "svm", seed) for seed in (4, 5, 6)], engine)]) == 3
+        first, *made, last = capsys.readouterr().err.splitlines()
+        assert first.startswith("replicate: 3 of 3 stages to make: ")
+        assert first.endswith(" with 2 workers")
+        assert len(made) == 3
+        assert all(re.search(rf" \({at} of 3, .* left\)$", line) for at, line in enumerate(made, 1))
+        assert last.startswith("replicate: 3 stages made in ")
+        assert len([*one.drive([Ask(table, "svm", 5)], engine)]) == 1
+        assert capsys.readouterr().err == ""
+    finally:
+        engine.close()
+
+
+def test_what_this_process_was_told_its_workers_are(runner: Runner) -> None:
+    """No network, the store's and the records' folders; any GPU is a GPU to them."""
+    told = hired(replace(runner, profile=runner.profile.changed(device="gpu:1")))()
+    assert (told["offline"], told["profile"]["device"]) == (True, "gpu")
+    assert (told["store"], told["measured"]) == (str(runner.store.root.resolve()), str(runner.measured.resolve()))
+    assert not hired(replace(runner, offline=False))()["offline"]
 
 
 def test_a_worker_finds_the_data_from_any_folder(

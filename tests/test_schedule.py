@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from replicate.runs.ask import selected
 from replicate.runs.costs import UNKNOWN, expected, recorded
 from replicate.runs.executor import Failed, Job
 from replicate.runs.messages import as_message, profile_from, stage_from
@@ -19,7 +20,7 @@ from replicate.runs.status import Seen, Status, status_of, told
 from replicate.runs.troubles import MOST_QUICK, QUICK, Troubles
 from replicate.runs.view import View
 from replicate.tables.file import load_tables
-from replicate.tables.profile import load_profile
+from replicate.tables.profile import load_profile, profile_ids
 
 
 def stage(name: str, *parents: Stage, **passed: Any) -> Stage:
@@ -103,17 +104,21 @@ def test_what_was_recorded_says_how_long_it_takes(tmp_path: Path) -> None:
     assert found == {known.key: 8.0, alike.key: 25.0, named.key: 20.0, unknown.key: UNKNOWN}
 
 
-def test_a_stage_arrives_with_its_key() -> None:
-    """Through JSON and back: the same key, settings and parents; and so does a profile."""
-    profile, table = load_profile("smoke"), load_tables()["ernie3_kuake_qic"]
-    sources = Sources({"train": "t", "dev": "d", "labels": "l"}, "u", {"paddlepaddle": "2.6.2"})
-    for one in plan(table, "prune-1-2", profile, 1, sources).chain():
-        found = stage_from(json.loads(json.dumps(as_message(one))))
-        assert (found.key, found.name, found.options, found.seed) == (one.key, one.name, one.options, one.seed)
-        assert [(parent.name, parent.key) for parent in found.parents()] == [
-            (parent.name, parent.key) for parent in one.parents()
-        ]
-        assert found.sources.keys() == one.sources.keys()
+@pytest.mark.parametrize("name", profile_ids())
+def test_stages_arrive_with_their_keys(name: str) -> None:
+    """Every stage of every row, through JSON and back: the same key, settings and parents; and so does a profile."""
+    profile, seen = load_profile(name), set[str]()
+    sources = Sources({"train": "t", "dev": "d", "labels": "l"}, "u", {"paddlepaddle": "2.6.2"}, threads=3)
+    for table, row in selected(load_tables(), profile, ()):
+        for one in plan(table, row, profile, profile.seeds[0], sources).chain(seen):
+            seen.add(one.key)
+            found = stage_from(json.loads(json.dumps(as_message(one))))
+            assert (found.key, found.name, found.options, found.seed) == (one.key, one.name, one.options, one.seed)
+            assert [(parent.name, parent.key) for parent in found.parents()] == [
+                (parent.name, parent.key) for parent in one.parents()
+            ]
+            assert found.sources.keys() == one.sources.keys()
+    assert len(seen) >= 5
     fields = {name: getattr(profile, name) for name in vars(profile)}
     assert profile_from(json.loads(json.dumps(fields))) == profile
 

@@ -170,8 +170,7 @@ class Pool:
             seat.ready, self._troubles.unborn = True, 0
             return
         self._refused = f"{place} can't work: {fault}"
-        self._seats.remove(seat)
-        seat.worker.stop()
+        self._dismiss(seat)
         if not self._leave_out(place, fault):
             raise UserError(self._refused)
 
@@ -246,6 +245,13 @@ class Pool:
         if seat.job:
             board.begun.discard(seat.job.stage.key)
         seat.job = None
+        if seat in self._seats and seat.worker.place not in self._crew.places:
+            # Its machine has been left out meanwhile.
+            self._dismiss(seat)
+
+    def _dismiss(self, seat: Seat) -> None:
+        self._seats.remove(seat)
+        seat.worker.stop()
 
     def _lose(self, board: Board, job: Job, failed: Failed) -> Iterator[Outcome]:
         """A failure, and what can't be had because of it."""
@@ -268,14 +274,13 @@ class Pool:
             print(f"replicate: {place} is left out: {why}", file=sys.stderr, flush=True)
             self._crew.shut_out(place)
         for seat in [one for one in self._seats if one.worker.place == place and one.job is None]:
-            self._seats.remove(seat)
-            seat.worker.stop()
+            self._dismiss(seat)
         return True
 
     def _check_budget(self, board: Board) -> None:
         if self._limits.budget is not None and time.monotonic() - self._begun > self._limits.budget and board.open:
-            left = len(board.open)
-            raise Spent(f"the budget is spent with {left} stages left; the same command goes on from there")
+            left = f"{len(board.open)} stage{'s' * (len(board.open) > 1)}"
+            raise Spent(f"the budget is spent with {left} left; the same command goes on from there")
 
     def _seen(self, board: Board, total: int) -> Seen:
         busy = [(one, one.job) for one in self._seats if one.job]

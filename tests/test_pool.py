@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from replicate.common.errors import Spent, UserError
+from replicate.common.errors import Spent, Stopped, UserError
 from replicate.runs.artefact import Artefact
 from replicate.runs.executor import Failed, Job, Made, NotRun, Outcome
 from replicate.runs.messages import Message
@@ -244,6 +245,21 @@ def test_the_first_failure_may_end_it(runner: Runner) -> None:
         assert isinstance(next(running), Failed)
         with pytest.raises(UserError, match="--fail-fast ends here"):
             next(running)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), Stopped(signal.SIGTERM)], ids=["plain", "ours"])
+def test_a_stop_is_told_as_the_signal_that_came(
+    error: KeyboardInterrupt, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where Ray has made a plain interrupt of it; what was saved is said."""
+    monkeypatch.setattr("replicate.common.stops.SEEN", [signal.SIGTERM])
+
+    def interrupted(name: str) -> Message:
+        raise error
+
+    with pytest.raises(Stopped, match="^stopped by SIGTERM; the same command begins this stage again$") as caught:
+        outcomes(runner, Puppets({"here": interrupted}), jobs(ROOT))
+    assert caught.value.code == 128 + signal.SIGTERM
 
 
 def test_a_budget_that_is_spent(runner: Runner, capsys: pytest.CaptureFixture[str]) -> None:

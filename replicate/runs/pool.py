@@ -11,6 +11,7 @@ from pathlib import Path
 
 from replicate.common.checks import kind_of_device
 from replicate.common.errors import Spent, Stopped, UserError
+from replicate.common.stops import signal_of
 from replicate.records.facts import now
 from replicate.runs.costs import expected, recorded
 from replicate.runs.crew import Crew, Seat
@@ -67,8 +68,9 @@ class Pool:
                 self._check_budget(board)
         except BaseException as error:
             saved = self._halt()
-            if isinstance(error, Stopped) and not isinstance(error, Spent):
-                raise Stopped(error.code - 128, saved) from None
+            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Spent):
+                # Ray makes a plain one of whatever the handler of a signal raises.
+                raise Stopped(signal_of(error), saved) from None
             raise
         finally:
             view.end()

@@ -18,12 +18,12 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from replicate.common.errors import Stopped, UserError
+from replicate.common.errors import UserError
 from replicate.common.homes import give_homes
 from replicate.common.progress import Progress
+from replicate.common.stops import SEEN, stop
 from replicate.corpus import load_dataset
 from replicate.corpus.formats import read_lines
 from replicate.records.facts import now
@@ -39,8 +39,6 @@ from replicate.runs.store import Store
 # Seconds between two words on how far a stage is, and between two looks for what another node has made.
 _OFTEN = 1.0
 Answer = Callable[[Message], None]
-# Signals that came outside of a training loop.
-_STOPS: list[int] = []
 
 
 def main() -> int:
@@ -49,7 +47,7 @@ def main() -> int:
     give_homes()
     heard: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, stop)
     threading.Thread(target=_listen, args=(heard,), daemon=True).start()
     try:
         hired = heard.get()
@@ -73,7 +71,7 @@ def _work(hired: Message, heard: queue.SimpleQueue[Message | None], answer: Answ
         return
     while (message := heard.get()) is not None:
         answer({"told": "ended", "started": now(), **_made(runner, message, float(hired["patience"]))})
-        if _STOPS:
+        if SEEN:
             return
 
 
@@ -111,11 +109,11 @@ def _made(runner: Runner, message: Message, patience: float) -> dict[str, Any]:
     except UserError as error:
         return {"status": "fault", "reason": str(error)}
     except KeyboardInterrupt as error:
-        _STOPS.append(signal.SIGTERM)
+        SEEN.append(signal.SIGTERM)
         return {"status": "stopped", "saved": bool(getattr(error, "saved", None))}
     except Exception as error:
         # A module that is stopped while it is imported may say that it can't be.
-        if _STOPS:
+        if SEEN:
             return {"status": "stopped", "saved": False}
         traceback.print_exc()
         status, reason = failure(error)
@@ -180,11 +178,6 @@ def _listen(heard: queue.SimpleQueue[Message | None]) -> None:
         heard.put(json.loads(line))
     heard.put(None)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    _STOPS.append(number)
-    raise Stopped(number)
 
 
 def _network(offline: bool) -> AbstractContextManager[None]:

@@ -36,6 +36,8 @@ from replicate.training.loop import Training
 from replicate.training.optimisation import adamw
 
 NETS = ("base", "small", "quick")
+# Of a net whose own size is nothing, where what grows with the data is measured.
+TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 LENGTH, LABELS, WIDTH = 32, 11, "1/2"
 # Of the nets of the profile `small`, to a few hundred.
 VOCABULARY = 3000

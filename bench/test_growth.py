@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.test_memory import NET
+from bench.steps import TINY
 from replicate.commands.session import accept_timing
 from replicate.common.paths import ROOT
 from replicate.nets import upstream
@@ -99,7 +99,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("net")
     labels = tuple(f"label {number}" for number in range(CLASSES))
     seed_everything(1)
-    made = classifier_from_config(NET, VOCABULARY, labels, folder)
+    made = classifier_from_config(TINY, VOCABULARY, labels, folder)
     save_model(made.network, made.tokenizer, folder, labels)
     return folder
 

@@ -15,6 +15,7 @@ from typing import IO
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from bench.steps import TINY
 from replicate.common.paths import ROOT
 from replicate.inference.export import export
 from replicate.nets.classifier import classifier_from_config
@@ -38,7 +39,6 @@ SLACK_MB = 64
 LABELS = ("疾病", "治疗", "其他")
 QUERY = "第{}号病人应该吃什么药才好"
 VOCABULARY = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "[UNK]", *"第号病人应该吃什么药才好0123456789")
-NET = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 # Runs a command of this package and says at the end how much memory it held at most, in KiB.
 PROGRAM = """
 import sys
@@ -104,7 +104,7 @@ def test_training_file(peaks: Peaks, pytestconfig: pytest.Config, tmp_path: Path
     many = TRAINING[pytestconfig.getoption("--timing")]
     seed_everything(1)
     (tmp_path / "net").mkdir()
-    net = classifier_from_config(NET, VOCABULARY, LABELS, tmp_path / "net")
+    net = classifier_from_config(TINY, VOCABULARY, LABELS, tmp_path / "net")
     save_model(net.network, net.tokenizer, tmp_path / "net", LABELS)
     found = []
     for lines in (FEW, many):
@@ -145,7 +145,7 @@ def test_prediction_stream(peaks: Peaks, pytestconfig: pytest.Config, tmp_path: 
     many = STREAM[pytestconfig.getoption("--timing")]
     seed_everything(1)
     (tmp_path / "net").mkdir()
-    net = classifier_from_config(NET, VOCABULARY, LABELS, tmp_path / "net")
+    net = classifier_from_config(TINY, VOCABULARY, LABELS, tmp_path / "net")
     save_model(net.network, net.tokenizer, tmp_path / "net", LABELS)
     export(tmp_path / "net", tmp_path / "exported", "onnx")
     found = []

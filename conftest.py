@@ -9,13 +9,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from replicate.commands.ahead import run_ahead
+from replicate.commands.auto import budget_of
+from replicate.commands.engine import OPTIONS, engine_of
 from replicate.commands.flags import seeds_of
 from replicate.commands.session import Session, chosen_profile, refusal
 from replicate.commands.until import Ended, check_seeds, plan_path, told, told_failures, until_decided, why_open
@@ -23,7 +25,7 @@ from replicate.common.errors import UserError
 from replicate.common.paths import REPORT, store_root
 from replicate.findings.rounds import Study, narrowed, studies_of
 from replicate.runs.accept import Decision
-from replicate.runs.ask import asks_of, by_seed, selected
+from replicate.runs.ask import selected
 from replicate.runs.runner import Runner
 from replicate.runs.store import Store
 from replicate.tables.file import load_tables
@@ -60,12 +62,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "go into the store alone",
     )
     group.addoption(
-        "--processes",
-        type=int,
-        default=1,
-        metavar="N",
-        help="run so many seeds at once, each in a process (default: 1)",
+        "--budget",
+        type=budget_of,
+        metavar="4h",
+        help="with --processes or --engine: the time after which everything stops, with checkpoints",
     )
+    for name, told_of in OPTIONS:
+        group.addoption(name, **told_of)
     group.addoption("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
 
 
@@ -82,7 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
     rows = any(path.is_relative_to(BENCH) or BENCH.is_relative_to(path) for path in paths)
     # Each process would judge its own rows, and write a report of them over the others'.
     if rows and config.getoption("dist", "no") != "no":
-        raise pytest.UsageError("the cases of `pytest bench` share one process; --processes N runs seeds at once")
+        raise pytest.UsageError("the cases of `pytest bench` share one process; --processes N runs stages at once")
     if config.getoption("--max-seeds") is not None and not config.getoption("--until-decided"):
         raise pytest.UsageError("--max-seeds is about a plan's seeds; add --until-decided")
     if config.getoption("--until-decided") and config.getoption("--seeds"):
@@ -169,11 +172,11 @@ class Bench:
     report: Path | None = None
     decision: Decision | None = None
 
-    def follow(self, studies: Sequence[Study], seeds: int | None, processes: int) -> None:
+    def follow(self, studies: Sequence[Study], seeds: int | None) -> None:
         """Run the rows of these studies until their claims are decided; no other row is run."""
         session = self.session
         session.take([table.row(row) for table, row in selected(session.tables, session.profile, ())], ())
-        self.ended = until_decided(session, studies, seeds, processes)
+        self.ended = until_decided(session, studies, seeds)
 
     def verdict(self, table: ResultsTable, claim: Claim) -> tuple[str, str]:
         """Status and reason of a claim: by the plan where it is followed, else over the seeds that both rows have."""
@@ -232,17 +235,18 @@ class Bench:
 def bench(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> Iterator[Bench]:
     """The session's rows; at its end come its own report and, where records are accepted, REPORT.md."""
     quiet = os.environ.get("REPLICATE_QUIET", "") == "1"
-    bench = Bench(Session(Runner(profile_of(pytestconfig), Store(store_root()), quiet), load_tables()))
+    engine, tables = engine_of(pytestconfig.getoption, pytestconfig.getoption("--budget")), load_tables()
+    bench = Bench(Session(Runner(profile_of(pytestconfig), Store(store_root()), quiet), tables, engine=engine))
     pytestconfig.pluginmanager.register(bench, "replicate-bench")
-    profile, processes = bench.session.profile, pytestconfig.getoption("--processes")
-    if pytestconfig.getoption("--until-decided"):
-        studies = _asked(request.session.items, studies_of(bench.session.tables, profile))
-        bench.follow(studies, pytestconfig.getoption("--max-seeds"), processes)
-    else:
-        rows = ((bench.session.tables[row.table], row.id) for row in _rows_of(request.session.items))
-        run_ahead(by_seed(asks_of(rows, profile)), profile, processes)
-    yield bench
-    bench.finish(pytestconfig.getoption("--accept"), pytestconfig.getoption("--accept-changed"))
+    with closing(bench.session):
+        if pytestconfig.getoption("--until-decided"):
+            studies = _asked(request.session.items, studies_of(tables, bench.session.profile))
+            bench.follow(studies, pytestconfig.getoption("--max-seeds"))
+        elif engine.several:
+            # Together: one after another, as the cases ask for them, most of the workers would wait.
+            bench.session.run(_rows_of(request.session.items))
+        yield bench
+        bench.finish(pytestconfig.getoption("--accept"), pytestconfig.getoption("--accept-changed"))
 
 
 def _added(tables: Mapping[str, ResultsTable], profile: Profile) -> Iterator[tuple[ResultsTable, Claim]]:

@@ -184,9 +184,10 @@ class Checkout:
         assert old in text
         path.write_text(text.replace(old, new), encoding="utf-8")
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """`replicate run` under its profile."""
-        command = [sys.executable, "-m", "replicate", "run", "--profile", "tiny", "--quiet", "--offline", *words]
+    def start(self, *words: str, code: str = "") -> subprocess.Popen[str]:
+        """`replicate run` under its profile, or what a program makes of these words."""
+        program = ["-c", code] if code else ["-m", "replicate"]
+        command = [sys.executable, *program, "run", "--profile", "tiny", "--quiet", "--offline", *words]
         variables = {
             "PYTHONPATH": str(self.root),
             "REPLICATE_STORE": str(self.store),

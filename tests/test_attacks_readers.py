@@ -242,6 +242,9 @@ class NoEngine:
         self.asked += jobs
         return iter(())
 
+    def close(self) -> None:
+        """There is nothing to end."""
+
 
 def chain(path: Path, count: int = 3000) -> None:
     """A table with so many rows more."""

@@ -21,11 +21,11 @@ from replicate.common.paths import ROOT
 from replicate.runs.leases import MOST
 from replicate.runs.store import Store
 
-# Every flock of a process fails with the error that `FLOCK_ERRNO` names.
+# Every flock of a process fails with the error that `FLOCK_ERRNO` names; with 0 it does nothing.
 SHIM = """
 #include <errno.h>
 #include <stdlib.h>
-int flock(int file, int how) { (void)file; (void)how; errno = atoi(getenv("FLOCK_ERRNO")); return -1; }
+int flock(int file, int how) { (void)file; (void)how; errno = atoi(getenv("FLOCK_ERRNO")); return errno ? -1 : 0; }
 """
 MAKE = """
 import sys
@@ -131,6 +131,28 @@ def test_locks_that_fail_are_not_waited_for(shim: Path, tmp_path: Path, name: st
         )
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert os.listdir(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "ENOTSUP", "ESTALE", "EIO", ""])
+def test_no_worker_runs_anything_without_locks(shim: Path, tmp_path: Path, name: str) -> None:
+    """Locks that fail, or do nothing, are told in one line before the first of several processes trains."""
+    number = getattr(errno, name) if name else 0
+    variables = {"LD_PRELOAD": str(shim), "FLOCK_ERRNO": str(number), "PYTHONPATH": str(ROOT)}
+    words = ["run", "svm", "--profile", "smoke", "--seeds", "1,2", "--quiet", "--offline", "-j", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "replicate", *words],
+        env={**os.environ, **variables, "REPLICATE_STORE": str(tmp_path / "store")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    told = f"can't be locked: {os.strerror(number)}" if name else "locks have no effect on this file system"
+    assert told in line
+    assert "; name a folder on " in line
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name != "locks"] == []
 
 
 def test_gc_beside_a_run_deletes_nothing_that_it_uses(

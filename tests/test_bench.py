@@ -33,6 +33,7 @@ FAST = (
     "test_limit.py",
     "test_memory.py",
     "test_serve.py",
+    "test_sweeps.py",
 )
 
 

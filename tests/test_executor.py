@@ -16,9 +16,9 @@ from replicate.records.run import load_records
 from replicate.runs.artefact import Artefact
 from replicate.runs.ask import Ask
 from replicate.runs.executor import Failed, Job, Made, NotRun, jobs_of
-from replicate.runs.local import Local
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
+from replicate.runs.sequential import Sequential
 from replicate.runs.store import Store
 from replicate.tables.file import load_tables
 from replicate.tables.profile import Profile, load_profile
@@ -78,7 +78,7 @@ def test_stages_that_plans_share_are_one_job() -> None:
 def test_every_stage_is_made_once_in_order() -> None:
     """An outcome a job, with what was made."""
     make = Maker()
-    outcomes = [*Local(make, quiet=True).execute(jobs())]
+    outcomes = [*Sequential(make, quiet=True).execute(jobs())]
     assert make.made == ["root", "left", "right", "both", "leaf"]
     assert all(isinstance(one, Made) and one.artefact.key == one.stage.key for one in outcomes)
 
@@ -96,7 +96,7 @@ def test_a_failure_skips_only_what_descends_from_it(
 ) -> None:
     """The stage beside it, and what starts from that alone, go on; the skipped ones are told."""
     make = Maker(left=error)
-    outcomes = {one.stage.name: one for one in Local(make, quiet=True).execute(jobs())}
+    outcomes = {one.stage.name: one for one in Sequential(make, quiet=True).execute(jobs())}
     assert make.made == ["root", "left", "right", "leaf"]
     failed = outcomes["left"]
     assert isinstance(failed, Failed)
@@ -111,7 +111,7 @@ def test_a_failure_skips_only_what_descends_from_it(
 def test_a_failure_skips_what_descends_from_it_at_any_depth() -> None:
     """All of them name the first failure, not one another."""
     make = Maker(root=RuntimeError("at once"))
-    first, *others = Local(make, quiet=True).execute(jobs())
+    first, *others = Sequential(make, quiet=True).execute(jobs())
     assert make.made == ["root"]
     assert isinstance(first, Failed)
     assert others == [NotRun(one, first) for one in GRAPH[1:]]
@@ -120,7 +120,7 @@ def test_a_failure_skips_what_descends_from_it_at_any_depth() -> None:
 def test_what_failed_is_not_tried_again_for_the_next_row() -> None:
     """Nor what descends from it, by the same engine."""
     make = Maker(right=RuntimeError("always"))
-    engine = Local(make, quiet=True)
+    engine = Sequential(make, quiet=True)
     first = {one.stage.name: one for one in engine.execute(jobs([*LEAF.chain()]))}
     then = {one.stage.name: one for one in engine.execute(jobs())}
     assert make.made == ["root", "right", "root", "left"]
@@ -133,7 +133,7 @@ def test_what_failed_is_not_tried_again_for_the_next_row() -> None:
 def test_what_no_stage_would_survive_ends_the_work(error: BaseException) -> None:
     """Bad data or a signal end it at once, with what was made before told."""
     make = Maker(right=error)
-    outcomes = Local(make, quiet=True).execute(jobs())
+    outcomes = Sequential(make, quiet=True).execute(jobs())
     assert [next(outcomes).stage.name for _ in range(2)] == ["root", "left"]
     with pytest.raises(type(error)):
         next(outcomes)
@@ -143,9 +143,9 @@ def test_what_no_stage_would_survive_ends_the_work(error: BaseException) -> None
 def test_progress_names_each_row_and_seed_once(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is no terminal, a line when its first stage begins; quiet, nothing."""
     work = jobs_of([("a", LEAF), ("b", BOTH)])
-    assert len([*Local(Maker()).execute(work)]) == 5
+    assert len([*Sequential(Maker()).execute(work)]) == 5
     assert capsys.readouterr().err == "a (1 of 2)\nb (2 of 2)\n"
-    assert len([*Local(Maker(), quiet=True).execute(work)]) == 5
+    assert len([*Sequential(Maker(), quiet=True).execute(work)]) == 5
     assert capsys.readouterr().err == ""
 
 

@@ -27,9 +27,9 @@ from replicate.runs.artefact import Artefact
 from replicate.runs.ask import Ask
 from replicate.runs.executor import Failed, Job, Made, Refused
 from replicate.runs.held_out import read_held_out, score_held_out
-from replicate.runs.local import Local
 from replicate.runs.plan import Sources, plan
 from replicate.runs.runner import Runner
+from replicate.runs.sequential import Sequential
 from replicate.runs.store import Store
 from replicate.stages.prune.options import PruneOptions
 from replicate.stages.svm import svm
@@ -140,12 +140,12 @@ def test_a_refusal_costs_its_rows_only(tmp_path: Path) -> None:
         return Artefact(tmp_path, {}, "key", 0.0, False)
 
     good, bad = Job(stages[0], "good"), Job(stages[1], "bad")
-    made, failed = Local(make, quiet=True).execute([good, bad])
+    made, failed = Sequential(make, quiet=True).execute([good, bad])
     assert isinstance(made, Made)
     assert isinstance(failed, Failed)
     assert (failed.status, failed.reason) == ("error", "one class only")
     with pytest.raises(Refused):
-        next(iter(Local(make, quiet=True).execute([bad, good])))
+        next(iter(Sequential(make, quiet=True).execute([bad, good])))
 
 
 def test_records_say_which_data(tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_pruning_by_hand_chooses_by_class_1_for_the_articles_labels_only(
 
 
 def test_processes_score_a_test_set_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seeds that other processes run ahead are scored by the one that waits for them, together."""
+    """Seeds that run side by side are scored together, by the process that waits for them."""
     monkeypatch.setenv("REPLICATE_STORE", str(tmp_path / "store"))
     made, more = generate(examples_train=60, examples_dev=30), generate(examples_train=1, examples_dev=20, seed=9)
     write_dataset(replace(made, test=more.dev), tmp_path / "mine")

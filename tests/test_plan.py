@@ -134,6 +134,35 @@ def test_device_changes_keys_and_seeds_of_the_profile_do_not() -> None:
     assert keys("prune-1-2", profile=SMOKE.changed(seeds=(7, 8))) == keys("prune-1-2")
 
 
+def test_gpus_are_one_kind_of_device() -> None:
+    """Which of several GPUs a stage runs on is no part of what it is."""
+    one, other = SMOKE.changed(device="gpu"), SMOKE.changed(device="gpu:1")
+    assert keys("prune-1-2", profile=one) == keys("prune-1-2", profile=other)
+
+
+def test_threads_are_part_of_what_is_trained() -> None:
+    """Another number gives another net on a CPU: one, of the first results, is in no key; a GPU doesn't mind."""
+    two = replace(SOURCES, threads=2)
+    one, other = keys("prune-1-2"), keys("prune-1-2", sources=two)
+    assert {name for name in one if one[name] != other[name]} == {"pretrain", "finetune", "prune"}
+    assert "threads" not in stages("base")["finetune"].identity
+    assert stages("base", sources=two)["finetune"].identity["threads"] == 2
+    assert keys("svm") == keys("svm", sources=two)
+    gpu = SMOKE.changed(device="gpu")
+    assert keys("base", profile=gpu) == keys("base", profile=gpu, sources=two)
+
+
+def test_a_net_of_the_checkout_is_taken_whatever_the_threads() -> None:
+    """What was pretrained once is not pretrained again by a machine that names another number."""
+    two = replace(SOURCES, threads=2, carried=lambda stage: stage.name == "pretrain")
+    found = stages("base", sources=two)
+    assert found["pretrain"].key == keys("base")["pretrain"]
+    assert found["finetune"].key not in (
+        keys("base")["finetune"],
+        keys("base", sources=replace(two, threads=3))["finetune"],
+    )
+
+
 def test_code_version_changes_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage whose code means something else does not reuse older results."""
     before = keys("base")

@@ -109,6 +109,18 @@ def test_blocks_are_of_known_languages(page: Path) -> None:
     assert set(languages) <= {"console", "sh", "text", "toml"}
 
 
+def test_what_starts_a_cluster_is_well_formed() -> None:
+    """The script for Slurm is one that bash reads, and that for Kubernetes is YAML with the Ray of the extra."""
+    found = {block.splitlines()[0]: block for block in blocks(DOCS / "sweeps.md", "text")}
+    subprocess.run(["bash", "-n"], input=found["#!/bin/bash"], text=True, check=True)
+    cluster, policy = pytest.importorskip("yaml").safe_load_all(found["apiVersion: ray.io/v1"])
+    assert f"ray=={cluster['spec']['rayVersion']}" in (ROOT / "requirements" / "ray.in").read_text().splitlines()
+    for group in (cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert {one["name"] for one in container["env"]} >= {"REPLICATE_STORE", "RAY_worker_niceness"}
+    assert policy["spec"]["podSelector"]["matchLabels"] == {"ray.io/cluster": cluster["metadata"]["name"]}
+
+
 def test_every_command_is_checked() -> None:
     """The pages use no program that no test here looks at."""
     assert {words[0] for words in commands()} == {".", "export", "pytest", "python", "replicate", "tox"}

@@ -18,6 +18,7 @@ import pytest
 
 from replicate.common.cores import cores
 from replicate.nets import upstream
+from tests.mkl import MKL, needs_mkl
 
 FLAGS = (
     "FLAGS_use_stride_kernel",
@@ -198,6 +199,43 @@ def test_upstream_malloc_still_gives_large_blocks_back() -> None:
     plain, mended = (fresh(start + PAGE_FAULTS) for start in ("", PREPARED))
     assert plain > 100
     assert mended < plain / 10
+
+
+STAGE = """
+import ctypes, json, sys
+from replicate.common.cores import stage_threads, threads
+from replicate.nets import upstream
+from replicate.nets.device import stage_on
+
+def numbers():
+    return [stage_threads(), threads(), ctypes.CDLL(sys.argv[1]).MKL_Get_Max_Threads()]
+
+if sys.argv[2] == "imported":
+    upstream.quiet()
+    before = numbers()
+else:
+    before = [stage_threads(), threads(), None]
+with stage_on("cpu", trains=True):
+    inside = numbers()
+print(json.dumps([before, inside, numbers()]))
+"""
+
+
+@needs_mkl
+@pytest.mark.parametrize("when", ["imported", "not yet"])
+@pytest.mark.parametrize("named", [None, "1", "2"])
+def test_a_stage_computes_with_its_own_threads(named: str | None, when: str) -> None:
+    """With one, unless a number is named, also where Paddle has had all cores before; and they come back after it."""
+    environment = {name: value for name, value in os.environ.items() if name not in FLAGS}
+    environment |= {"OMP_NUM_THREADS": named} if named else {}
+    command = [sys.executable, "-W", "ignore", "-c", STAGE, str(MKL), when]
+    output = subprocess.check_output(command, env=environment, text=True)
+    before, inside, after = json.loads(output.splitlines()[-1])
+    wanted, all_of_them = int(named or 1), int(named or cores())
+    # MKL takes no more than there are cores.
+    assert inside == [wanted, wanted, min(wanted, cores())]
+    assert before == [wanted, all_of_them, min(all_of_them, cores()) if when == "imported" else None]
+    assert after == [wanted, all_of_them, min(all_of_them, cores())]
 
 
 def test_prepared_paddle_has_no_strides() -> None:

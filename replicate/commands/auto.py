@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from replicate.commands.ahead import threads_of
 from replicate.common.cores import cores
-from replicate.common.errors import UserError
 from replicate.common.progress import warn
 from replicate.runs.chosen import keep_choice, read_choice
 from replicate.runs.runner import Runner
 from replicate.stages.distill.transfer_set import spare_texts
 from replicate.tables.auto import (
-    AUTO,
     BUDGET,
     LENGTHS,
     SIZES,
@@ -100,25 +96,13 @@ def with_choice(
 
 
 def measured(facts: Facts, device: str, processes: int) -> Speed:
-    """The pace of every size on this machine, in some seconds, with the share of its cores that each process has."""
-    from replicate.nets.device import set_device
+    """The pace of every size on this machine, in some seconds, with the threads that each process has."""
+    from replicate.nets.device import stage_on
 
-    # Read when Paddle is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", threads_of(processes))
-    set_device(device)
     vocabulary, length = facts.vocabulary + 5, max(4, round(facts.tokens))
-    return Speed(
-        tuple(pace_of(one.architecture, vocabulary, facts.labels, length) for one in SIZES),
-        pace_of_student(STUDENT, vocabulary, facts.labels, length, LENGTHS[-1]),
-        processes,
-    )
-
-
-def check_budget(profile: str, budget: float | None) -> None:
-    """Refuse a budget of a profile that has none.
-
-    Raises:
-        UserError: it is another profile than `auto`.
-    """
-    if budget is not None and profile != AUTO:
-        raise UserError(f"profile {profile} has no budget", hint="leave out --budget, or --profile")
+    with stage_on(device, trains=True):
+        return Speed(
+            tuple(pace_of(one.architecture, vocabulary, facts.labels, length) for one in SIZES),
+            pace_of_student(STUDENT, vocabulary, facts.labels, length, LENGTHS[-1]),
+            processes,
+        )

@@ -17,17 +17,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
-from types import FrameType, MappingProxyType
+from types import MappingProxyType
 from typing import NoReturn
 
 from replicate.commands.parser import Parser
 from replicate.common.errors import Stopped, UserError
 from replicate.common.homes import give_homes
 from replicate.common.progress import Progress
+from replicate.common.stops import SEEN, signal_of, stop
 
 BROKEN_PIPE = 141
-# Signals that came.
-_STOPS: list[int] = []
 # Each command, a module of this package, with what it does in one line.
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -70,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser(next((word for word in words if not word.startswith("-")), "")).parse_args(words)
     Progress.curves = getattr(args, "visualdl", None)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, stop)
         # Not where a shell has had it ignored, as for what runs in the background.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, _stop)
-    _STOPS.clear()
+            signal.signal(signal.SIGINT, stop)
+    SEEN.clear()
     try:
         _check_words(words, args)
         with _network(args):
@@ -91,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"replicate: there is not enough memory for this{what}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        stopped = error if isinstance(error, Stopped) else Stopped(signal.SIGINT)
+        stopped = error if isinstance(error, Stopped) else Stopped(signal_of(error))
         print(f"replicate: {stopped}", file=sys.stderr)
         return stopped.code
     except BrokenPipeError:
@@ -100,10 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except ImportError:
         # A module that is stopped while it is imported may say that it can't be.
-        if not _STOPS:
+        if not SEEN:
             raise
-        print(f"replicate: {Stopped(_STOPS[0])}", file=sys.stderr)
-        return Stopped(_STOPS[0]).code
+        print(f"replicate: {Stopped(SEEN[0])}", file=sys.stderr)
+        return Stopped(SEEN[0]).code
     except OSError as error:
         if error.errno == errno.ENOSPC and error.filename is None:
             sys.stdout = open("/dev/null", "w")  # noqa: SIM115  (as above)
@@ -181,11 +180,6 @@ def _network(args: argparse.Namespace) -> AbstractContextManager[None]:
     from replicate.corpus.fetch import no_network
 
     return no_network()
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    _STOPS.append(number)
-    raise Stopped(number)
 
 
 def build_parser(only: str | None = None) -> argparse.ArgumentParser:

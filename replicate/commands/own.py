@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from replicate.commands.ahead import AHEAD
 from replicate.commands.audit import one_line
 from replicate.common.errors import UserError
 from replicate.common.progress import warn
@@ -24,9 +22,9 @@ def told_audit(runner: Runner) -> OwnAudit | None:
     """Tell somebody who is about to train on own data how clean they are.
 
     Returns:
-        The audit, for the report; None for the project's data, and in a process beside the first, which tells nothing.
+        The audit, for the report; None for the project's data.
     """
-    if runner.on_article or AHEAD in os.environ:
+    if runner.on_article:
         return None
     own = own_audit(runner.dataset, runner.profile)
     if not runner.quiet or any(own.found.warnings()):

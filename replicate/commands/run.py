@@ -4,32 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from replicate.commands.ahead import AHEAD, run_ahead
-from replicate.commands.auto import about_nets, budget_of, check_budget, seeds_at_once, with_choice
+from replicate.commands.auto import about_nets, budget_of, seeds_at_once, with_choice
 from replicate.commands.dry import as_trees, as_values
+from replicate.commands.engine import OPTIONS, engine_of
 from replicate.commands.flags import PROFILE, add_json, add_offline, add_visualdl, seeds_of
 from replicate.commands.own import end, kept_if_ended, told_audit
+from replicate.common.cores import cores
 from replicate.common.errors import UserError, shown
 from replicate.common.paths import REPORT, store_root
 from replicate.common.progress import warn
 from replicate.corpus.checkup import told
 from replicate.findings.own_data import OwnAudit, own_checkup
-from replicate.records.run import Record, place_of
-from replicate.runs.ask import Ask, asks_of, by_seed, selected
+from replicate.records.run import Record
 from replicate.runs.ask import seeds_of as seeds_asked
+from replicate.runs.ask import selected
+from replicate.runs.engine import Engine
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
+from replicate.runs.status import status_of
+from replicate.runs.status import told as told_status
 from replicate.runs.store import Store
 from replicate.scores.metrics import matrix_of, per_class, scores
 from replicate.tables.auto import AUTO, BUDGET, minutes
@@ -62,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=budget_of,
         metavar="30m",
-        help=f"with {AUTO}: the time that what it chooses should take (default: {minutes(BUDGET)})",
+        help=f"with {AUTO}: the time that what it chooses should take (default: {minutes(BUDGET)}); elsewhere, with "
+        "-j: the time after which everything stops, with checkpoints",
     )
     add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
     add(
@@ -83,11 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "differs from its own baseline, or failed, is refused by name",
     )
     add("--accept-changed", action="store_true", help="as --accept, rows that differ or failed included")
+    for name, told_of in OPTIONS:
+        add(*(["-j"] if name == "--processes" else []), name, **told_of)
     add(
-        "--processes",
-        type=int,
-        metavar="N",
-        help=f"run so many seeds at once, each in a process of its own (default: 1, under {AUTO} one a core)",
+        "--status",
+        action="store_true",
+        help="say how far the runs on the store are that others have begun, and run nothing",
     )
     add_offline(parser)
     add("--quiet", action="store_true", help="show no progress")
@@ -97,23 +101,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """`replicate run`: 0 where every run ended well, and every row was accepted that should have been."""
+    if args.status:
+        return _tell_status(args.json)
     _check_flags(args)
     accepting = args.accept or args.accept_changed
     if accepting and args.dataset_dir:
         raise UserError("--accept is for the profile's own data", hint="records of other data stay in the store")
     name = args.profile or (AUTO if args.dataset_dir else PROFILE)
-    check_budget(name, args.budget)
     profile = load_profile(name).changed(seeds=args.seeds, device=args.device, dataset=args.dataset_dir)
     runner = Runner(profile, Store(store_root()), quiet=args.quiet, offline=args.offline)
     tables, names = load_tables(), tuple(args.rows)
     if name == AUTO and about_nets(tables, names):
-        args.processes = args.processes or seeds_at_once(profile.device)
+        if not args.engine:
+            args.processes = args.processes or seeds_at_once(profile.device)
         keep, whole = not (args.dry_run or args.plan), not (names or args.seeds or args.until_decided)
-        runner, chosen = with_choice(runner, args.budget, args.seeds, args.processes, keep, whole)
+        runner, chosen = with_choice(runner, args.budget, args.seeds, args.processes or cores(), keep, whole)
         profile, names = runner.profile, names or chosen
-    args.processes = args.processes or 1
+    engine = engine_of(partial(_said, args), None if name == AUTO else args.budget)
     if args.until_decided:
-        return _run_until(args, runner, tables)
+        return _run_until(args, runner, tables, engine)
     rows = [*selected(tables, profile, names)]
     if args.dataset_dir:
         rows = _that_fit(runner, rows, bool(args.rows))
@@ -133,17 +139,8 @@ def run(args: argparse.Namespace) -> int:
     from replicate.commands.session import Session
 
     audit = told_audit(runner)
-    session = Session(runner, tables)
-    asks = asks_of(rows, profile)
-    run_ahead(
-        by_seed(asks),
-        profile,
-        args.processes,
-        args.offline,
-        partial(_since, runner, asks, time.time()),
-        args.quiet,
-    )
-    with kept_if_ended(runner, audit):
+    session = Session(runner, tables, engine=engine)
+    with closing(session), kept_if_ended(runner, audit):
         session.run(table.row(row) for table, row in rows)
     _tell([_result(record, not args.dataset_dir, args.positive) for record in session.records], args.json)
     return _finish(args, session, audit)
@@ -166,7 +163,7 @@ def _check_flags(args: argparse.Namespace) -> None:
         raise UserError("--plan runs nothing that could be accepted", hint="leave out --plan or --accept")
 
 
-def _run_until(args: argparse.Namespace, runner: Runner, tables: Mapping[str, ResultsTable]) -> int:
+def _run_until(args: argparse.Namespace, runner: Runner, tables: Mapping[str, ResultsTable], engine: Engine) -> int:
     """Seeds until the claims of the plans are decided, or what to expect of that."""
     # They need SciPy, and what is only printed doesn't.
     from replicate.commands import until
@@ -187,9 +184,9 @@ def _run_until(args: argparse.Namespace, runner: Runner, tables: Mapping[str, Re
     from replicate.commands.session import Session
 
     audit = told_audit(runner)
-    session = Session(runner, tables)
-    with kept_if_ended(runner, audit):
-        ended = until.until_decided(session, studies, args.max_seeds, args.processes, args.offline)
+    session = Session(runner, tables, engine=engine)
+    with closing(session), kept_if_ended(runner, audit):
+        ended = until.until_decided(session, studies, args.max_seeds)
     if args.json:
         _tell(until.told_as_json(ended), True)
     else:
@@ -204,7 +201,7 @@ def _finish(args: argparse.Namespace, session: Session, audit: OwnAudit | None) 
     from replicate.commands.session import refusal
 
     accepting = args.accept or args.accept_changed
-    own = end(session, audit) if args.dataset_dir and AHEAD not in os.environ else None
+    own = end(session, audit) if args.dataset_dir else None
     decision = session.accept(args.accept_changed) if accepting else None
     if not args.json:
         print(_where(session, own, accepting))
@@ -239,14 +236,18 @@ def _that_fit(runner: Runner, rows: list[tuple[ResultsTable, str]], named: bool)
     return fitting
 
 
-def _since(runner: Runner, asks: Sequence[Ask], start: float) -> int:
-    """How many of the rows and seeds have a record that was written since."""
-    found = 0
-    for ask in asks:
-        with suppress(OSError):
-            path = runner.records / place_of(runner.profile.id, ask.table.id, ask.row, ask.seed)
-            found += path.stat().st_mtime >= start
-    return found
+def _said(args: argparse.Namespace, option: str) -> Any:
+    return getattr(args, option.removeprefix("--").replace("-", "_"))
+
+
+def _tell_status(as_json: bool) -> int:
+    """How far the runs are that others have begun on this store."""
+    runs = status_of(store_root())
+    if as_json:
+        print(json.dumps(runs, ensure_ascii=False, indent=1))
+    else:
+        print(*(told_status(runs) if runs else [f"nothing runs with --engine or -j on {store_root()}"]), sep="\n")
+    return 0
 
 
 def _result(record: Record, article: bool, positive: str | None) -> dict[str, Any]:

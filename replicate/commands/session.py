@@ -26,8 +26,8 @@ from replicate.records.timing import TimingRecord
 from replicate.report import build as report
 from replicate.runs.accept import Candidate, Decision, accept, decide
 from replicate.runs.ask import asks_of
+from replicate.runs.engine import Engine, open_executor
 from replicate.runs.executor import Executor
-from replicate.runs.local import Local
 from replicate.runs.runner import Runner
 from replicate.tables.profile import Profile, load_profile
 from replicate.tables.table import Claim, ResultsTable, Row
@@ -44,6 +44,7 @@ class Session:
         measured: the folder of accepted records.
         results: what was run so far, by the row's full id.
         plans: that its seeds follow, by table, as they were kept before the first of them.
+        engine: what runs their stages.
     """
 
     runner: Runner
@@ -51,12 +52,18 @@ class Session:
     measured: Path = field(default_factory=lambda: MEASURED)
     results: dict[str, RowResult] = field(default_factory=dict)
     plans: Mapping[str, Kept] = field(default_factory=dict)
+    engine: Engine = field(default_factory=Engine)
     _verdicts: dict[str, RowVerdict] = field(default_factory=dict)
 
     @cached_property
     def executor(self) -> Executor:
         """One for all rows, so that a stage that failed for one is not tried again for the next."""
-        return Local(self.runner.make, self.runner.quiet)
+        return open_executor(self.engine, self.runner)
+
+    def close(self) -> None:
+        """End what works for the session; nothing more can be run."""
+        if "executor" in vars(self):
+            self.executor.close()
 
     @property
     def profile(self) -> Profile:

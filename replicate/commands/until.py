@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from replicate.commands.ahead import run_ahead
 from replicate.commands.session import Session, kept_plans
 from replicate.common.errors import UserError
 from replicate.common.progress import warn
@@ -19,7 +18,7 @@ from replicate.records.plans import Kept, path_of, write_plans
 from replicate.records.run import Record, check_fellows, read_records
 from replicate.records.strata import of_plan
 from replicate.report.words import interval, number, on_nets
-from replicate.runs.ask import Ask, by_seed
+from replicate.runs.ask import Ask
 from replicate.runs.runner import Runner
 from replicate.verdicts.plan import Claim
 
@@ -62,9 +61,7 @@ def check_seeds(studies: Sequence[Study], seeds: int | None) -> None:
             )
 
 
-def until_decided(
-    session: Session, studies: Sequence[Study], seeds: int | None = None, processes: int = 1, offline: bool = False
-) -> tuple[Ended, ...]:
+def until_decided(session: Session, studies: Sequence[Study], seeds: int | None = None) -> tuple[Ended, ...]:
     """Run the studies' rows, round after round of seeds, until their claims are decided; the session has the rows.
 
     Each plan is kept before its first seed runs, and what runs next follows from the records that there are: after a
@@ -74,8 +71,6 @@ def until_decided(
         session: runs the rows, and has the accepted records.
         studies: what is asked.
         seeds: in all, at which every row stops.
-        processes: how many seeds at once.
-        offline: open no connection.
 
     Raises:
         UserError: records that can't stand beside each other, or something that no run would survive.
@@ -103,7 +98,6 @@ def until_decided(
             break
         if not runner.quiet:
             warn([_round(asks, sum(len(open_claims(study, found[study.table.id])) for study in studies))])
-        run_ahead(by_seed(asks), runner.profile, processes, offline)
         for record in runner.drive(asks, session.executor):
             records[record.place] = record
         first = False

@@ -64,3 +64,8 @@ def check_device(device: str) -> None:
     """Refuse what is neither `cpu` nor `gpu`, nor one GPU of several (`gpu:1`) (UserError)."""
     if not re.fullmatch(r"cpu|gpu(:\d{1,3})?", device, re.ASCII):
         raise UserError(f"device is {device!r}", hint="choose one of cpu, gpu")
+
+
+def kind_of_device(device: str) -> str:
+    """`gpu` of any GPU (`gpu:1`), else what it is."""
+    return device.partition(":")[0]

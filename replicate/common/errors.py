@@ -42,5 +42,19 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, number: int, saved: bool | None = None) -> None:
         self.code = 128 + number
+        self.saved = saved
         where = "the same command goes on from there" if saved else "the same command begins this stage again"
         super().__init__(f"stopped by {signal.Signals(number).name}" + ("" if saved is None else f"; {where}"))
+
+
+class Spent(Stopped):
+    """The time that somebody has given is used up; the command exits with 1.
+
+    Args:
+        what: what is left, and how to go on, in one line.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(signal.SIGTERM)
+        self.code = 1
+        self.args = (what,)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
-from replicate.common.checks import check_device, check_seed
+from replicate.common.checks import check_device, check_seed, kind_of_device
+from replicate.common.cores import computing_with, stage_threads
 from replicate.common.errors import UserError
 from replicate.nets import upstream
 
@@ -49,3 +53,32 @@ def set_device(device: str) -> None:
         paddle.set_device(device)
     except ValueError as error:
         raise UserError(f"device {device!r} is not one that Paddle sees", hint="use cpu or gpu") from error
+
+
+@contextmanager
+def stage_on(device: str, trains: bool) -> Iterator[None]:
+    """Compute as a stage of a plan does while the context lasts: on its device, and on a CPU with its threads.
+
+    Args:
+        device: of the profile.
+        trains: the stage wants the device, and else Paddle is not even imported for it.
+
+    Raises:
+        UserError: this Paddle can't use the device.
+    """
+    if kind_of_device(device) != "cpu":
+        if trains:
+            set_device(device)
+        yield
+        return
+    try:
+        with computing_with(stage_threads()):
+            if trains:
+                set_device(device)
+                # The variable is read when Paddle is imported, and that may have been before.
+                upstream.give_threads_back()
+            yield
+    finally:
+        # What comes after it, such as a race, has the threads that it would have had without it.
+        if trains and "paddle" in sys.modules:
+            upstream.give_threads_back()

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from replicate.common.cores import cores, threads
+from replicate.common.cores import default_threads, threads
 from replicate.common.errors import UserError
 from replicate.common.homes import give_homes, paddlenlp_home
 
@@ -53,8 +53,6 @@ def prepare() -> None:
     defaults = {
         # Otherwise a transpose is a strided view that a scalar loop copies later: twice the time of a step.
         "FLAGS_use_stride_kernel": "0",
-        # Paddle sets this to one thread otherwise.
-        "OMP_NUM_THREADS": str(cores()),
         **DETERMINISTIC,
         TF32: "0",
         # Paddle 3 otherwise writes graphs that neither paddleslim nor Paddle2ONNX reads; Paddle 2.6 has it off.
@@ -67,6 +65,7 @@ def prepare() -> None:
     if missing and "paddle" in sys.modules:
         raise RuntimeError(f"paddle was imported before upstream.prepare(), so it can't see {' and '.join(missing)}")
     os.environ.update(missing)
+    default_threads()
     give_homes()
     _keep_freed_memory()
 

@@ -49,14 +49,6 @@ def asks_of(rows: Iterable[tuple[ResultsTable, str]], profile: Profile) -> list[
     return [Ask(table, row, seed) for table, row in rows for seed in seeds_of(table, row, profile)]
 
 
-def by_seed(asks: Iterable[Ask]) -> dict[int, list[str]]:
-    """The full ids of the rows that are asked for, by seed."""
-    found: dict[int, list[str]] = {}
-    for ask in asks:
-        found.setdefault(ask.seed, []).append(ask.full_id)
-    return found
-
-
 def selected(
     tables: Mapping[str, ResultsTable], profile: Profile, names: tuple[str, ...]
 ) -> Iterator[tuple[ResultsTable, str]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from replicate.common.errors import UserError
 from replicate.runs.artefact import Artefact
 from replicate.runs.plan import Stage
+from replicate.training.optimisation import Diverged
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,19 @@ class Made:
 
     stage: Stage
     artefact: Artefact
+
+    def recorded(self) -> dict[str, Any]:
+        """The stage as a record has it, less its scores, which are the row's."""
+        summary = {key: value for key, value in self.artefact.summary.items() if key != "evaluation"}
+        return {
+            "stage": self.stage.name,
+            "key": self.artefact.key,
+            "config": dict(self.stage.options),
+            "passed": dict(self.stage.passed),
+            "inputs": dict(self.stage.identity["inputs"]),
+            "seconds": self.artefact.seconds,
+            "summary": summary,
+        }
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,25 @@ class Refused(UserError):
 Outcome: TypeAlias = Made | Failed | NotRun
 
 
+def failure(error: Exception) -> tuple[Literal["diverged", "error"], str]:
+    """What is on record of a stage that ended with an error: its status, and what happened in one line."""
+    if isinstance(error, Diverged):
+        return "diverged", str(error)
+    first = (str(error).splitlines() or [""])[0]
+    return "error", f"{type(error).__name__}: {first}"
+
+
+def skipped(job: Job) -> None:
+    """Tell that a stage is not run, since one that it descends from failed."""
+    print(f"{job.label} · {job.stage.name}: skipped (parent failed)", file=sys.stderr)
+
+
+def first_failure(job: Job, failed: Failed) -> UserError:
+    """What ends everything where the first failure should."""
+    what = f"{job.label} · {failed.stage.name}: {failed.reason}"
+    return UserError(what, hint="--fail-fast ends here; without it the other rows go on")
+
+
 class Executor(Protocol):
     """An engine: it runs stages through the store, wherever and in whatever order suits it."""
 
@@ -74,6 +108,9 @@ class Executor(Protocol):
             UserError: something that no other stage would survive either: data, settings or the store are wrong.
             Stopped: the user wants no more; what was made so far is in the store.
         """
+
+    def close(self) -> None:
+        """Ends whatever works for the engine; the engine is done."""
 
 
 def jobs_of(plans: Iterable[tuple[str, Stage]]) -> list[Job]:

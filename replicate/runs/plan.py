@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from replicate.common.checks import kind_of_device
 from replicate.common.errors import UserError
 from replicate.records.strata import member_seeds, net_of
 from replicate.runs.artefact import key_of
@@ -20,9 +21,18 @@ from replicate.tables.table import ResultsTable, Row
 DECISIVE = ("lac", "numpy", "paddlenlp", "paddlepaddle", "paddlepaddle-gpu", "paddleslim", "scikit-learn", "tf32")
 
 
+# Of the first results, whose keys name none.
+_FROZEN_THREADS = 1
+
+
 def _unknown(_: str) -> str:
     """The digest of files that nobody has looked for."""
     return ""
+
+
+def _not_carried(_: Stage) -> bool:
+    """A checkout without nets."""
+    return False
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,8 @@ class Sources:
         queries: of the data set's own unlabelled text.
         content: gives that of a named net's files by its name; empty where they are not there yet.
         article: the data are those that the tables are about, or stand for them.
+        threads: that train a stage on a CPU.
+        carried: whether the checkout carries a pretrained net's folder.
     """
 
     digests: Mapping[str, str]
@@ -44,6 +56,8 @@ class Sources:
     queries: str = ""
     content: Callable[[str], str] = _unknown
     article: bool = True
+    threads: int = _FROZEN_THREADS
+    carried: Callable[[Stage], bool] = _not_carried
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,9 @@ class _Run:
         # The first net is the one that a profile of one net has, with the key that it has there.
         if net := net_of(self.seed, self.profile.nets):
             passed["seed"] = passed.get("seed", 0) + net
-        return self.stage("pretrain", passed, _Branch())
+        # A net that is there is the one to go on with, whatever number of threads comes after it.
+        carried = self.stage("pretrain", passed, _Branch(), _FROZEN_THREADS)
+        return carried if self.sources.carried(carried) else self.stage("pretrain", passed, _Branch())
 
     def identity(self, source: Stage | str) -> str:
         """What stands in a key for what a stage starts from: a name may be another net's on another machine."""
@@ -161,8 +177,8 @@ class _Run:
         content = self.sources.content(source)
         return f"{source}@{content}" if content else source
 
-    def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch) -> Stage:
-        """A stage after a branch, with everything that determines its result."""
+    def stage(self, name: str, passed: Mapping[str, Any], branch: _Branch, threads: int = 0) -> Stage:
+        """A stage after a branch, with everything that determines its result; `threads` in place of the sources'."""
         kind, sources = KINDS[name], self.sources
         options = kind.settings(passed)
         if not sources.article and getattr(options, "select", "") == "f1":
@@ -180,6 +196,7 @@ class _Run:
             if digests:
                 inputs[port.name] = digests if port.many else digests[0]
         at = self.seed if kind.seeded else None
+        device, threads = kind_of_device(self.profile.device), threads or sources.threads
         packages = [*DECISIVE, *sorted(kind.packages(options))]
         identity = {
             "stage": name,
@@ -187,9 +204,11 @@ class _Run:
             "options": kind.keyed(settings, passed),
             "seed": at,
             "inputs": inputs,
-            "device": self.profile.device,
+            "device": device,
             "environment": {one: sources.environment[one] for one in packages if one in sources.environment},
         }
+        if device == "cpu" and kind.wants_device(options) and threads != _FROZEN_THREADS:
+            identity["threads"] = threads
         stages = [source for port in taken.values() for source in port if isinstance(source, Stage)]
         reads_text = "unlabelled" in read or any(one.reads_text for one in stages)
         return Stage(name, settings, dict(passed), at, taken, identity, reads_text)

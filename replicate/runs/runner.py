@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from replicate.common.checks import kind_of_device
+from replicate.common.cores import stage_threads
 from replicate.common.errors import UserError
 from replicate.common.paths import MEASURED
 from replicate.common.progress import Progress
@@ -24,8 +26,8 @@ from replicate.records.run import Record, pretrained_of, write_record
 from replicate.runs.artefact import Artefact
 from replicate.runs.ask import Ask
 from replicate.runs.executor import Executor, Failed, Made, NotRun, Outcome, Refused, jobs_of
-from replicate.runs.local import Local
 from replicate.runs.plan import Planner, Sources, Stage
+from replicate.runs.sequential import Sequential
 from replicate.runs.shipped import shipped, take
 from replicate.runs.store import Store
 from replicate.stages.distill.transfer_set import spare_texts
@@ -49,6 +51,7 @@ class Runner:
         quiet: show no progress.
         offline: open no connection.
         measured: the folder of accepted records, where pretrained nets may lie too.
+        progress: makes what is told of a stage's steps, by its label; without it they are shown here.
     """
 
     profile: Profile
@@ -56,6 +59,7 @@ class Runner:
     quiet: bool = False
     offline: bool = False
     measured: Path = field(default_factory=lambda: MEASURED)
+    progress: Callable[[str], Progress] | None = None
     # By the key of a stage that was looked at, what the data lack for it.
     _lacking: dict[str, str] = field(default_factory=dict, init=False)
 
@@ -124,7 +128,11 @@ class Runner:
         environment = {name.removesuffix("-gpu"): version for name, version in versions().items()}
         if self.profile.device.startswith("gpu") and os.environ.get(upstream.TF32, "0") != "0":
             environment["tf32"] = os.environ[upstream.TF32]
-        return Sources(digests, "", environment, self.dataset.digests["unlabelled"], content_of, self.on_article)
+        text, threads = self.dataset.digests["unlabelled"], stage_threads()
+        return Sources(digests, "", environment, text, content_of, self.on_article, threads, self._carried)
+
+    def _carried(self, stage: Stage) -> bool:
+        return shipped(stage, self.measured) is not None
 
     def planned(self, table: ResultsTable, row_id: str, seed: int) -> list[Stage]:
         """The stages of a row, in the order in which they run.
@@ -154,9 +162,14 @@ class Runner:
     def _planner_with_text(self) -> Planner:
         return Planner(self.profile, replace(self.sources, unlabelled=self.unlabelled_digest))
 
+    def there(self, stage: Stage, label: str) -> Artefact | None:
+        """The stage's result, as far as the store or the checkout has it; UserError as in `make`."""
+        take(stage, self.measured, self.store, label)
+        return self.store.find(stage.name, stage.key)
+
     def kept(self, stage: Stage) -> bool:
         """Whether the store has the stage's result, or can take it in."""
-        return self.store.find(stage.name, stage.key) is not None or shipped(stage, self.measured) is not None
+        return self.store.find(stage.name, stage.key) is not None or self._carried(stage)
 
     def make(self, stage: Stage, label: str) -> Artefact:
         """The stage's result, from the store or the checkout's nets, or made now; what it needs must have been made.
@@ -176,33 +189,33 @@ class Runner:
             return found.path
 
         def build(folder: Path) -> Mapping[str, Any]:
-            from replicate.nets.device import set_device
+            from replicate.nets.device import stage_on
 
             options = kind.settings(stage.passed)
-            if kind.wants_device(options):
-                set_device(self.profile.device)
-            progress = Progress(f"{label} · {stage.name}", self.quiet)
-            started = now()
-            try:
-                summary = kind(
-                    Inputs(
-                        options=options,
-                        seed=stage.seed or 0,
-                        dataset=self.dataset,
-                        sources={port: tuple(map(path_of, taken)) for port, taken in stage.sources.items()},
-                        unlabelled=lambda: self.unlabelled,
-                        folder=folder,
-                        progress=progress,
+            with stage_on(self.profile.device, kind.wants_device(options)):
+                name = f"{label} · {stage.name}"
+                progress = self.progress(name) if self.progress else Progress(name, self.quiet)
+                started = now()
+                try:
+                    summary = kind(
+                        Inputs(
+                            options=options,
+                            seed=stage.seed or 0,
+                            dataset=self.dataset,
+                            sources={port: tuple(map(path_of, taken)) for port, taken in stage.sources.items()},
+                            unlabelled=lambda: self.unlabelled,
+                            folder=folder,
+                            progress=progress,
+                        )
                     )
-                )
-            except Refused:
-                raise
-            except UserError as error:
-                raise Refused(str(error)) from error
-            finally:
-                progress.close()
-                upstream.give_memory_back(above=MEMORY)
-            return {**summary, "origin": self.origin(started)}
+                except Refused:
+                    raise
+                except UserError as error:
+                    raise Refused(str(error)) from error
+                finally:
+                    progress.close()
+                    upstream.give_memory_back(above=MEMORY)
+                return {**summary, "origin": self.origin(started)}
 
         take(stage, self.measured, self.store, label)
         return self.store.make(stage.name, stage.identity, build)
@@ -210,13 +223,17 @@ class Runner:
     def origin(self, started: str) -> dict[str, Any]:
         """When, where and with what a stage was made; kept with its result, so that reuse does not change it."""
         head, dirty = commit()
+        device = device_facts(self.profile.device)
+        if kind_of_device(self.profile.device) == "cpu":
+            # Of a stage that failed elsewhere: this process may compute with others.
+            device["threads"] = stage_threads()
         return {
             "started": started,
             "finished": now(),
             "commit": head,
             "dirty": dirty,
             "versions": versions(),
-            "device": device_facts(self.profile.device),
+            "device": device,
             "machine": machine(),
         }
 
@@ -261,7 +278,7 @@ class Runner:
         for ask, last in plans:
             waiting.setdefault(last.key, []).append((ask, last))
         outcomes: dict[str, Outcome] = {}
-        for outcome in (executor or Local(self.make, self.quiet)).execute(jobs):
+        for outcome in (executor or Sequential(self.make, self.quiet)).execute(jobs):
             outcomes[outcome.stage.key] = outcome
             for ask, last in waiting.pop(outcome.stage.key, ()):
                 yield self.record(ask, [outcomes[stage.key] for stage in last.chain()])
@@ -271,22 +288,7 @@ class Runner:
 
     def record(self, ask: Ask, outcomes: Sequence[Outcome]) -> Record:
         """What is on record of a row and seed whose stages came to these outcomes; the last one is the row's own."""
-        stages: list[dict[str, Any]] = []
-        for outcome in outcomes:
-            if isinstance(outcome, Made):
-                stage, artefact = outcome.stage, outcome.artefact
-                summary = {key: value for key, value in artefact.summary.items() if key != "evaluation"}
-                stages.append(
-                    {
-                        "stage": stage.name,
-                        "key": artefact.key,
-                        "config": dict(stage.options),
-                        "passed": dict(stage.passed),
-                        "inputs": dict(stage.identity["inputs"]),
-                        "seconds": artefact.seconds,
-                        "summary": summary,
-                    }
-                )
+        stages = [outcome.recorded() for outcome in outcomes if isinstance(outcome, Made)]
         last = outcomes[-1]
         failed = last.because if isinstance(last, NotRun) else last if isinstance(last, Failed) else None
         status, reason = (failed.status, f"{failed.stage.name}: {failed.reason}") if failed else ("ok", "")

@@ -33,7 +33,7 @@ from replicate.runs.artefact import (
 from replicate.runs.leases import Leases, unleased
 from replicate.training.checkpoint import seconds_spent
 
-_OURS = frozenset({"partial", "locks", "damaged"})
+_OURS = frozenset({"partial", "locks", "damaged", "logs", "sweeps", "data"})
 _STAGE = re.compile(r"[a-z][a-z0-9_-]*")
 _KEY = re.compile(r"[0-9a-f]{32}")
 # `damaged/` holds folders under these names only; `remove` and `_move_aside` give them.
@@ -205,7 +205,8 @@ class Store:
             try:
                 summary = plain(build(partial))
             except Exception as error:
-                if getattr(error, "errno", None) in _FULL or "No space left on device" in str(error):
+                # What safetensors and Paddle meet on the disk is an error of their own kind.
+                if getattr(error, "errno", None) in _FULL or any(os.strerror(one) in str(error) for one in _FULL):
                     raise self._unwritable(error) from error
                 raise
             seconds = before + time.perf_counter() - started

@@ -250,8 +250,6 @@ def test_one_at_a_time_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("--profile auto", "for your own data; name them with --dataset_dir"),
         ("svm --profile auto", "for your own data; name them with --dataset_dir"),
-        ("--profile smoke --budget 30m", "--budget is for stages in processes of their own"),
-        ("--budget 30m", "--budget is for stages in processes of their own"),
     ],
 )
 def test_auto_is_for_own_data(words: str, wanted: str, capsys: pytest.CaptureFixture[str]) -> None:

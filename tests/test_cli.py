@@ -332,7 +332,7 @@ def test_data_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     ("line", "keys"),
     [
         ("list", {"row", "title", "published accuracy", "stages", "records"}),
-        ("run svm --seeds 1 --dry-run", {"row", "seed", "stage", "key", "state"}),
+        ("run svm --seeds 1 --dry-run", {"row", "seed", "stage", "key", "state", "seconds"}),
         ("run svm --seeds 1 --quiet", {"row", "seed", "status", "accuracy", "F1 (class 1)", "macro-F1", "seconds"}),
         ("doctor", {"name", "ok", "detail", "fix"}),
     ],

@@ -97,11 +97,15 @@ def test_what_was_recorded_says_how_long_it_takes(tmp_path: Path) -> None:
         {"stage": "fit", "key": "a", "passed": {"epochs": 2}, "seconds": 20.0},
         {"stage": "fit", "key": "b", "passed": {"epochs": 2}, "seconds": 30.0},
     ]
-    (tmp_path / "seed-1.json").write_text(json.dumps({"stages": told}), encoding="utf-8")
+    record = {"stages": told, "machine": {"cpu": "a processor"}}
+    (tmp_path / "seed-1.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "seed-2.json").write_text("{", encoding="utf-8")
     (tmp_path / "seed-3.json").write_text('{"stages": [{"key": "c", "seconds": "long"}]}', encoding="utf-8")
-    found = expected([Job(one, "") for one in (known, alike, named, unknown)], recorded([tmp_path, tmp_path / "none"]))
-    assert found == {known.key: 8.0, alike.key: 25.0, named.key: 20.0, unknown.key: UNKNOWN}
+    (tmp_path / "seed-4.json").write_text("[1]", encoding="utf-8")
+    found = expected([known, alike, named, unknown], recorded([tmp_path, tmp_path / "none"]))
+    assert found.seconds == {known.key: 8.0, alike.key: 25.0, named.key: 20.0, unknown.key: UNKNOWN}
+    assert found.unknown == {unknown.key}
+    assert found.processors == ("a processor",)
 
 
 @pytest.mark.parametrize("name", profile_ids())

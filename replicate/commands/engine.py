@@ -72,10 +72,8 @@ def engine_of(said: Callable[[str], Any], budget: float | None = None) -> Engine
         1.0 if said("--gpus-per-stage") is None else said("--gpus-per-stage"),
         said("--artefacts") or "shared",
     )
-    if not engine.several:
-        given = [name for name in _SEVERAL if said(name) is not None] + ["--budget"] * (budget is not None)
-        if given:
-            raise UserError(f"{given[0]} is for stages in processes of their own", hint="add -j N, or leave it out")
-    if engine.name != "ray" and (given := [name for name in _RAY if said(name) is not None]):
+    if not engine.several and (given := [option for option in _SEVERAL if said(option) is not None]):
+        raise UserError(f"{given[0]} is for stages in processes of their own", hint="add -j N, or leave it out")
+    if engine.name != "ray" and (given := [option for option in _RAY if said(option) is not None]):
         raise UserError(f"{given[0]} is for a cluster", hint="add --engine ray")
     return engine

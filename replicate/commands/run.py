@@ -27,7 +27,8 @@ from replicate.findings.own_data import OwnAudit, own_checkup
 from replicate.records.run import Record
 from replicate.runs.ask import seeds_of as seeds_asked
 from replicate.runs.ask import selected
-from replicate.runs.engine import Engine
+from replicate.runs.budget import within
+from replicate.runs.engine import Engine, at_once
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
 from replicate.runs.status import status_of
@@ -64,8 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=budget_of,
         metavar="30m",
-        help=f"with {AUTO}: the time that what it chooses should take (default: {minutes(BUDGET)}); elsewhere, with "
-        "-j: the time after which everything stops, with checkpoints",
+        help=f"with {AUTO}: the time that what it chooses should take (default: {minutes(BUDGET)}); elsewhere: run the "
+        "seeds, or rows of one seed, that fit by the records' times, and stop after it, with checkpoints",
     )
     add("--seeds", type=seeds_of, metavar="1,2,3", help="instead of the profile's seeds")
     add(
@@ -125,6 +126,11 @@ def run(args: argparse.Namespace) -> int:
         rows = _that_fit(runner, rows, bool(args.rows))
     if args.positive is not None and args.positive not in (labels := runner.dataset.labels):
         raise UserError(f"positive is {args.positive!r}", hint=f"the labels: {', '.join(labels)}")
+    if engine.limits.budget is not None and rows:
+        fit = within(runner, rows, engine.limits.budget, at_once(engine, profile.device))
+        warn([fit.told])
+        rows, runner = [*fit.rows], fit.runner
+        profile = runner.profile
     if args.dry_run:
         plans = [
             (table, row, {seed: runner.last(table, row, seed) for seed in seeds_asked(table, row, profile)})
@@ -133,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             _tell(as_values(runner, plans), True)
         else:
-            print(*as_trees(runner, plans), sep="\n")
+            print(*as_trees(runner, plans, at_once(engine, profile.device)), sep="\n")
         return 0
     # The report's imports are many, and --help and --dry-run need none of them.
     from replicate.commands.session import Session

@@ -53,8 +53,8 @@ class Engine:
 
     @property
     def several(self) -> bool:
-        """Whether stages run in other processes than this."""
-        return bool(self.name) or (self.processes or 1) > 1
+        """Whether stages run in other processes than this, as they have to where somebody watches the clock."""
+        return bool(self.name) or (self.processes or 1) > 1 or self.limits.budget is not None
 
 
 def open_executor(engine: Engine, runner: Runner) -> Executor:
@@ -71,9 +71,21 @@ def open_executor(engine: Engine, runner: Runner) -> Executor:
     if engine.name == "ray":
         return _on_ray(engine, runner, on_cpu, variables)
     gpus = [] if on_cpu else _gpus(runner.profile.device)
-    most = engine.processes or (int(len(gpus) / engine.gpus_per_stage) if gpus else cores())
-    crew = Processes(hired(runner), runner.store, most, gpus, variables)
+    crew = Processes(hired(runner), runner.store, _most(engine, len(gpus)), gpus, variables)
     return Pool(runner, crew, engine.limits)
+
+
+def at_once(engine: Engine, device: str) -> int:
+    """How many stages would run at the same time on this machine; nobody asks a cluster."""
+    if not engine.several:
+        return 1
+    return _most(engine, 0 if kind_of_device(device) == "cpu" else len(visible_gpus()))
+
+
+def _most(engine: Engine, gpus: int) -> int:
+    if not engine.name:
+        return engine.processes or 1
+    return engine.processes or (int(gpus / engine.gpus_per_stage) if gpus else cores())
 
 
 def _on_ray(engine: Engine, runner: Runner, on_cpu: bool, variables: Mapping[str, str]) -> Executor:

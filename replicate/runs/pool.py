@@ -13,7 +13,7 @@ from replicate.common.checks import kind_of_device
 from replicate.common.errors import Spent, Stopped, UserError
 from replicate.common.stops import signal_of
 from replicate.records.facts import now
-from replicate.runs.costs import expected, recorded
+from replicate.runs.costs import expected, timings_of
 from replicate.runs.crew import Crew, Seat
 from replicate.runs.executor import Failed, Job, Made, NotRun, Outcome, first_failure, skipped
 from replicate.runs.messages import Message, as_message
@@ -50,7 +50,7 @@ class Pool:
 
     def execute(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """One outcome for each job; see `Executor`."""
-        seconds = expected(jobs, recorded(self._folders()))
+        seconds = expected((job.stage for job in jobs), timings_of(self._runner)).seconds
         board = Board(jobs, seconds)
         yield from self._without_workers(board)
         if not board.open:
@@ -83,11 +83,6 @@ class Pool:
                 self._halt()
         self._crew.close()
         self._seats.clear()
-
-    def _folders(self) -> list[Path]:
-        runner = self._runner
-        folders = [runner.records, *([runner.measured] if runner.on_article else [])]
-        return [folder / runner.profile.id for folder in folders]
 
     def _without_workers(self, board: Board) -> Iterator[Outcome]:
         """The outcomes of stages that are there, have failed before, or descend from one that has."""

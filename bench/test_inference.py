@@ -14,10 +14,11 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from replicate.commands.session import accept_timing
+from replicate.inference.runtime import OPENVINO
 from replicate.nets import upstream
 from replicate.records.facts import device_facts, now
 from replicate.records.timing import Race, TimingRecord
-from replicate.timing.contestants import OPENVINO, PYTORCH
+from replicate.timing.contestants import PYTORCH
 from replicate.timing.goals import GOALS, Goal, goals
 from replicate.timing.grid import Field, Heat, compare, grid
 from replicate.timing.race import Contestants, one_round, orders

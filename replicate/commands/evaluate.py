@@ -14,7 +14,7 @@ from replicate.common.errors import UserError, shown
 from replicate.common.progress import warn
 from replicate.corpus.raw import Reading, read_raw
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller
-from replicate.inference.runtime import RUNTIMES, open_runtime
+from replicate.inference.runtime import OFFERED, open_runtime
 from replicate.runs.leases import leased
 from replicate.scores.metrics import ClassScores, count, matrix_of, per_class, scores
 
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("file", type=Path, metavar="FILE", help="texts with labels: TSV, CSV, JSON, JSON Lines or Parquet")
     add("--positive", metavar="LABEL", help="also precision, recall and F1 of this label")
     add("--encoding", metavar="NAME", help="of the file, such as gb18030 (default: UTF-8)")
-    add("--runtime", choices=RUNTIMES, help="default: the one that the folder is made for")
+    add("--runtime", choices=OFFERED, help="default: the one that the folder is made for")
     add_device(parser)
     add("--max_seq_length", type=int, default=MAX_LENGTH, help="tokens; longer texts are cut")
     add("--batch_size", type=int, default=BATCH, help="texts that are computed at once")

@@ -29,7 +29,7 @@ from replicate.explain.gradients import Gradients
 from replicate.explain.occlusion import Explainer
 from replicate.explain.shades import SHADES, coloured
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller
-from replicate.inference.runtime import RUNTIMES, open_runtime
+from replicate.inference.runtime import OFFERED, open_runtime
 
 # Texts of a page, or of a comparison of two models; of more nobody reads the page.
 MOST_AT_ONCE = 1000
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--evidence", type=Path, metavar="TRAIN", help="labelled texts, of which the nearest are shown")
     add("--nearest", type=int, default=3, metavar="N", help="how many of them (default: 3)")
     add("--html", type=Path, metavar="FILE", help="write a page with coloured characters")
-    add("--runtime", choices=RUNTIMES, help="default: the one that the folder is made for")
+    add("--runtime", choices=OFFERED, help="default: the one that the folder is made for")
     add_device(parser)
     add("--max_seq_length", type=int, default=MAX_LENGTH, help="tokens; longer texts are cut")
     add("--batch_size", type=int, default=BATCH, help="masked copies of a text that are computed at once")

@@ -19,7 +19,7 @@ from replicate.common.files import read_json
 from replicate.common.paths import store_root
 from replicate.common.progress import warn
 from replicate.inference.predict import BATCH, MAX_LENGTH, Labeller, Prediction
-from replicate.inference.runtime import RUNTIMES, open_runtime
+from replicate.inference.runtime import OFFERED, open_runtime
 from replicate.runs.artefact import MANIFEST, RESULT
 from replicate.runs.leases import leased
 from replicate.runs.store import Store
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--text", action="append", metavar="T", help="predict this text; may be given again")
     # As an option it may stand anywhere, which an optional second positional may not.
     source.add_argument("-", dest="stdin", action="store_true", help="predict standard input, one text a line")
-    parser.add_argument("--runtime", choices=RUNTIMES, help="default: the one that the folder is made for")
+    parser.add_argument("--runtime", choices=OFFERED, help="default: the one that the folder is made for")
     add_device(parser)
     parser.add_argument("--max_seq_length", type=int, default=MAX_LENGTH, help="tokens; longer texts are cut")
     parser.add_argument("--batch_size", type=int, default=BATCH, help="texts that are computed at once")

@@ -14,7 +14,7 @@ from replicate.common.errors import UserError
 from replicate.common.files import read_json
 from replicate.explain.occlusion import Explainer
 from replicate.inference.predict import MAX_LENGTH, Labeller
-from replicate.inference.runtime import RUNTIMES, open_runtime
+from replicate.inference.runtime import OFFERED, open_runtime
 from replicate.nets import upstream
 from replicate.nets.folder import WEIGHTS, digest_of
 from replicate.runs.leases import leased
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, metavar="MODEL", help="folder that finetune, prune or export wrote")
     parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, reached from this machine only")
     parser.add_argument("--port", type=int, default=8000, help="default: 8000; 0 takes a free one")
-    parser.add_argument("--runtime", choices=RUNTIMES, help="default: the one that the folder is made for")
+    parser.add_argument("--runtime", choices=OFFERED, help="default: the one that the folder is made for")
     add_device(parser)
     parser.add_argument("--threads", type=int, help="CPU threads that compute (default: all cores)")
     parser.add_argument("--max_seq_length", type=int, default=MAX_LENGTH, help="tokens; longer texts are cut")

@@ -16,12 +16,12 @@ from replicate.common.errors import UserError
 from replicate.common.paths import REPORT
 from replicate.common.progress import Progress
 from replicate.corpus import load_dataset
-from replicate.inference.runtime import DEVICES, PRECISIONS, RUNTIMES
+from replicate.inference.runtime import DEVICES, OPENVINO, PRECISIONS, RUNTIMES
 from replicate.nets.shape import kept_shape, parse_width
 from replicate.records.facts import now
 from replicate.records.timing import DatasetRace, Race, TimingRecord
 from replicate.records.timing_file import check_name
-from replicate.timing.contestants import DEFAULT, INSTALLED, OPENVINO, PYTORCH
+from replicate.timing.contestants import DEFAULT, INSTALLED, PYTORCH
 from replicate.timing.dataset import MAX_LENGTH, compare_dataset
 from replicate.timing.grid import GRIDS, Heat, compare, cross, grid
 from replicate.timing.random_net import SHAPES

@@ -180,7 +180,7 @@ def predict(
         model: folder that `finetune`, `prune` or `export` wrote.
         texts: queries; one without any text is given no label.
         max_seq_length: longer texts are cut to this many tokens, [CLS] and [SEP] included.
-        runtime: one of `runtime.RUNTIMES`; by default the one that the folder is made for.
+        runtime: one of `runtime.OFFERED`; by default the one that the folder is made for.
         device: `cpu` or `gpu`.
         batch_size: texts that are computed at once.
 

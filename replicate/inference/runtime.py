@@ -1,4 +1,4 @@
-"""One interface to whatever computes a classifier's logits: the dynamic net, Paddle Inference, ONNX Runtime."""
+"""One interface to whatever computes a classifier's logits: dynamic net, Paddle Inference, ONNX Runtime, OpenVINO."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from replicate.common.cores import threads as omp_threads
 from replicate.common.errors import UserError
 from replicate.inference.exported import GRAPHS, MANIFEST, Manifest, check_inside, read_exported, read_positions
 from replicate.inference.onnx_graph import check_onnx
+from replicate.inference.openvino import openvino_logits
 from replicate.inference.paddle_graph import check_paddle
 from replicate.nets import upstream
 from replicate.nets.classifier import load_classifier
@@ -28,10 +29,14 @@ from replicate.nets.folder import WEIGHTS, read_model_labels
 from replicate.nets.logits import network_logits
 from replicate.nets.tokens import read_tokenizer
 
+# Those of every installation, and those that commands offer.
 RUNTIMES = ("dygraph", "paddle-inference", "onnxruntime")
+OPENVINO = "openvino"
+OFFERED = (*RUNTIMES, OPENVINO)
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 DEVICES = ("cpu", "gpu")
-_READERS = {"paddle": "paddle-inference", "onnx": "onnxruntime"}
+# By kind of graph, the runtime that reads it and those that read it where they are named.
+_READERS = {"paddle": ("paddle-inference",), "onnx": ("onnxruntime", OPENVINO)}
 _HALVES = {"fp16": "float16", "bf16": "bfloat16"}
 
 Logits = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -42,7 +47,7 @@ class Runtime:
     """A classifier that is ready to compute, with what turns texts into its input and logits into labels.
 
     Attributes:
-        name: one of `RUNTIMES`.
+        name: one of `OFFERED`.
         precision: one of `PRECISIONS`: what the matrix products are computed in.
         device: `cpu` or `gpu`.
         threads: CPU threads that it computes with.
@@ -81,7 +86,7 @@ def open_runtime(
 
     Args:
         folder: what finetune, prune or export wrote.
-        name: one of `RUNTIMES`, where the caller insists; it must be the one that reads the folder.
+        name: one of `OFFERED`, where the caller insists; it must be one that reads the folder.
         device: `cpu` or `gpu`.
         precision: one of `PRECISIONS`; by default what the folder holds. Half precision is for GPUs; bf16 in Paddle
             Inference also for CPUs that have instructions for it.
@@ -94,7 +99,7 @@ def open_runtime(
     folder = Path(folder)
     check_choice("device", device, DEVICES)
     check_choice("precision", precision or "fp32", PRECISIONS)
-    check_choice("runtime", name or RUNTIMES[0], RUNTIMES)
+    check_choice("runtime", name or RUNTIMES[0], OFFERED)
     if threads is not None and threads < 1:
         raise UserError(f"threads is {threads}", hint="it must be above 0")
     if folder.is_dir():
@@ -102,40 +107,44 @@ def open_runtime(
     # The run store puts a manifest of its own beside a net's weights.
     is_exported = (folder / MANIFEST).exists() and not (folder / WEIGHTS).exists()
     manifest = read_exported(folder) if is_exported else None
-    reader = _READERS[manifest.kind] if manifest else "dygraph"
-    if name not in (None, reader):
+    readers = _READERS[manifest.kind] if manifest else ("dygraph",)
+    reader = name or readers[0]
+    if reader not in readers:
         hint = "name the model folder" if name == "dygraph" else "`replicate export` writes a folder for it"
-        raise UserError(f"this folder is for {reader}, not for {name}", path=folder, hint=hint)
+        raise UserError(f"this folder is for {' or '.join(readers)}, not for {name}", path=folder, hint=hint)
     if tensorrt and (reader, device) != ("paddle-inference", "gpu"):
         raise UserError("TensorRT is for paddle-inference on a GPU")
     precision = _precision(precision, manifest.precision if manifest else "fp32", reader, device)
     upstream.quiet()
     # upstream.prepare() has set the variable where the user had not.
     threads = threads or omp_threads()
-    if reader != "onnxruntime":
+    if reader not in _READERS["onnx"]:
         set_device(device)
     if manifest is None:
         return _dygraph(folder, device, precision, threads)
     graphs = [folder / file for file in GRAPHS[manifest.kind]]
     labels = read_model_labels(folder)
     check_graph(graphs, len(labels))
-    logits = (
-        onnx_logits(graphs[0], device, precision, threads)
-        if manifest.kind == "onnx"
-        else paddle_logits(graphs[0], graphs[1], device, precision, threads, tensorrt)
-    )
+    if reader == OPENVINO:
+        logits = openvino_logits(graphs[0], precision, threads)
+    elif manifest.kind == "onnx":
+        logits = onnx_logits(graphs[0], device, precision, threads)
+    else:
+        logits = paddle_logits(graphs[0], graphs[1], device, precision, threads, tensorrt)
     return _exported(folder, manifest, reader, device, precision, threads, labels, logits)
 
 
 def _precision(asked: str | None, held: str, name: str, device: str) -> str:
     """The precision to compute in; UserError where the folder, the runtime or the device does not have it."""
+    if name == OPENVINO and (device == "gpu" or "int8" in (asked, held) or asked == "fp16"):
+        raise UserError("openvino is for fp32 and bf16 on a CPU here", hint="use onnxruntime")
     if "int8" in (asked, held):
         if asked not in (None, held):
             raise UserError(f"the folder holds {held}, not {asked}", hint="export it with or without --int8")
         if device != "cpu":
             raise UserError("int8 is for the CPU", hint="use --device cpu, or fp16 on the GPU")
         return held
-    if asked in _HALVES and device == "cpu" and (asked, name) != ("bf16", "paddle-inference"):
+    if asked in _HALVES and device == "cpu" and (asked != "bf16" or name not in ("paddle-inference", OPENVINO)):
         raise UserError(f"{asked} in {name} needs a GPU", hint="use fp32, or bf16 in paddle-inference")
     if (asked, name) == ("bf16", "onnxruntime"):
         raise UserError("onnxruntime has no bf16 here", hint="use fp16")

@@ -57,7 +57,7 @@ class Facts:
     Attributes:
         model: SHA-256 of the weights.
         labels: number of labels.
-        runtime: one of `runtime.RUNTIMES`.
+        runtime: one of `runtime.OFFERED`.
         precision: one of `runtime.PRECISIONS`.
         max_seq_length: tokens that are read of a text.
     """

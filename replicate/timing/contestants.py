@@ -22,13 +22,13 @@ from replicate.common.errors import UserError
 from replicate.common.paths import ROOT
 from replicate.inference.export import export
 from replicate.inference.exported import GRAPHS
-from replicate.inference.runtime import RUNTIMES, Runtime, open_runtime
+from replicate.inference.runtime import OPENVINO, RUNTIMES, Runtime, open_runtime
 from replicate.timing.random_net import random_model
 from replicate.timing.subject import LABELS, Subject, shape_name
 
 # PaddleNLP without a flag set, freed memory handed back: with as many threads as the others have, and as installed,
 # where nobody has set OMP_NUM_THREADS and Paddle takes one thread.
-DEFAULT, INSTALLED, PYTORCH, OPENVINO = "dygraph-default", "dygraph-as-installed", "pytorch", "openvino"
+DEFAULT, INSTALLED, PYTORCH = "dygraph-default", "dygraph-as-installed", "pytorch"
 TORCH_PYTHON, OPENVINO_PYTHON = "REPLICATE_TORCH_PYTHON", "REPLICATE_OPENVINO_PYTHON"
 PEER, OPENVINO_PEER = ROOT / "bench" / "peer_torch.py", ROOT / "bench" / "peer_openvino.py"
 # What upstream.prepare() sets beside the number of threads.

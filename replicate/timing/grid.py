@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from replicate.common.errors import UserError
+from replicate.inference.runtime import OPENVINO
 from replicate.nets import upstream
 from replicate.nets.device import set_device
 from replicate.records.timing import Contestant, Race
 from replicate.timing.contestants import (
     DEFAULT,
     INSTALLED,
-    OPENVINO,
     PYTORCH,
     Entrant,
     Models,

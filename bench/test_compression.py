@@ -1,17 +1,20 @@
 """How fast pruning and fine-tuning are here, beside PaddleNLP's own, in turns on the same net and data.
 
 Steps alone are timed, without what comes before and after them. Data are KUAKE-QIC where REPLICATE_KUAKE_QIC names it,
-else the generated corpus; nets have the shape of the profile `smoke`, or of `small` with `--timing full`. No row is
-run: `pytest -m speed bench/test_compression.py`. A race that misses its goal is an expected failure that tells its
-ratio, and with pytest's `--strict` a failure; one that misses it by four times always is.
+else the generated corpus; nets have the shape of the profile `smoke`, or of `small` with `--timing full`, and then
+`--accept` keeps the race in `measured/timing/`. No row is run: `pytest -m speed bench/test_compression.py`. Goals are
+those of `replicate.timing.goals`: to miss one is an expected failure that tells the ratio, and with pytest's `--strict`
+a failure; to miss it by four times always is.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +24,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from replicate.commands.session import accept_timing
 from replicate.common.paths import ROOT
 from replicate.common.progress import Progress
 from replicate.corpus import load_dataset
@@ -31,13 +35,18 @@ from replicate.nets.classifier import classifier_from_config, load_classifier
 from replicate.nets.device import seed_everything
 from replicate.nets.folder import save_model
 from replicate.nets.tokens import build_vocabulary, encode
+from replicate.records.facts import device_facts, now
+from replicate.records.timing import Step, StepRace, TimingRecord
 from replicate.stages.finetune import FinetuneOptions, finetune
 from replicate.stages.prune.native import batches_of, pruned_shape, student_of
 from replicate.stages.prune.options import PruneOptions
 from replicate.stages.prune.prune import prune
 from replicate.tables.profile import load_profile
 from replicate.timing.contestants import Child
+from replicate.timing.goals import STEP_GOALS, StepGoal
 from replicate.timing.race import race, speed_up
+from replicate.timing.session import keep_record, record_of
+from replicate.timing.subject import shape_name
 from replicate.timing.summary import shown_ratio
 from replicate.training.options import epoch_batches
 from tests.goals import hold
@@ -49,13 +58,16 @@ WIDTH = "1/2"
 # Who prunes, and with which batches: upstream's own are random, each padded to its longest text. The rows of the tables
 # give both engines batches by length, which is the middle one here.
 PRUNERS = {
-    "paddlenlp": ("paddlenlp", "random"),
-    "paddlenlp-by-length": ("paddlenlp", "length"),
-    "native": ("native", "length"),
+    "prune paddlenlp": ("paddlenlp", "random"),
+    "prune paddlenlp by length": ("paddlenlp", "length"),
+    "prune": ("native", "length"),
 }
-# Times as fast as PaddleNLP's pruning as it comes, and with the same batches by length; of the sum of its parts, a step
-# of ours takes at most 1.3 times as long; times as fast as PaddleNLP's example of fine-tuning.
-ENGINE_GOAL, LIKE_FOR_LIKE_GOAL, PARTS_GOAL, LOOP_GOAL = 2.0, 1.5, 1 / 1.3, 3.5
+ENVIRONMENTS = {
+    "finetune example": "PaddleNLP's example, with the flags and the one thread that Paddle comes with",
+    "prune paddlenlp": "PaddleNLP's engine with random batches",
+    "prune paddlenlp by length": "PaddleNLP's engine with batches by length",
+    "prune parts": "a forward of the teacher and a step of the student, alone",
+}
 # The dev set serves importance and the last evaluation, which are not timed.
 DEV = 64
 
@@ -182,61 +194,68 @@ def finetuning_step(setting: Setting) -> float:
     return stopwatch.seconds
 
 
-@pytest.fixture
-def example(setting: Setting, tmp_path: Path) -> Iterator[Callable[[], float]]:
+@contextmanager
+def example(setting: Setting) -> Iterator[Callable[[], float]]:
     """PaddleNLP's example in a process of its own, with the flags and the one thread that Paddle comes with."""
     part, names = setting.part("finetune"), setting.data.labels
     lines = (f"{text}\t{names[label]}\n" for text, label in zip(part.texts, part.labels, strict=True))
-    data = tmp_path / "train.txt"
-    data.write_text("".join(lines), encoding="utf-8")
     ours = ("FLAGS_", "OMP_NUM_THREADS", "MKL_DEBUG_CPU_TYPE", "PYTHONPATH")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     rate, batch = (setting.options["finetune"][name] for name in ("learning_rate", "batch_size"))
-    command = [sys.executable, str(PEER), str(setting.model), str(data), str(rate)]
-    with Child.start(command, environment) as child:
-        yield lambda: child.seconds(setting.size.steps, batch) / setting.size.steps
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "train.txt")
+        data.write_text("".join(lines), encoding="utf-8")
+        command = [sys.executable, str(PEER), str(setting.model), str(data), str(rate)]
+        with Child.start(command, environment) as child:
+            yield lambda: child.seconds(setting.size.steps, batch) / setting.size.steps
 
 
-def judge(
-    found: Mapping[str, tuple[float, ...]],
-    label: str,
-    over: str,
-    goal: float,
-    request: pytest.FixtureRequest,
-) -> None:
-    """Tell how many times as fast `label` is as `over`, and hold that against the goal."""
-    ratio = speed_up(found, label, over)
-    steps = ", ".join(f"{name} {1 / float(np.median(seconds)):.2f} steps/s" for name, seconds in found.items())
-    told = f"{label} over {over}: {shown_ratio(ratio)} times as fast, goal {goal:.2f}; {steps}"
-    hold(told, ratio.median / goal, request)
+def raced(setting: Setting) -> StepRace:
+    """Seconds of a step of everyone, who took turns."""
+    calls: dict[str, Callable[[], float]] = {
+        label: partial(pruning_step, setting, *how) for label, how in PRUNERS.items()
+    }
+    calls |= {"prune parts": partial(parts_step, setting), "finetune": partial(finetuning_step, setting)}
+    with example(setting) as peer:
+        found = race({**calls, "finetune example": peer}, setting.size.rounds, setting.size.warmups)
+    shape = shape_name(json.loads((setting.model / "config.json").read_text(encoding="utf-8")))
+    labels = {label: label.partition(" ")[0] for label in found}
+    return StepRace(
+        shape=shape,
+        batch=setting.options["prune"]["batch_size"],
+        length=0,
+        rounds=setting.size.rounds,
+        warmups=setting.size.warmups,
+        pause=0.0,
+        contestants=tuple(
+            Step(label, stage, shape, WIDTH if stage == "prune" else "1", 0, ENVIRONMENTS.get(label, "as rows run it"))
+            for label, stage in labels.items()
+        ),
+        seconds={label: tuple(round(one, 7) for one in seconds) for label, seconds in found.items()},
+        limits=(),
+        limit_seconds={},
+    )
 
 
 @pytest.fixture(scope="module")
-def engines(setting: Setting) -> dict[str, tuple[float, ...]]:
-    """Seconds of a step of both engines and of the parts, which took turns."""
-    contestants: dict[str, Callable[[], float]] = {
-        name: partial(pruning_step, setting, *how) for name, how in PRUNERS.items()
-    }
-    contestants["parts"] = partial(parts_step, setting)
-    return race(contestants, setting.size.rounds, setting.size.warmups)
+def record(setting: Setting, pytestconfig: pytest.Config) -> Iterator[TimingRecord]:
+    """The race in a timing record, which is kept in the store and, with `--timing full --accept`, in measured/."""
+    started, threads, full = now(), int(device_facts("cpu")["threads"]), pytestconfig.getoption("--timing") == "full"
+    steps = [raced(setting)]
+    name = f"{'' if full else 'quick-'}training-cpu-{threads}"
+    command = ("pytest", "-m", "speed", "bench/test_compression.py", "--timing", pytestconfig.getoption("--timing"))
+    found = record_of(name, started, command, "cpu", threads, steps=steps)
+    keep_record(found)
+    yield found
+    if full and pytestconfig.getoption("--accept"):
+        accept_timing(found)
 
 
-def test_engine(engines: dict[str, tuple[float, ...]], request: pytest.FixtureRequest) -> None:
-    """The native engine takes twice as many steps a second as the repaired `Trainer.compress` with its own batches."""
-    judge(engines, "native", "paddlenlp", ENGINE_GOAL, request)
-
-
-def test_like_for_like(engines: dict[str, tuple[float, ...]], request: pytest.FixtureRequest) -> None:
-    """The native engine takes one and a half times as many steps a second as the other with the same batches."""
-    judge(engines, "native", "paddlenlp-by-length", LIKE_FOR_LIKE_GOAL, request)
-
-
-def test_parts(engines: dict[str, tuple[float, ...]], request: pytest.FixtureRequest) -> None:
-    """A native step takes at most 1.3 times as long as one teacher forward and one student forward and backward."""
-    judge(engines, "native", "parts", PARTS_GOAL, request)
-
-
-def test_finetuning(setting: Setting, example: Callable[[], float], request: pytest.FixtureRequest) -> None:
-    """Our fine-tuning takes three and a half times as many steps a second as PaddleNLP's example with default flags."""
-    contestants: dict[str, Callable[[], float]] = {"finetune": partial(finetuning_step, setting), "example": example}
-    judge(race(contestants, setting.size.rounds, setting.size.warmups), "finetune", "example", LOOP_GOAL, request)
+@pytest.mark.parametrize("goal", [one for one in STEP_GOALS if one.texts], ids=lambda one: one.id)
+def test_goal(goal: StepGoal, record: TimingRecord, request: pytest.FixtureRequest) -> None:
+    """So many times as fast as PaddleNLP's, or as what no step can do without."""
+    (steps,) = record.steps
+    ratio = speed_up(steps.seconds, goal.step, goal.over)
+    each = ", ".join(f"{name} {1 / float(np.median(seconds)):.2f} steps/s" for name, seconds in steps.seconds.items())
+    told = f"{goal.step} over {goal.over}: {shown_ratio(ratio)} times as fast, goal {goal.at_least:.2f}; {each}"
+    hold(told, ratio.median / goal.at_least, request)

@@ -130,7 +130,10 @@ def test_steps_are_rows_and_stay_in_their_record(tmp_path: Path) -> None:
     whole = steps()
     twice = (*whole.contestants, whole.contestants[0])
     for broken, complaint in (
-        (replace(whole, limits=(), limit_seconds={}), "contestants, limits: none"),
+        (replace(whole, limits=(), limit_seconds={}), "limits: are for texts of one length"),
+        (replace(whole, length=0), "limits: are for texts of one length"),
+        (replace(whole, length=-1), "length: negative"),
+        (replace(whole, contestants=(), seconds={}), "contestants: none"),
         (replace(whole, limit_seconds={}), "limit_seconds: not those of the limits"),
         (replace(whole, limits=(*whole.limits, LIMITS[0])), "limits: a label stands twice"),
         (replace(whole, contestants=twice), "contestants: a label stands twice"),
@@ -160,6 +163,36 @@ def test_goals_of_training_are_judged_from_its_steps() -> None:
     blocks = section_inference(InferenceFinding((), (timing_finding(record),), near_limits([record])))
     assert [one.cells["why it is missed"] for one in lines(blocks, "why it is missed")] == [share.goal.why, ""]
     assert "training step, PyTorch 2" in [one.cells["stage"] for one in lines(blocks, "stage")]
+
+
+def test_goals_beside_paddlenlp_are_judged_from_texts(tmp_path: Path) -> None:
+    """From a race on a data set's texts, which has no limit; what misses is told with its reason."""
+    seconds = {"finetune": 1.0, "finetune example": 4.0, "prune": 1.0, "prune paddlenlp": 2.1, "prune parts": 0.9}
+    seconds["prune paddlenlp by length"] = 1.3
+    texts = replace(
+        steps(),
+        length=0,
+        contestants=tuple(Step(label, label.partition(" ")[0], "3 x 8", "1", 0, "here") for label in seconds),
+        seconds={label: (one,) * 7 for label, one in seconds.items()},
+        rounds=7,
+        limits=(),
+        limit_seconds={},
+    )
+    record = example(steps=(texts,), datasets=(), services=())
+    assert read_timing(write_timing(record, tmp_path)) == record
+    found = {one.goal.id: one.status for one in goals(record)}
+    assert found == {
+        "finetune-example": "reached",
+        "prune-paddlenlp": "reached",
+        "prune-like-for-like": "missed",
+        "prune-parts": "reached",
+    }
+    assert near_limits([record]) == ()
+    blocks = section_inference(InferenceFinding((), (timing_finding(record),), ()))
+    told = [(one.cells["batch × length"], one.cells["verdict"]) for one in lines(blocks, "why it is missed")]
+    assert told == [("8 texts", status) for status in found.values()]
+    assert [row["ms"] for row in step_rows(texts)][:2] == [1000.0, 4000.0]
+    assert {row["GFLOP"] for row in step_rows(texts)} == {None}
 
 
 def test_report_has_one_table_of_all_stages() -> None:

@@ -178,7 +178,7 @@ class Step:
         stage: `finetune`, `prune` or `pretrain`.
         model: a published shape (`ernie-3.0-base`), or layers and hidden size.
         width: of the net that is trained.
-        operations: those that the step can't do without.
+        operations: those that the step can't do without; 0 where nobody counted.
         environment: what it ran in.
     """
 
@@ -192,18 +192,18 @@ class Step:
 
 @dataclass(frozen=True)
 class StepRace:
-    """Steps of training that took turns on token ids of one size, with matrix products alone; all in fp32.
+    """Steps of training that took turns, in fp32: on token ids of one size, with matrix products alone, or on texts.
 
     Attributes:
         shape: published shape of the nets, or their layers and hidden size.
         batch: texts a step.
-        length: tokens of each, none of them padding.
-        rounds: in each of which every step ran once.
+        length: tokens of each, none of them padding; 0 for texts of a data set, which are as long as they are.
+        rounds: in each of which every step ran once, or so often as a data set's batches take.
         warmups: rounds before them that are not kept.
         pause: idle seconds before each call.
         contestants: the steps.
         seconds: of each of them, one a round.
-        limits: the matrix products.
+        limits: the matrix products; none beside a data set's texts.
         limit_seconds: of each of these, one a round.
     """
 

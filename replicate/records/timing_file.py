@@ -256,9 +256,11 @@ def _seconds(
 
 def _steps(place: _Place) -> StepRace:
     found = place.checked(StepRace)
-    place.require(min(found["batch"], found["length"], found["rounds"]) > 0, "batch, length, rounds", "not positive")
+    place.require(min(found["batch"], found["rounds"]) > 0, "batch, rounds", "not positive")
+    place.require(found["length"] >= 0, "length", "negative")
     steps = place.each("contestants", lambda one: Step(**one.checked(Step)))
-    place.require(bool(steps) and bool(found["limits"]), "contestants, limits", "none")
+    place.require(bool(steps), "contestants", "none")
+    place.require(bool(found["limits"]) == bool(found["length"]), "limits", "are for texts of one length")
     place.labelled("contestants", steps, found["seconds"])
     seconds = _seconds(place, found, steps)
     return StepRace(**{**found, **_limits(place, found), "contestants": steps, "seconds": seconds})

@@ -58,6 +58,7 @@ class StepGoal:
         at_least: the share or ratio.
         why: what keeps it from being reached where it is missed.
         shapes: of the nets; empty for all.
+        texts: whether it is about steps on a data set's texts, and not on token ids of one size.
     """
 
     id: str
@@ -67,6 +68,7 @@ class StepGoal:
     at_least: float
     why: str
     shapes: tuple[str, ...] = ()
+    texts: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,10 @@ GOALS = (
     ),
 )
 _NO_PRODUCTS = "dropout's masks are drawn one by one, and Paddle's other kernels between products are hardly vectorised"
+_BOTH = (
+    "both engines compute the whole teacher and a student of the same width for every batch, of which nothing can be "
+    "kept in one epoch; the native one saves the teacher's dropouts and gradients at full width"
+)
 STEP_GOALS = (
     StepGoal(
         "finetune-base",
@@ -154,6 +160,42 @@ STEP_GOALS = (
         1.3,
         f"PyTorch fuses what comes between products; here {_NO_PRODUCTS}",
     ),
+    StepGoal(
+        "finetune-example",
+        "a step of fine-tuning over PaddleNLP's example as it comes",
+        "finetune",
+        "finetune example",
+        3.5,
+        "short texts leave little padding to save, and on a processor of Intel the example has MKL's fast path too",
+        texts=True,
+    ),
+    StepGoal(
+        "prune-paddlenlp",
+        "a step of pruning over PaddleNLP's as it comes",
+        "prune",
+        "prune paddlenlp",
+        2.0,
+        f"short texts leave little padding to save; and {_BOTH}",
+        texts=True,
+    ),
+    StepGoal(
+        "prune-like-for-like",
+        "a step of pruning over PaddleNLP's with the same batches",
+        "prune",
+        "prune paddlenlp by length",
+        1.5,
+        _BOTH,
+        texts=True,
+    ),
+    StepGoal(
+        "prune-parts",
+        "a step of pruning beside a forward of the teacher and a step of the student, alone",
+        "prune",
+        "prune parts",
+        0.77,
+        "hidden states are compared layer by layer, and the optimiser writes every weight",
+        texts=True,
+    ),
 )
 
 
@@ -168,7 +210,7 @@ def goals(record: TimingRecord) -> list[GoalResult]:
 
 
 def _about(goal: StepGoal, race: StepRace) -> bool:
-    return not goal.shapes or race.shape in goal.shapes
+    return goal.texts != bool(race.length) and (not goal.shapes or race.shape in goal.shapes)
 
 
 def _judge_step(goal: StepGoal, race: StepRace, record: TimingRecord) -> GoalResult:

@@ -47,6 +47,11 @@ def rows_of(race: Race) -> list[dict[str, Any]]:
     return rows
 
 
+def batch_told(batch: int, length: int) -> str:
+    """Batch and length; a length of 0 is that of a data set's texts."""
+    return f"{batch} × {length}" if length else f"{batch} texts"
+
+
 def step_rows(race: StepRace) -> list[dict[str, Any]]:
     """One row a step: milliseconds, billions of useful operations, and the share of the limit."""
     rows = []
@@ -55,10 +60,10 @@ def step_rows(race: StepRace) -> list[dict[str, Any]]:
         rows.append(
             {
                 "shape": race.shape,
-                "batch × length": f"{race.batch} × {race.length}",
+                "batch × length": batch_told(race.batch, race.length),
                 "step": one.label,
                 "ms": round(median(race.seconds[one.label]) * 1000, 2),
-                "GFLOP": round(one.operations / 1e9, 2),
+                "GFLOP": round(one.operations / 1e9, 2) if one.operations else None,
                 "of the limit": _figures(share.ratio) if share else None,
                 "limit": shown_rate(share.rate if share else None),
                 "stable": not unstable(race.seconds[one.label]),
@@ -150,7 +155,7 @@ def goal_rows(results: Sequence[GoalResult]) -> list[list[str]]:
     return [
         [
             one.goal.words,
-            f"{one.batch} × {one.length}",
+            batch_told(one.batch, one.length),
             f"≥ {one.goal.at_least:g}",
             shown_ratio(one.found),
             one.status,

@@ -17,7 +17,7 @@ from replicate.report.sections.timed import gain, heading_id, mark, part, ratio_
 from replicate.report.sections.timing_pictures import pictures
 from replicate.report.sections.timing_tables import padding, races, services
 from replicate.report.words import MEASURED, joined, plural, reason, sentence
-from replicate.timing.summary import shown_ratio
+from replicate.timing.summary import batch_told, shown_ratio
 
 _READING: tuple[Block, ...] = (
     Text(
@@ -134,7 +134,7 @@ def _goals(found: TimingFinding) -> list[Block]:
         Line(
             (
                 one.goal.words,
-                f"{one.batch} × {one.length}",
+                batch_told(one.batch, one.length),
                 Cell(f"≥ {one.goal.at_least:g}", one.goal.at_least),
                 ratio_cell(one.found),
                 f"**{one.status}**",

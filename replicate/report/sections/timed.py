@@ -7,7 +7,7 @@ from replicate.findings.raced import TimedNet
 from replicate.records.timing import Race, StepRace, TimingRecord
 from replicate.report.blocks import Cell, Heading
 from replicate.report.words import plural
-from replicate.timing.summary import shown_ratio
+from replicate.timing.summary import batch_told, shown_ratio
 from replicate.verdicts.equivalence import RatioInterval
 
 
@@ -29,7 +29,7 @@ def where(record: TimingRecord) -> str:
 
 def title(race: Race | StepRace) -> str:
     """Nets, batch and length."""
-    return f"{race.shape}, {race.batch} × {race.length}"
+    return f"{race.shape}, {batch_told(race.batch, race.length)}"
 
 
 def gain(net: TimedNet) -> str:

@@ -377,3 +377,11 @@ def test_one_main_table_a_folder(tmp_path: Path) -> None:
     with_study(tmp_path, ('study_of = "article"', 'study_of = "study"'), name="third")
     with pytest.raises(UserError, match="third.toml: study_of: no such table beside this one: 'study'"):
         load_tables(tmp_path)
+
+
+def test_who_is_a_witness() -> None:
+    """Nets that learnt from all labels as given; an ensemble repeats its members, and its student does not."""
+    tables = load_tables()
+    heard = {row.full_id for table in tables.values() for row in table.rows if table.is_witness(row)}
+    assert {"ernie3_kuake_qic/base", "fusion/prune-2-3-student"} <= heard
+    assert not heard & {"fusion/base-mean", "fusion/base-soup", "few_shot/linear-16", "wrong_labels/dirty"}

@@ -232,13 +232,12 @@ def _contested(folder: Path, dataset: Dataset) -> Contested | None:
     if not folder.is_dir():
         raise UserError("no such folder", path=folder, hint="`replicate run` says where it puts its records")
     digests = dataset.digests
-    # What has learnt from wrong labels, or from few, is no witness.
-    spoilt = {table.id for table in load_tables().values() if table.handicapped}
+    silent = {(table.id, row.id) for table in load_tables().values() for row in table.rows if not table.is_witness(row)}
     own = [
         one
         for one in read_records(folder)
         if one.counts
-        and one.table not in spoilt
+        and (one.table, one.row) not in silent
         and all(one.digests.get(part) == digests[part] for part in ("dev", "labels"))
     ]
     if len(own) < LEAST:

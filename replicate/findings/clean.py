@@ -123,8 +123,7 @@ def compute_clean(evidence: Evidence, audits: Sequence[AuditRecord]) -> CleanFin
         if not evidence.same_data(evidence.main, profile):
             continue
         results = [(table, evidence.result(row, profile)) for table in evidence.tables for row in table.rows]
-        # What has learnt from wrong labels, or from few, is no witness.
-        voters = [one for table, one in results if not table.handicapped]
+        voters = [one for table, one in results if table.is_witness(one.row)]
         if (one := _contested(profile, [one for _, one in results], voters)) is not None:
             found.append(one)
     wrong = [

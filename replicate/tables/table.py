@@ -237,8 +237,12 @@ class ResultsTable:
 
     @property
     def handicapped(self) -> bool:
-        """Whether labels are wrong on purpose, or few: no rows for a user's data, and no witnesses of labels."""
+        """Whether labels are wrong on purpose, or few: no rows for a user's data."""
         return self.mislabelled or self.few_shot
+
+    def is_witness(self, row: Row) -> bool:
+        """Whether a row's nets can bear witness on labels: they had all of them, and repeat no other nets' words."""
+        return not self.handicapped and row.recipe[-1].stage != "fuse"
 
     @cached_property
     def _by_id(self) -> Mapping[str, Row]:

@@ -221,6 +221,7 @@ def test_all_rows_of_a_chain_are_planned(tmp_path: Path, monkeypatch: pytest.Mon
         return options_of(kind, values)
 
     monkeypatch.setattr("replicate.stages.kind.options_of", counted)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     runner = Runner(load_profile("smoke"), Store(tmp_path / "store"), quiet=True)
     asks = [Ask(table, f"chain-{number}", 1) for number in range(rows)]
     jobs: list[Job] = []

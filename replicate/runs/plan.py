@@ -168,7 +168,9 @@ class _Run:
             passed["seed"] = passed.get("seed", 0) + net
         # A net that is there is the one to go on with, whatever number of threads comes after it.
         carried = self.stage("pretrain", passed, _Branch(), _FROZEN_THREADS)
-        return carried if self.sources.carried(carried) else self.stage("pretrain", passed, _Branch())
+        if self.sources.threads == _FROZEN_THREADS or self.sources.carried(carried):
+            return carried
+        return self.stage("pretrain", passed, _Branch())
 
     def identity(self, source: Stage | str) -> str:
         """What stands in a key for what a stage starts from: a name may be another net's on another machine."""

@@ -192,9 +192,10 @@ class Nodes:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._wait(len(self.running))
+        self.wait(len(self.running))
 
-    def _wait(self, count: int) -> None:
+    def wait(self, count: int) -> None:
+        """Until so many nodes are there, the head among them."""
         code = (
             "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR'); "
             "print(sum(one['Alive'] for one in ray.nodes()))"
@@ -390,6 +391,8 @@ shipment.packed_artefact = packed_artefact
 def restart(nodes: Nodes, name: str, program: str) -> None:
     """A node again, whose Python runs a program before anything else."""
     nodes.kill(name)
+    # As long as nobody has missed it, it counts as one that is there.
+    nodes.wait(len(nodes.running))
     folder = nodes.work / f"first-{name}"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(program, encoding="utf-8")

@@ -16,6 +16,7 @@ from replicate.common.paths import ROOT
 from replicate.records.run import Record
 from replicate.tables.file import load_table
 from replicate.tables.table import ResultsTable
+from tests.killable import without_timings
 from tests.synthetic import SMALL, TABLE, record
 
 RULE = """
@@ -215,3 +216,9 @@ class Checkout:
         """Until the plan's claims are decided: what is said of each."""
         out, _ = self.run("--until-decided", "--json", *words)
         return {one["claim"]: one for one in json.loads(out)}
+
+
+def records(checkout: Checkout) -> dict[str, Any]:
+    """By row and seed, without what a clock decides."""
+    paths = sorted(checkout.records.rglob("seed-*.json"))
+    return {f"{path.parent.name}-{path.stem}": without_timings(json.loads(path.read_bytes())) for path in paths}

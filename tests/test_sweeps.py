@@ -17,8 +17,7 @@ import pytest
 
 from replicate.common.work import CHECKPOINT
 from replicate.records.run import load_records
-from tests.killable import without_timings
-from tests.planned import Checkout
+from tests.planned import Checkout, records
 
 ROWS = ("base", "short", "svm")
 
@@ -44,12 +43,6 @@ def broken(sequential: Checkout, tmp_path: Path) -> Checkout:
     shutil.copytree(sequential.root, tmp_path / "checkout")
     shutil.copytree(sequential.store / "pretrain", tmp_path / "store" / "pretrain")
     return Checkout(tmp_path / "checkout", tmp_path / "store")
-
-
-def records(checkout: Checkout) -> dict[str, Any]:
-    """By row and seed, without what a clock decides."""
-    paths = sorted(checkout.records.rglob("seed-*.json"))
-    return {f"{path.parent.name}-{path.stem}": without_timings(json.loads(path.read_bytes())) for path in paths}
 
 
 def insert(path: Path, before: str, line: str) -> None:

@@ -23,7 +23,7 @@ import pytest
 
 from replicate.common.paths import ROOT
 from tests.killable import without_timings
-from tests.planned import Checkout
+from tests.planned import Checkout, records
 
 RAY = find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not RAY, reason="Ray isn't installed: pip install '.[ray]', or tox -e sweeps")
@@ -258,12 +258,6 @@ def nodes(sequential: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def other(sequential: Checkout, tmp_path: Path) -> Checkout:
     """The same checkout with a store of its own."""
     return Checkout(sequential.root, tmp_path / "store")
-
-
-def records(checkout: Checkout) -> dict[str, Any]:
-    """By row and seed, without what a clock decides."""
-    paths = sorted(checkout.records.rglob("seed-*.json"))
-    return {f"{path.parent.name}-{path.stem}": without_timings(json.loads(path.read_bytes())) for path in paths}
 
 
 def left(checkout: Checkout) -> list[str]:

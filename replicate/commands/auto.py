@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from replicate.common.cores import cores
 from replicate.common.progress import warn
@@ -89,10 +88,7 @@ def with_choice(
         warn(told(choice, facts, speed, whole))
         if keep:
             keep_choice(choice, runner.records)
-    chosen = replace(runner, profile=profile_of(runner.profile, choice).changed(seeds=seeds))
-    # Read once; what is planned of it hangs on the profile.
-    chosen.dataset = runner.dataset
-    return chosen, choice.rows
+    return runner.under(profile_of(runner.profile, choice).changed(seeds=seeds)), choice.rows
 
 
 def measured(facts: Facts, device: str, processes: int) -> Speed:

@@ -10,7 +10,7 @@ from tabulate import tabulate
 from replicate.runs.costs import Costs, expected, timings_of
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
-from replicate.runs.schedule import makespan, span
+from replicate.runs.schedule import duration, span
 from replicate.runs.tree import tree
 from replicate.tables.table import ResultsTable
 
@@ -104,8 +104,7 @@ def _times(missing: Sequence[Stage], costs: Costs, at_once: int) -> Iterator[str
         return
     whole = told(missing)
     if at_once > 1:
-        parents = {one.key: [parent.key for parent in one.parents()] for one in missing}
-        whole = f"{span(makespan(costs.seconds, parents, at_once))} with {at_once} stages at once, {whole} in all"
+        whole = f"{span(duration(missing, costs.seconds, at_once))} with {at_once} stages at once, {whole} in all"
     source = f"records on {', '.join(costs.processors)}" if costs.processors else "the records that there are"
     beside = f"; of {len(costs.unknown)} of them no record says anything" if costs.unknown else ""
     yield f"expected time: {whole}, by {source}{beside}"

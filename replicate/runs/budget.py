@@ -10,7 +10,7 @@ from replicate.runs.ask import asks_of
 from replicate.runs.costs import expected, timings_of
 from replicate.runs.plan import Stage
 from replicate.runs.runner import Runner
-from replicate.runs.schedule import makespan, span
+from replicate.runs.schedule import duration, span
 from replicate.tables.profile import Profile
 from replicate.tables.table import ResultsTable
 
@@ -47,14 +47,12 @@ def within(runner: Runner, rows: Rows, budget: float, workers: int) -> Fit:
         UserError: as `Runner.last`.
     """
     profile = runner.profile
-    missing = _missing(runner, rows)
+    missing = {one.key: one for one in _stages(runner, rows, profile) if not runner.kept(one)}
     costs = expected(missing.values(), timings_of(runner))
 
     def seconds(some: Rows, seeds: Sequence[int]) -> float:
         stages = _stages(runner, some, replace(profile, seeds=tuple(seeds)))
-        taken = [stage for stage in stages if stage.key in missing]
-        parents = {one.key: [parent.key for parent in one.parents()] for one in taken}
-        return makespan({one.key: costs.seconds[one.key] for one in taken}, parents, workers)
+        return duration((stage for stage in stages if stage.key in missing), costs.seconds, workers)
 
     if missing and len(costs.unknown) == len(missing):
         return Fit(rows, runner, f"{span(budget)}: no record says how long anything takes, so all rows run until then")
@@ -80,10 +78,7 @@ def within(runner: Runner, rows: Rows, budget: float, workers: int) -> Fit:
         told += f"; everything would take {span(seconds(rows, profile.seeds))}"
     if costs.unknown:
         told += f"; of {len(costs.unknown)} of {len(missing)} stages no record says how long they take"
-    chosen = replace(runner, profile=replace(profile, seeds=seeds))
-    # Read once; what is planned of it hangs on the profile.
-    chosen.dataset = runner.dataset
-    return Fit(taken, chosen, told)
+    return Fit(taken, runner.under(replace(profile, seeds=seeds)), told)
 
 
 def _stages(runner: Runner, rows: Rows, profile: Profile) -> Iterator[Stage]:
@@ -93,8 +88,3 @@ def _stages(runner: Runner, rows: Rows, profile: Profile) -> Iterator[Stage]:
         for stage in runner.last(ask.table, ask.row, ask.seed).chain(seen):
             seen.add(stage.key)
             yield stage
-
-
-def _missing(runner: Runner, rows: Rows) -> dict[str, Stage]:
-    """By key, the stages that the store lacks."""
-    return {one.key: one for one in _stages(runner, rows, runner.profile) if not runner.kept(one)}

@@ -81,6 +81,12 @@ class Runner:
             return unlabelled_lines(self.profile.unlabelled)
         return own_lines(self.dataset)
 
+    def under(self, profile: Profile) -> Runner:
+        """The same with another profile of the same data, which are read once; plans hang on the profile."""
+        other = replace(self, profile=profile)
+        other.dataset = self.dataset
+        return other
+
     @property
     def on_article(self) -> bool:
         """Whether the data are the profile's own, and not a user's."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from replicate.runs.executor import Job
+from replicate.runs.plan import Stage
 
 
 def longest_paths(seconds: Mapping[str, float], children: Mapping[str, Sequence[str]]) -> dict[str, float]:
@@ -52,6 +53,12 @@ def makespan(seconds: Mapping[str, float], parents: Mapping[str, Sequence[str]],
             if not waiting[key]:
                 heapq.heappush(ready, (-ranks[key], key))
     return now
+
+
+def duration(stages: Iterable[Stage], seconds: Mapping[str, float], workers: int) -> float:
+    """Seconds that so many workers take for these stages, of which none stands before one that it starts from."""
+    parents = {one.key: [parent.key for parent in one.parents()] for one in stages}
+    return makespan({key: seconds[key] for key in parents}, parents, workers)
 
 
 @dataclass
@@ -103,10 +110,7 @@ class Board:
         """
         spent = spent or {}
         seconds = {key: max(0.0, self.seconds[key] - spent.get(key, 0.0)) for key in self.open}
-        return makespan(seconds, self._parents(), workers)
-
-    def _parents(self) -> dict[str, list[str]]:
-        return {key: [parent.key for parent in job.stage.parents()] for key, job in self.open.items()}
+        return duration((job.stage for job in self.open.values()), seconds, workers)
 
 
 def work(jobs: Iterable[Job], seconds: Mapping[str, float]) -> float:

@@ -174,6 +174,12 @@ class Checkout:
         return self.store / "records"
 
     @property
+    def left(self) -> list[str]:
+        """What a run may not leave behind in the store."""
+        places = ("partial/*", "sweeps/*", "locks/test-*", ".*")
+        return [str(path) for place in places for path in self.store.glob(place)]
+
+    @property
     def plan(self) -> Path:
         """Where its plan is kept."""
         return self.records / "tiny" / "plan.json"

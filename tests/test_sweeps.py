@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +82,11 @@ def training(checkout: Checkout) -> list[Path]:
     return [*checkout.store.glob(f"partial/finetune-*/{CHECKPOINT}")]
 
 
-def left(checkout: Checkout) -> Iterator[str]:
-    """What a run may not leave behind."""
-    yield from (str(path) for path in checkout.store.glob("partial/*"))
-    yield from (str(path) for path in checkout.store.glob("sweeps/*"))
-    yield from (str(path) for path in checkout.store.glob("locks/test-*"))
-
-
 def test_two_workers_make_the_same_records(sequential: Checkout, other: Checkout) -> None:
     """Each stage once, in two processes, and nothing is left behind; again, no worker is started."""
     out, err = other.run("-j", "2")
     assert records(other) == records(sequential)
-    assert [*left(other)] == []
+    assert other.left == []
     assert "base" in out
     assert err == ""
     before = {path: path.stat().st_mtime_ns for path in other.store.rglob(CHECKPOINT)}
@@ -115,7 +108,7 @@ def test_a_killed_worker_loses_nothing(sequential: Checkout, other: Checkout) ->
     logs = "".join(path.read_text(encoding="utf-8") for path in other.store.glob("logs/finetune-*.log"))
     assert "going on from" in logs
     assert records(other) == records(sequential)
-    assert [*left(other)] == []
+    assert other.left == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -137,7 +130,7 @@ def test_a_stopped_driver_goes_on(number: int, code: int, sequential: Checkout, 
     assert training(other)
     other.run("-j", "2")
     assert records(other) == records(sequential)
-    assert [*left(other)] == []
+    assert other.left == []
 
 
 # What has been imported before the signal comes.
@@ -174,7 +167,7 @@ def test_a_stop_reaches_workers_that_have_just_begun(
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith(f"replicate: stopped by {number.name}")
     until(lambda: not [one for one in workers if Path(f"/proc/{one}").exists()])
-    assert [path for path in left(other) if "/partial/" not in path] == []
+    assert [path for path in other.left if "/partial/" not in path] == []
 
 
 def test_status_from_another_terminal(other: Checkout) -> None:

@@ -260,12 +260,6 @@ def other(sequential: Checkout, tmp_path: Path) -> Checkout:
     return Checkout(sequential.root, tmp_path / "store")
 
 
-def left(checkout: Checkout) -> list[str]:
-    """What a run may not leave behind."""
-    places = ("partial/*", "sweeps/*", "locks/test-*", ".*")
-    return [str(path) for place in places for path in checkout.store.glob(place)]
-
-
 def pids_of(store: Path) -> list[int]:
     """The processes of a store, known by their environment."""
     mark, found = f"REPLICATE_STORE={store}".encode(), []
@@ -310,7 +304,7 @@ def test_a_ray_of_its_own(sequential: Checkout, other: Checkout) -> None:
     assert seen == set()
     assert "Traceback" not in err
     assert records(other) == records(sequential)
-    assert left(other) == []
+    assert other.left == []
     assert {*Path(tempfile.gettempdir()).glob("replicate-ray-*")} == there
 
 
@@ -330,7 +324,7 @@ def test_a_stopped_driver(number: int, code: int, sequential: Checkout, other: C
     assert "Traceback" not in err
     other.run("--engine", "ray", "-j", "2")
     assert records(other) == records(sequential)
-    assert left(other) == []
+    assert other.left == []
 
 
 @needs_ray
@@ -339,7 +333,7 @@ def test_two_nodes_with_stores_of_their_own(sequential: Checkout, other: Checkou
     """What a node lacks is sent to it, data too; both of them work."""
     other.run("--engine", "ray", "--address", nodes.address, "--artefacts", "ship")
     assert records(other) == records(sequential)
-    assert left(other) == []
+    assert other.left == []
     for name in ("one", "two"):
         assert [*nodes.store(name).glob("finetune/*/manifest.json")]
         assert nodes.workers(name) == []
@@ -424,7 +418,7 @@ def test_a_bad_node(program: str, told: str, sequential: Checkout, other: Checko
     assert told in err
     assert err.count("\n") == 1
     assert records(other) == records(sequential)
-    assert left(other) == []
+    assert other.left == []
 
 
 @needs_ray
@@ -468,7 +462,7 @@ def test_twenty_kills(sequential: Checkout, tmp_path: Path, nodes: Nodes) -> Non
         assert "Traceback" not in err
         assert records(checkout) == records(whole)
         assert all(path.stat().st_mtime_ns == at for path, at in made.items())
-        assert left(checkout) == []
+        assert checkout.left == []
     print(f"killed: {dict(deaths)}, in {round_} rounds")
     end = time.monotonic() + 60
     while any(nodes.workers(name) for name in ("one", "two")) and time.monotonic() < end:

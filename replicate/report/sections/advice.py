@@ -140,7 +140,7 @@ def _fusing(sure: Sequence[Fused]) -> Prose:
     gaining = sorted((one for one in sure if one.judged.word == "above"), key=lambda one: -one.judged.difference)
     if not gaining:
         is_open = any(one.judged.word == "undecided" for one in sure)
-        lead = "**Undecided:** none is shown to gain" if is_open else "**No:** none gains"
+        lead = "**Undecided:** none with a plan or ten seeds is shown to gain" if is_open else "**No:** none gains"
     elif all(one.asks_all for one in gaining):
         lead = "**Where its time may be spent:** it gains"
     else:

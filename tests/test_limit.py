@@ -21,12 +21,14 @@ from replicate.report.pictures.picture import Picture
 from replicate.report.sections.growth import growth
 from replicate.report.sections.inference import section_inference
 from replicate.report.sections.limits import limits
+from replicate.tables.profile import load_profile
 from replicate.timing import products
-from replicate.timing.goals import SHAPE, goals
+from replicate.timing.goals import SHAPE, SMALL, goals
 from replicate.timing.limit import rate_of, share_of
 from replicate.timing.operations import Encoder, Product, head, trained
 from replicate.timing.products import LEAST, MOST, probes
 from replicate.timing.random_net import SHAPES
+from replicate.timing.subject import shape_name
 from replicate.timing.summary import rows_of, step_rows
 from tests.shown import lines, words
 from tests.synthetic_timing import example, race
@@ -163,6 +165,14 @@ def test_goals_of_training_are_judged_from_its_steps() -> None:
     blocks = section_inference(InferenceFinding((), (timing_finding(record),), near_limits([record])))
     assert [one.cells["why it is missed"] for one in lines(blocks, "why it is missed")] == [share.goal.why, ""]
     assert "training step, PyTorch 2" in [one.cells["stage"] for one in lines(blocks, "stage")]
+
+
+def test_the_net_of_small_has_a_goal_of_its_own() -> None:
+    """Its shape is the one that the profile pretrains, and its share is twice what it was at first."""
+    assert shape_name(load_profile("small").options["pretrain"]["architecture"]) == SMALL
+    (share, _) = goals(example(steps=(replace(steps(), shape=SMALL),), datasets=(), services=()))
+    assert (share.goal.id, share.goal.at_least) == ("finetune-small", 0.5)
+    assert share.found is not None
 
 
 def test_goals_beside_paddlenlp_are_judged_from_texts(tmp_path: Path) -> None:

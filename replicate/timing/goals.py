@@ -16,7 +16,7 @@ from replicate.verdicts.equivalence import RatioInterval
 GoalStatus = Literal["reached", "missed", "undecided", "not measured"]
 SHAPE, BATCH, THREADS = "ernie-3.0-base", 32, 2
 # Of the nets of the profile `small`.
-SMALL = "3 x 192"
+SMALL_SHAPE = "3 x 192"
 BEST = "best"
 
 
@@ -156,13 +156,13 @@ STEP_GOALS = (
     ),
     StepGoal(
         "finetune-small",
-        "a step of fine-tuning the net of `small`, as a share of the limit: twice the 0.25 that it had at first",
+        "a step of fine-tuning the net of `small`, as a share of the limit: twice what it had at first",
         "finetune",
         "",
         0.5,
         f"half of a step of so narrow a net is no product: {_NO_PRODUCTS}; what would give 1.7 times as much changes "
         "the bits of every net that is trained (docs/design/limit.md)",
-        (SMALL,),
+        (SMALL_SHAPE,),
     ),
     StepGoal(
         "finetune-pytorch",
